@@ -1,0 +1,34 @@
+//! Pinfold's domain: ids, types and pure state machines shared by every crate.
+//!
+//! This crate knows no I/O, no async, no HTTP and no SQL. `serde` derives exist only so that stores
+//! can keep specs as JSON documents; wire formats have structs of their own.
+
+pub mod access;
+pub mod audit;
+pub mod command;
+pub mod error;
+pub mod id;
+pub mod image;
+pub mod isolation;
+pub mod journal;
+pub mod limits;
+pub mod resources;
+pub mod sandbox;
+pub mod template;
+pub mod usage;
+
+pub use access::{Ctx, Key, KeyKind, Org, Principal, Project, Quota, Role};
+pub use command::{Command, CommandSpec, CommandState, ExitStatus, Program, StdinMode, WindowSize};
+pub use error::{Code, Error, ErrorKind, Result};
+pub use id::{
+    AuditId, CommandId, ImageId, KeyId, OrgId, ProjectId, RequestId, SandboxId, SessionId,
+    TemplateId, TemplateVersionId,
+};
+pub use image::{Digest, Image, ImageConfig, ImageName, ImageSource};
+pub use isolation::Isolation;
+pub use resources::{NetworkMode, Resources};
+pub use sandbox::{Sandbox, SandboxSpec, SandboxState};
+pub use template::Template;
+
+/// A point in time. Stored and shown as RFC 3339 UTC with microseconds.
+pub type Time = jiff::Timestamp;

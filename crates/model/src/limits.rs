@@ -1,0 +1,21 @@
+//! Bounds that every surface shares. Each is stated in the public docs.
+
+use std::time::Duration;
+
+/// Names of things: templates, keys, projects.
+pub const NAME_MAX_CHARS: usize = 100;
+pub const METADATA_MAX_KEYS: usize = 64;
+pub const METADATA_KEY_MAX_CHARS: usize = 128;
+pub const METADATA_VALUE_MAX_CHARS: usize = 4096;
+pub const ENV_MAX_VARS: usize = 1024;
+/// Argument list plus environment of one command, in bytes (Linux itself allows about 2 MiB).
+pub const COMMAND_MAX_BYTES: usize = 1 << 20;
+pub const IDEMPOTENCY_KEY_MAX_CHARS: usize = 255;
+pub const IDEMPOTENCY_KEPT: Duration = Duration::from_secs(24 * 3600);
+pub const PATH_MAX_BYTES: usize = 4095;
+pub const TTL_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+pub const COMMAND_TIMEOUT_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Output kept per command when neither the caller nor the operator says otherwise.
+pub const JOURNAL_DEFAULT_CAP_BYTES: u64 = 64 << 20;
+pub const PAGE_DEFAULT: u32 = 50;
+pub const PAGE_MAX: u32 = 500;

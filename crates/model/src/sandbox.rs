@@ -1,0 +1,412 @@
+//! A sandbox: what was asked for, what it is now, and which changes are legal.
+//!
+//! ```text
+//! creating -> running <-> suspended        running|suspended -> stopped -> running
+//! creating|running -> failed(reason)       any -> destroyed
+//! ```
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Time;
+use crate::error::{Code, Error, Result};
+use crate::id::{ImageId, ProjectId, SandboxId, TemplateVersionId};
+use crate::limits;
+use crate::resources::{NetworkMode, Resources};
+
+/// Where a sandbox is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SandboxState {
+    Creating,
+    Running,
+    /// Frozen: memory and processes kept, no CPU.
+    Suspended,
+    /// Disk kept, processes gone.
+    Stopped,
+    Failed,
+    Destroyed,
+}
+
+impl SandboxState {
+    pub const ALL: [Self; 6] = [
+        Self::Creating,
+        Self::Running,
+        Self::Suspended,
+        Self::Stopped,
+        Self::Failed,
+        Self::Destroyed,
+    ];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Creating => "creating",
+            Self::Running => "running",
+            Self::Suspended => "suspended",
+            Self::Stopped => "stopped",
+            Self::Failed => "failed",
+            Self::Destroyed => "destroyed",
+        }
+    }
+
+    /// Holds a place in the project's quota of live sandboxes.
+    #[must_use]
+    pub const fn is_live(self) -> bool {
+        matches!(
+            self,
+            Self::Creating | Self::Running | Self::Suspended | Self::Stopped
+        )
+    }
+
+    /// The state after `event`, or `None` where the change is not legal. Repeating the event that
+    /// led to a state leaves it as it is, so every transition can be retried.
+    #[must_use]
+    pub const fn after(self, event: SandboxEvent) -> Option<Self> {
+        use SandboxEvent as E;
+        match (self, event) {
+            (_, E::Destroy) => Some(Self::Destroyed),
+            (Self::Creating | Self::Running | Self::Stopped, E::Booted) => Some(Self::Running),
+            (Self::Running | Self::Suspended, E::Freeze) => Some(Self::Suspended),
+            (Self::Suspended | Self::Running, E::Thaw) => Some(Self::Running),
+            (Self::Running | Self::Suspended | Self::Stopped, E::Stop) => Some(Self::Stopped),
+            (Self::Creating | Self::Running | Self::Suspended | Self::Failed, E::Fail) => {
+                Some(Self::Failed)
+            }
+            _ => None,
+        }
+    }
+
+    /// An error that tells the caller why a running sandbox is needed and this one is not.
+    pub fn require_running(self) -> Result<()> {
+        match self {
+            Self::Running => Ok(()),
+            Self::Destroyed => Err(Error::new(
+                Code::SandboxGone,
+                "the sandbox has been destroyed",
+            )),
+            Self::Failed => Err(Error::new(
+                Code::SandboxFailed,
+                "the sandbox has failed; see its failure reason, destroy it and create another",
+            )),
+            Self::Suspended => Err(Error::new(
+                Code::SandboxNotRunning,
+                "the sandbox is suspended; resume it first",
+            )),
+            Self::Stopped => Err(Error::new(
+                Code::SandboxNotRunning,
+                "the sandbox is stopped; start it first",
+            )),
+            Self::Creating => Err(Error::new(
+                Code::SandboxNotRunning,
+                "the sandbox is still being created",
+            )),
+        }
+    }
+}
+
+impl std::str::FromStr for SandboxState {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|s| s.as_str() == text)
+            .ok_or_else(|| Error::invalid("state", format!("unknown sandbox state {text:?}")))
+    }
+}
+
+/// What can happen to a sandbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SandboxEvent {
+    /// The guest answered.
+    Booted,
+    Freeze,
+    Thaw,
+    Stop,
+    Fail,
+    Destroy,
+}
+
+impl SandboxEvent {
+    pub const ALL: [Self; 6] = [
+        Self::Booted,
+        Self::Freeze,
+        Self::Thaw,
+        Self::Stop,
+        Self::Fail,
+        Self::Destroy,
+    ];
+}
+
+/// Why a sandbox ended or failed; shown to its owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndReason {
+    /// Somebody asked for it.
+    Requested,
+    /// Its absolute lifetime passed.
+    TtlExpired,
+    /// Nothing used it for its idle timeout.
+    IdleExpired,
+    /// Never finished booting; the error tells why.
+    BootFailed,
+    /// The guest or the whole machine went away.
+    Lost,
+    /// Memory ran out and the kernel ended it.
+    OutOfMemory,
+}
+
+impl EndReason {
+    pub const ALL: [Self; 6] = [
+        Self::Requested,
+        Self::TtlExpired,
+        Self::IdleExpired,
+        Self::BootFailed,
+        Self::Lost,
+        Self::OutOfMemory,
+    ];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Requested => "requested",
+            Self::TtlExpired => "ttl_expired",
+            Self::IdleExpired => "idle_expired",
+            Self::BootFailed => "boot_failed",
+            Self::Lost => "lost",
+            Self::OutOfMemory => "out_of_memory",
+        }
+    }
+}
+
+/// A directory of this machine made visible inside. Only the embedded CLI and operators' templates
+/// may ask for one; no request over HTTP can.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostMount {
+    pub source: String,
+    pub target: String,
+    pub access: MountAccess,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MountAccess {
+    ReadOnly,
+    ReadWrite,
+}
+
+/// What to do with a sandbox that nothing has used for its idle timeout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IdleAction {
+    #[default]
+    Destroy,
+    Suspend,
+    Stop,
+}
+
+/// Everything that decides what a sandbox is; resolved once at creation and then immutable.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SandboxSpec {
+    pub name: Option<String>,
+    pub image: ImageId,
+    /// How the caller named the image, for people.
+    pub image_name: String,
+    pub template_version: Option<TemplateVersionId>,
+    pub resources: Resources,
+    pub network: NetworkMode,
+    /// Added to the environment of every command, over the image's own.
+    pub env: BTreeMap<String, String>,
+    /// Default working directory of commands.
+    pub workdir: String,
+    /// Default user of commands: a name or `uid[:gid]` of the image's own /etc/passwd.
+    pub user: String,
+    pub hostname: String,
+    pub metadata: BTreeMap<String, String>,
+    /// Absolute lifetime from creation; `None` lives until destroyed.
+    pub ttl: Option<Duration>,
+    /// Time without a running command, an open session or a file call.
+    pub idle_timeout: Option<Duration>,
+    pub idle_action: IdleAction,
+    pub mounts: Vec<HostMount>,
+}
+
+impl SandboxSpec {
+    /// Checks the parts that callers choose. The first fault found is the one reported.
+    pub fn validate(&self) -> Result<()> {
+        self.resources.validate()?;
+        if let Some(name) = &self.name {
+            validate_name("name", name)?;
+        }
+        validate_metadata(&self.metadata)?;
+        validate_env(&self.env)?;
+        validate_path("workdir", &self.workdir)?;
+        for (field, value) in [("ttl", self.ttl), ("idle_timeout", self.idle_timeout)] {
+            if value.is_some_and(|d| d.is_zero() || d > limits::TTL_MAX) {
+                return Err(Error::invalid(
+                    field,
+                    format!("{field} must be from 1 ms to 30 days"),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A name people choose: 1 to 100 printable characters, no leading or trailing space.
+pub fn validate_name(field: &str, name: &str) -> Result<()> {
+    let chars = name.chars().count();
+    if chars == 0 || chars > limits::NAME_MAX_CHARS {
+        return Err(Error::invalid(
+            field,
+            format!(
+                "{field} must be 1 to {} characters long, not {chars}",
+                limits::NAME_MAX_CHARS
+            ),
+        ));
+    }
+    if name.chars().any(char::is_control) || name.trim() != name {
+        return Err(Error::invalid(
+            field,
+            format!("{field} must not hold control characters nor begin or end with a space"),
+        ));
+    }
+    Ok(())
+}
+
+/// An absolute path inside a sandbox, without NUL.
+pub fn validate_path(field: &str, path: &str) -> Result<()> {
+    if !path.starts_with('/') {
+        return Err(Error::invalid(
+            field,
+            format!("{field} must be an absolute path"),
+        ));
+    }
+    if path.len() > limits::PATH_MAX_BYTES || path.contains('\0') {
+        return Err(Error::invalid(
+            field,
+            format!(
+                "{field} must hold no NUL and at most {} bytes",
+                limits::PATH_MAX_BYTES
+            ),
+        ));
+    }
+    Ok(())
+}
+
+pub fn validate_metadata(metadata: &BTreeMap<String, String>) -> Result<()> {
+    if metadata.len() > limits::METADATA_MAX_KEYS {
+        return Err(Error::invalid(
+            "metadata",
+            format!(
+                "metadata may hold at most {} keys",
+                limits::METADATA_MAX_KEYS
+            ),
+        ));
+    }
+    for (key, value) in metadata {
+        if key.is_empty() || key.chars().count() > limits::METADATA_KEY_MAX_CHARS {
+            return Err(Error::invalid(
+                "metadata",
+                "a metadata key must be 1 to 128 characters",
+            ));
+        }
+        if value.chars().count() > limits::METADATA_VALUE_MAX_CHARS {
+            return Err(Error::invalid(
+                "metadata",
+                format!("the metadata value of {key:?} must be at most 4096 characters"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Environment names must be usable as such: not empty, no `=`, no NUL.
+pub fn validate_env(env: &BTreeMap<String, String>) -> Result<()> {
+    if env.len() > limits::ENV_MAX_VARS {
+        return Err(Error::invalid(
+            "env",
+            format!("env may hold at most {} variables", limits::ENV_MAX_VARS),
+        ));
+    }
+    for (name, value) in env {
+        if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+            return Err(Error::invalid(
+                "env",
+                format!("{name:?} is no usable environment variable: no '=', no NUL, not empty"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// A sandbox as it is now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sandbox {
+    pub id: SandboxId,
+    pub project: ProjectId,
+    pub spec: SandboxSpec,
+    pub state: SandboxState,
+    pub reason: Option<EndReason>,
+    /// Public text that goes with a failure.
+    pub failure: Option<String>,
+    pub created_at: Time,
+    pub running_since: Option<Time>,
+    /// When the absolute lifetime ends; extending moves it.
+    pub expires_at: Option<Time>,
+    pub last_active_at: Time,
+    pub ended_at: Option<Time>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn event() -> impl Strategy<Value = SandboxEvent> {
+        proptest::sample::select(SandboxEvent::ALL.to_vec())
+    }
+
+    proptest! {
+        #[test]
+        fn destroyed_is_final_and_reachable_from_anywhere(events in prop::collection::vec(event(), 0..20)) {
+            let mut state = SandboxState::Creating;
+            let mut destroyed = false;
+            for event in events {
+                if let Some(next) = state.after(event) {
+                    prop_assert!(!destroyed || next == SandboxState::Destroyed);
+                    state = next;
+                }
+                destroyed |= event == SandboxEvent::Destroy;
+            }
+            prop_assert_eq!(state.after(SandboxEvent::Destroy), Some(SandboxState::Destroyed));
+        }
+
+        #[test]
+        fn every_legal_transition_can_be_repeated(event in event(), from in proptest::sample::select(SandboxState::ALL.to_vec())) {
+            if let Some(next) = from.after(event) {
+                prop_assert_eq!(next.after(event), Some(next));
+            }
+        }
+    }
+
+    #[test]
+    fn states_survive_their_text_form() {
+        for state in SandboxState::ALL {
+            assert_eq!(
+                state.as_str().parse::<SandboxState>().expect("own text"),
+                state
+            );
+        }
+    }
+
+    #[test]
+    fn long_names_and_odd_environments_are_refused() {
+        assert!(validate_name("name", &"x".repeat(300)).is_err());
+        assert!(validate_name("name", "ok name").is_ok());
+        assert!(validate_env(&BTreeMap::from([("A=B".into(), String::new())])).is_err());
+        assert!(validate_path("workdir", "relative").is_err());
+    }
+}

@@ -1,0 +1,14 @@
+//! Syscall wrappers, and every `unsafe` block of Pinfold.
+//!
+//! Wrappers take and return owned descriptors and newtypes. What rustix offers safely is used
+//! directly by the other crates; here stands only what it does not.
+
+pub mod datagram;
+pub mod handover;
+pub mod loopback;
+pub mod namespace;
+pub mod process;
+pub mod seccomp;
+pub mod signal;
+#[cfg(feature = "async")]
+pub mod watch;
