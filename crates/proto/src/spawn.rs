@@ -21,13 +21,15 @@ pub struct Setup {
 }
 
 /// Boots one sandbox. Descriptors, in this order: the guest's listening socket, its first link,
-/// then `[network namespace]` if `net`, `[cgroup directory]` if `cgroup`, and `join` many files of
-/// cgroup v1 controllers to join by writing.
+/// then `[network namespace]` if `net`, `[cgroup directory]` if `cgroup`, `join` many files of
+/// cgroup v1 controllers to join by writing, and, as root, one detached mount for each layer, the
+/// disk if `disk.kept`, and each bind: mounts travel as descriptors because the spawner's own mount
+/// namespace does not see what the machine mounts later.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct Boot {
     #[prost(string, tag = "1")]
     pub hostname: String,
-    /// Lowest first.
+    /// Paths, lowest first.
     #[prost(string, repeated, tag = "2")]
     pub layers: Vec<String>,
     #[prost(message, optional, tag = "3")]
@@ -49,11 +51,11 @@ pub struct Boot {
 }
 
 /// Where the sandbox's own writes go.
-#[derive(Clone, PartialEq, Eq, prost::Message)]
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
 pub struct Disk {
-    /// A directory that holds `upper` and `work`; where empty, memory of the stated size.
-    #[prost(string, tag = "1")]
-    pub directory: String,
+    /// A directory of the machine that is kept; else memory of the stated size.
+    #[prost(bool, tag = "1")]
+    pub kept: bool,
     #[prost(uint64, tag = "2")]
     pub size_bytes: u64,
     #[prost(uint64, tag = "3")]

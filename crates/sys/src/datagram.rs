@@ -10,7 +10,7 @@ use rustix::net::{
 };
 
 /// Most descriptors that one datagram may carry.
-pub const FDS_MAX: usize = 32;
+pub const FDS_MAX: usize = 128;
 
 /// A connected pair, close-on-exec, blocking.
 pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {

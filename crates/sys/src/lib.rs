@@ -3,6 +3,7 @@
 //! Wrappers take and return owned descriptors and newtypes. What rustix offers safely is used
 //! directly by the other crates; here stands only what it does not.
 
+pub mod btrfs;
 pub mod datagram;
 pub mod handover;
 pub mod loopback;

@@ -179,11 +179,17 @@ fn duration(time: libc::timeval) -> Duration {
 }
 
 /// Gives every signal its default, but SIGPIPE, which stays ignored: a broken pipe is an error code.
+///
+/// By the system call itself: what was ignored by whoever started us is inherited, and a C library
+/// refuses to touch the signals that it uses itself.
 pub fn reset_signals() {
+    // A kernel sigaction of zeroes (SIG_DFL, no flags, empty mask) on every architecture.
+    let default = [0_u64; 4];
     for number in 1..=64 {
-        if number != libc::SIGPIPE {
-            set_disposition(number, libc::SIG_DFL);
-        }
+        let none = std::ptr::null_mut::<u64>();
+        // SAFETY: `default` is live and no smaller than the kernel's sigaction (at most 32 bytes);
+        // a null old action is allowed; 8 is the size of its signal set. KILL and STOP are refused.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, number, default.as_ptr(), none, 8_usize) };
     }
     set_disposition(libc::SIGPIPE, libc::SIG_IGN);
 }
@@ -197,7 +203,6 @@ pub fn restore_signals_for_exec() {
     unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const empty, std::ptr::null_mut()) };
 }
 
-/// Signals that the kernel or the C library keeps for itself are refused by it; that is fine.
 fn set_disposition(number: c_int, handler: libc::sighandler_t) {
     // SAFETY: signal takes any number; the handler is SIG_DFL or SIG_IGN, so no function of ours is
     // ever called from a signal.

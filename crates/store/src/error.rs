@@ -1,0 +1,222 @@
+//! What can go wrong in the store, and what of it a caller may read.
+
+use pinfold_model::{Code, Error};
+
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;
+
+/// What kind of row an error is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Thing {
+    Org,
+    Project,
+    Key,
+    Sandbox,
+    Command,
+    Image,
+    ImageName,
+    Template,
+    AuditEvent,
+}
+
+impl Thing {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Org => "org",
+            Self::Project => "project",
+            Self::Key => "key",
+            Self::Sandbox => "sandbox",
+            Self::Command => "command",
+            Self::Image => "image",
+            Self::ImageName => "image name",
+            Self::Template => "template",
+            Self::AuditEvent => "audit event",
+        }
+    }
+
+    const fn not_found(self) -> Code {
+        match self {
+            Self::Org | Self::Project => Code::ProjectNotFound,
+            Self::Key => Code::KeyNotFound,
+            Self::Sandbox => Code::SandboxNotFound,
+            Self::Command => Code::CommandNotFound,
+            Self::Image | Self::ImageName => Code::ImageNotFound,
+            Self::Template => Code::TemplateNotFound,
+            // Nothing looks an event up by its id, so none can be missing for a caller.
+            Self::AuditEvent => Code::Internal,
+        }
+    }
+}
+
+/// Which bound of a project's quota was met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QuotaKind {
+    LiveSandboxes,
+    VcpuMillis,
+    MemoryMib,
+}
+
+impl QuotaKind {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::LiveSandboxes => "live_sandboxes",
+            Self::VcpuMillis => "vcpu_millis",
+            Self::MemoryMib => "memory_mib",
+        }
+    }
+}
+
+/// Why a repository did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("no {} {id}", thing.as_str())]
+    NotFound { thing: Thing, id: String },
+    #[error("the {} {id} exists already", thing.as_str())]
+    AlreadyExists { thing: Thing, id: String },
+    /// The new sandbox would take the project's live sandboxes over `limit`; they hold `used` now.
+    #[error("quota {} is {limit}, {used} in use, {wanted} wanted", quota.as_str())]
+    QuotaExceeded {
+        quota: QuotaKind,
+        limit: u64,
+        used: u64,
+        wanted: u64,
+    },
+    /// `by` names one of the things that refer to it.
+    #[error("the {} {id} is used by {by}", thing.as_str())]
+    InUse {
+        thing: Thing,
+        id: String,
+        by: String,
+    },
+    /// The idempotency key was used before for another payload.
+    #[error("the idempotency key stands for another request")]
+    IdempotencyConflict,
+    /// The command id was used before for another command.
+    #[error("the command {id} exists with another specification")]
+    CommandConflict { id: String },
+    /// A text holds a NUL character, which no database column takes.
+    #[error("a text holds a NUL character")]
+    NulInText,
+    #[error("at most {max} metadata filters are possible, not {given}")]
+    TooManyFilters { max: usize, given: usize },
+    /// A stored value does not parse: written by a newer Pinfold, or damaged.
+    #[error("the stored {column} does not parse")]
+    Corrupt {
+        column: &'static str,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("the database failed")]
+    Database(#[source] sqlx::Error),
+    #[error("the schema could not be brought up to date")]
+    Migrate(#[source] sqlx::migrate::MigrateError),
+    /// The database file or its directory cannot be made or opened.
+    #[error("cannot open the database {path}")]
+    Open {
+        path: String,
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl StoreError {
+    pub(crate) fn not_found(thing: Thing, id: impl Into<String>) -> Self {
+        Self::NotFound {
+            thing,
+            id: id.into(),
+        }
+    }
+
+    pub(crate) fn corrupt(
+        column: &'static str,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::Corrupt {
+            column,
+            source: source.into(),
+        }
+    }
+
+    /// An insert that met a unique index becomes [`StoreError::AlreadyExists`].
+    pub(crate) fn on_unique(self, thing: Thing, id: &str) -> Self {
+        match self.database_kind() {
+            Some(sqlx::error::ErrorKind::UniqueViolation) => Self::AlreadyExists {
+                thing,
+                id: id.to_owned(),
+            },
+            _ => self,
+        }
+    }
+
+    /// An insert that referred to a missing row becomes [`StoreError::NotFound`].
+    pub(crate) fn on_missing(self, thing: Thing, id: &str) -> Self {
+        match self.database_kind() {
+            Some(sqlx::error::ErrorKind::ForeignKeyViolation) => Self::not_found(thing, id),
+            _ => self,
+        }
+    }
+
+    fn database_kind(&self) -> Option<sqlx::error::ErrorKind> {
+        match self {
+            Self::Database(source) => source.as_database_error().map(|e| e.kind()),
+            _ => None,
+        }
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(source: sqlx::Error) -> Self {
+        Self::Database(source)
+    }
+}
+
+impl From<sqlx::migrate::MigrateError> for StoreError {
+    fn from(source: sqlx::migrate::MigrateError) -> Self {
+        Self::Migrate(source)
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        let text = error.to_string();
+        match &error {
+            StoreError::NotFound { thing, .. } => Self::new(thing.not_found(), text),
+            StoreError::AlreadyExists { .. } | StoreError::CommandConflict { .. } => {
+                Self::new(Code::AlreadyExists, text)
+            }
+            StoreError::InUse { by, .. } => Self::new(Code::InUse, text).detail("by", by.clone()),
+            StoreError::IdempotencyConflict => Self::new(
+                Code::IdempotencyConflict,
+                "this idempotency key was used for another request; use a new key for a new request",
+            ),
+            StoreError::NulInText => Self::new(
+                Code::InvalidArgument,
+                "no text of a request may hold a NUL character",
+            ),
+            StoreError::TooManyFilters { .. } => Self::invalid("metadata", text),
+            StoreError::QuotaExceeded {
+                quota, limit, used, ..
+            } => Self::new(
+                Code::QuotaExceeded,
+                format!(
+                    "the project's quota of {} is {limit} and {used} are in use; destroy sandboxes \
+                     or ask an admin to raise it",
+                    quota.as_str()
+                ),
+            )
+            .detail("quota", quota.as_str())
+            .detail("limit", *limit)
+            .detail("used", *used),
+            StoreError::Database(sqlx::Error::PoolTimedOut) => Self::new(
+                Code::Unavailable,
+                "the database is too busy; try again shortly",
+            )
+            .because(error),
+            StoreError::Corrupt { .. }
+            | StoreError::Database(_)
+            | StoreError::Migrate(_)
+            | StoreError::Open { .. } => Self::internal(error),
+        }
+    }
+}

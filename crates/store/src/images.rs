@@ -1,0 +1,220 @@
+//! Images and their names. Layers are named by digest; their bytes live elsewhere.
+//!
+//! A name belongs to one scope (a project, or all of them) and to one image in it; giving it to
+//! another image moves it. A deleted image keeps its row, for the sandboxes that were made from it.
+
+use std::collections::HashSet;
+
+use pinfold_model::{Digest, Image, ImageId, ImageName, ProjectId, Time};
+
+use crate::db::{Db, Row, Sql, Tx, statements, to_json};
+use crate::error::{Result, StoreError, Thing};
+use crate::page::{Cursor, Page, PageRequest};
+use crate::scope::{owner, parse_owner};
+
+/// Repository of images.
+#[derive(Debug, Clone, Copy)]
+pub struct Images<'a> {
+    db: &'a Db,
+}
+
+// An image's columns come once for each of its names, or once with NULL for an image without any.
+macro_rules! columns {
+    () => {
+        "i.id, i.scope, i.source, i.layers, i.config, i.size_bytes, i.created_at, n.name, n.tag"
+    };
+}
+
+statements! {
+    INSERT = Sql::both(
+        "INSERT INTO images (id, scope, source, layers, config, size_bytes, created_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+    );
+    NAME = Sql::both(
+        "INSERT INTO image_names (scope, name, tag, image_id) \
+         SELECT scope, $2, $3, id FROM images WHERE id = $1 AND deleted_at IS NULL \
+         ON CONFLICT (scope, name, tag) DO UPDATE SET image_id = excluded.image_id",
+    );
+    REMOVE_NAME = Sql::both(
+        "DELETE FROM image_names WHERE scope = $1 AND name = $2 AND tag = $3",
+    );
+    GET = Sql::both(concat!(
+        "SELECT ", columns!(), " FROM images i LEFT JOIN image_names n ON n.image_id = i.id \
+         WHERE i.id = $1 AND i.deleted_at IS NULL ORDER BY n.name, n.tag"
+    ));
+    // '' sorts before every project, so a project's own name wins over a shared one.
+    RESOLVE = Sql::both(concat!(
+        "SELECT ", columns!(), " FROM images i \
+         JOIN (SELECT image_id FROM image_names \
+               WHERE scope IN ($1, '') AND name = $2 AND tag = $3 \
+               ORDER BY scope DESC LIMIT 1) hit ON hit.image_id = i.id \
+         LEFT JOIN image_names n ON n.image_id = i.id ORDER BY n.name, n.tag"
+    ));
+    LIST = Sql::both(concat!(
+        "SELECT ", columns!(), " FROM \
+             (SELECT * FROM images \
+              WHERE scope IN ($1, '') AND deleted_at IS NULL AND (created_at, id) < ($2, $3) \
+              ORDER BY created_at DESC, id DESC LIMIT $4) i \
+         LEFT JOIN image_names n ON n.image_id = i.id \
+         ORDER BY i.created_at DESC, i.id DESC, n.name, n.tag"
+    ));
+    LOCK = Sql::split(
+        "SELECT id FROM images WHERE id = $1 AND deleted_at IS NULL",
+        "SELECT id FROM images WHERE id = $1 AND deleted_at IS NULL FOR UPDATE",
+    );
+    USER = Sql::both("SELECT id FROM sandboxes WHERE image_id = $1 AND live = 1 LIMIT 1");
+    REMOVE_NAMES = Sql::both("DELETE FROM image_names WHERE image_id = $1");
+    DELETE = Sql::both("UPDATE images SET deleted_at = $2 WHERE id = $1");
+    LAYERS = Sql::both("SELECT layers FROM images WHERE deleted_at IS NULL");
+}
+
+impl<'a> Images<'a> {
+    pub(crate) const fn new(db: &'a Db) -> Self {
+        Self { db }
+    }
+
+    /// Records an image and gives it its names, taking them from other images of the same scope.
+    /// Fails with [`StoreError::AlreadyExists`] for a known id.
+    pub async fn insert(&self, image: &Image) -> Result<()> {
+        let mut tx = self.db.begin().await?;
+        let insert = INSERT
+            .bind(image.id.as_str())
+            .bind(owner(image.project.as_ref()))
+            .bind(to_json(&image.source))
+            .bind(to_json(&image.layers))
+            .bind(to_json(&image.config))
+            .bind(image.size_bytes)
+            .bind(image.created_at);
+        let done = tx.execute(insert).await;
+        done.map_err(|e| e.on_unique(Thing::Image, image.id.as_str()))?;
+        for name in &image.names {
+            set_name(&mut tx, &image.id, name).await?;
+        }
+        tx.commit().await
+    }
+
+    /// Gives the image a name in its own scope, atomically taking it from the image that had it.
+    pub async fn set_name(&self, id: &ImageId, name: &ImageName) -> Result<()> {
+        let mut tx = self.db.begin().await?;
+        // Against a deletion, which removes the names, at the same time.
+        lock(&mut tx, id).await?;
+        set_name(&mut tx, id, name).await?;
+        tx.commit().await
+    }
+
+    /// Takes a name away; the image stays. `project` is the name's scope, `None` for shared ones.
+    pub async fn remove_name(&self, project: Option<&ProjectId>, name: &ImageName) -> Result<()> {
+        let remove = REMOVE_NAME
+            .bind(owner(project))
+            .bind(name.name())
+            .bind(name.tag());
+        match self.db.execute(remove).await? {
+            0 => Err(StoreError::not_found(Thing::ImageName, name.to_string())),
+            _ => Ok(()),
+        }
+    }
+
+    /// The image, whosever it is; `None` also where it was deleted.
+    pub async fn get(&self, id: &ImageId) -> Result<Option<Image>> {
+        let rows = self.db.rows(GET.bind(id.as_str())).await?;
+        Ok(to_images(&rows)?.pop())
+    }
+
+    /// What the name means for a project: its own image of that name, else the shared one.
+    pub async fn resolve(&self, project: &ProjectId, name: &ImageName) -> Result<Option<Image>> {
+        let resolve = RESOLVE
+            .bind(project.as_str())
+            .bind(name.name())
+            .bind(name.tag());
+        let rows = self.db.rows(resolve).await?;
+        Ok(to_images(&rows)?.pop())
+    }
+
+    /// A project's own images and the shared ones.
+    pub async fn list(&self, project: &ProjectId, page: &PageRequest) -> Result<Page<Image>> {
+        let (at, id) = page.after();
+        let list = LIST.bind(project.as_str()).bind(at).bind(id);
+        let rows = self.db.rows(list.bind(page.fetch())).await?;
+        let found = to_images(&rows)?.into_iter();
+        let found = found.map(|image| (Cursor::new(image.created_at, image.id.as_str()), image));
+        Ok(Page::cut(page, found.collect()))
+    }
+
+    /// Deletes the image and its names. Fails with [`StoreError::InUse`] while a live sandbox was
+    /// made from it.
+    pub async fn delete(&self, id: &ImageId, at: Time) -> Result<()> {
+        let mut tx = self.db.begin().await?;
+        lock(&mut tx, id).await?;
+        if let Some(row) = tx.row(USER.bind(id.as_str())).await? {
+            return Err(StoreError::InUse {
+                thing: Thing::Image,
+                id: id.to_string(),
+                by: row.text("id")?,
+            });
+        }
+        tx.execute(REMOVE_NAMES.bind(id.as_str())).await?;
+        tx.execute(DELETE.bind(id.as_str()).bind(at)).await?;
+        tx.commit().await
+    }
+
+    /// Every layer that an image still refers to; any other may be collected, unless an import
+    /// that is under way is about to refer to it.
+    pub async fn referenced_layers(&self) -> Result<HashSet<Digest>> {
+        let rows = self.db.rows(LAYERS.query()).await?;
+        let mut layers = HashSet::new();
+        for row in &rows {
+            layers.extend(row.json::<Vec<Digest>>("layers")?);
+        }
+        Ok(layers)
+    }
+}
+
+async fn lock(tx: &mut Tx, id: &ImageId) -> Result<()> {
+    match tx.row(LOCK.bind(id.as_str())).await? {
+        Some(_) => Ok(()),
+        None => Err(StoreError::not_found(Thing::Image, id.as_str())),
+    }
+}
+
+async fn set_name(tx: &mut Tx, id: &ImageId, name: &ImageName) -> Result<()> {
+    let set = NAME.bind(id.as_str()).bind(name.name()).bind(name.tag());
+    tx.execute(set).await?;
+    Ok(())
+}
+
+/// Folds the rows of one image, which follow each other, into one.
+fn to_images(rows: &[Row]) -> Result<Vec<Image>> {
+    let mut images: Vec<Image> = Vec::new();
+    for row in rows {
+        let id: ImageId = row.parse("id")?;
+        if images.last().is_none_or(|last| last.id != id) {
+            images.push(to_image(id, row)?);
+        }
+        if let (Some(image), Some(name)) = (images.last_mut(), to_name(row)?) {
+            image.names.push(name);
+        }
+    }
+    Ok(images)
+}
+
+fn to_image(id: ImageId, row: &Row) -> Result<Image> {
+    let scope = row.text("scope")?;
+    Ok(Image {
+        id,
+        project: parse_owner(&scope).map_err(|e| StoreError::corrupt("scope", e))?,
+        source: row.json("source")?,
+        layers: row.json("layers")?,
+        config: row.json("config")?,
+        size_bytes: row.number("size_bytes")?,
+        names: Vec::new(),
+        created_at: row.time("created_at")?,
+    })
+}
+
+fn to_name(row: &Row) -> Result<Option<ImageName>> {
+    let (Some(name), Some(tag)) = (row.opt_text("name")?, row.opt_text("tag")?) else {
+        return Ok(None);
+    };
+    let name = format!("{name}:{tag}").parse();
+    name.map(Some).map_err(|e| StoreError::corrupt("name", e))
+}

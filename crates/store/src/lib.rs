@@ -1,0 +1,42 @@
+//! Repositories over SQLite (embedded) and PostgreSQL (served at scale), one per aggregate.
+//!
+//! Owns the schema, the transactions and the translation between rows and `pinfold-model`. Knows no
+//! use case: whether a caller may see a row, and when a change is due, is decided by the engine.
+//!
+//! ```text
+//! Store --> Sandboxes, Commands, ... --> Sql + Query --> Db::{Lite, Pg} --> sqlx
+//! ```
+//! Almost every statement has one text that both databases take; times are microseconds since the
+//! epoch, documents are JSON in TEXT. Lists are newest first and walked by keyset [`Cursor`]s.
+
+mod audit;
+mod commands;
+mod db;
+mod error;
+mod idempotency;
+mod images;
+mod keys;
+mod page;
+mod projects;
+mod sandboxes;
+mod scope;
+mod settings;
+mod statements;
+mod store;
+mod templates;
+mod usage;
+
+pub use audit::{Audit, AuditFilter};
+pub use commands::{Commands, Progress};
+pub use error::{QuotaKind, Result, StoreError, Thing};
+pub use idempotency::{Claim, Idempotency, IdempotencyKeys, Inserted};
+pub use images::Images;
+pub use keys::Keys;
+pub use page::{Cursor, InvalidCursor, Page, PageRequest};
+pub use projects::{Home, Projects};
+pub use sandboxes::{METADATA_FILTERS_MAX, SandboxFilter, Sandboxes, States, Transition};
+pub use scope::Scope;
+pub use settings::Settings;
+pub use store::Store;
+pub use templates::Templates;
+pub use usage::{Metered, Usage, UsageMark};

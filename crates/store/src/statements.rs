@@ -1,0 +1,25 @@
+//! Every SQL text of this crate, for the check that prepares them all.
+
+use crate::db::Sql;
+use crate::{
+    audit, commands, idempotency, images, keys, projects, sandboxes, settings, templates, usage,
+};
+
+pub(crate) fn all() -> impl Iterator<Item = &'static Sql> {
+    [
+        audit::ALL,
+        commands::ALL,
+        idempotency::ALL,
+        images::ALL,
+        keys::ALL,
+        projects::ALL,
+        sandboxes::insert::ALL,
+        sandboxes::ALL,
+        sandboxes::list::ALL,
+        settings::ALL,
+        templates::ALL,
+        usage::ALL,
+    ]
+    .into_iter()
+    .flatten()
+}

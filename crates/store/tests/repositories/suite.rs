@@ -1,0 +1,158 @@
+//! Runs the cases, a few at a time, and names those that failed.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::place::Place;
+use crate::world::World;
+
+/// Cases at once; each may open as many connections as one store.
+const CONCURRENT: usize = 4;
+
+type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+struct Case {
+    name: &'static str,
+    run: fn(World) -> Running,
+}
+
+macro_rules! cases {
+    ($($module:ident :: { $($case:ident),* $(,)? })*) => {
+        &[$($(Case {
+            name: concat!(stringify!($module), "_", stringify!($case)),
+            run: |world| Box::pin(crate::$module::$case(world)),
+        }),*),*]
+    };
+}
+
+const CASES: &[Case] = cases! {
+    schema::{
+        migrations_run_from_empty_twice_and_at_once,
+        every_statement_prepares,
+        what_was_stored_is_there_after_reopening,
+        both_databases_have_the_same_columns,
+        a_text_with_nul_is_refused_alike,
+    }
+    projects::{
+        bootstrap_is_idempotent_and_race_free,
+        projects_and_orgs_are_found_again,
+        a_name_is_taken_once_in_an_org,
+        quotas_are_kept,
+    }
+    keys::{
+        keys_are_found_by_the_hash_of_their_secret,
+        a_revocation_stands,
+        last_use_is_noted_once_a_minute,
+        a_secret_setting_is_made_once_by_racing_callers,
+    }
+    sandboxes::{
+        a_sandbox_comes_back_as_it_went_in,
+        a_sandbox_needs_its_project_and_image,
+        others_do_not_see_a_sandbox,
+        a_transition_needs_the_state_it_starts_from,
+        of_racing_transitions_one_wins,
+        times_and_reasons_follow_the_states,
+        lists_filter_by_state_and_metadata,
+        expiry_and_activity_move,
+        live_sandboxes_are_those_the_model_calls_live,
+    }
+    quota::{
+        fifty_parallel_inserts_fill_a_quota_of_ten_exactly,
+        each_bound_is_named_with_limit_and_use,
+        ended_sandboxes_free_their_place,
+        a_refused_insert_leaves_its_idempotency_key_free,
+    }
+    commands::{
+        a_command_comes_back_as_it_went_in,
+        the_same_command_id_is_inserted_once,
+        an_ending_is_written_once,
+        a_command_never_goes_back,
+        of_racing_endings_one_stands,
+        a_forced_cancel_stays_forced,
+        everything_unfinished_is_lost_with_the_guest,
+    }
+    idempotency::{
+        of_a_hundred_claims_one_is_new,
+        another_payload_is_a_conflict,
+        a_claim_ends_after_a_day,
+        keys_of_others_are_other_keys,
+        a_hundred_equal_creates_make_one_sandbox,
+        equal_command_starts_make_one_command,
+    }
+    images::{
+        an_image_comes_back_as_it_went_in,
+        a_name_moves_to_the_new_image,
+        a_project_s_own_name_wins_over_a_shared_one,
+        an_image_in_use_is_not_deleted,
+        deletion_and_creation_at_once_never_both_win,
+        only_layers_of_present_images_are_referenced,
+        lists_show_own_and_shared_images_once,
+    }
+    templates::{
+        setting_again_makes_the_next_version,
+        versions_are_found_by_number_and_name_or_id,
+        racing_setters_get_different_versions,
+        a_project_s_own_template_wins_over_a_shared_one,
+        a_deleted_template_still_resolves_by_version,
+    }
+    usage::{
+        totals_add_up_over_a_period,
+        a_record_is_counted_once,
+        each_sandbox_of_a_period_has_its_totals,
+        the_mark_moves_with_the_record,
+    }
+    audit::{
+        events_are_listed_by_scope_and_filter,
+        a_batch_of_events_is_all_or_none,
+    }
+    pages::{
+        a_walk_has_no_gap_and_no_repeat_under_inserts,
+        rows_of_one_instant_are_walked_by_id,
+        every_list_pages,
+    }
+};
+
+pub(crate) fn run(place: impl Fn(&str) -> Place) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let failed = runtime.block_on(run_all(place));
+    assert!(failed.is_empty(), "failed: {failed:#?}");
+}
+
+async fn run_all(place: impl Fn(&str) -> Place) -> Vec<&'static str> {
+    let gate = Arc::new(Semaphore::new(CONCURRENT));
+    let mut running = JoinSet::new();
+    for case in CASES {
+        let (place, gate) = (place(case.name), Arc::clone(&gate));
+        running.spawn(async move {
+            let _turn = gate.acquire().await.expect("the gate stays open");
+            (case.name, run_one(case, place).await)
+        });
+    }
+    let mut failed = Vec::new();
+    while let Some(done) = running.join_next().await {
+        let (name, passed) = done.expect("a case's panic is caught in its own task");
+        println!("{} {name}", if passed { "ok    " } else { "FAILED" });
+        if !passed {
+            failed.push(name);
+        }
+    }
+    failed
+}
+
+async fn run_one(case: &'static Case, place: Place) -> bool {
+    let body = {
+        let place = place.clone();
+        async move { (case.run)(World::begin(place).await).await }
+    };
+    let passed = tokio::spawn(body).await.is_ok();
+    place.remove().await;
+    passed
+}
