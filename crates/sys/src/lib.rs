@@ -5,6 +5,7 @@
 
 pub mod btrfs;
 pub mod datagram;
+pub mod fsid;
 pub mod handover;
 pub mod loopback;
 pub mod namespace;

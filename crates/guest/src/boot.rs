@@ -1,0 +1,63 @@
+//! What the guest does before it listens: takes over its descriptors and makes itself safe.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use pinfold_proto::{GUEST_FIRST_LINK_FD, GUEST_LISTEN_FD};
+use pinfold_sys::namespace::inherited;
+use pinfold_sys::process::{SingleThreaded, child_signals, reset_signals};
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{DumpableBehavior, Resource, Rlimit};
+use rustix::rand::GetRandomFlags;
+
+/// Hosts that may wait to be accepted.
+const BACKLOG: i32 = 8;
+
+pub(crate) struct Boot {
+    pub(crate) listen: OwnedFd,
+    pub(crate) first_link: OwnedFd,
+    pub(crate) child_signals: OwnedFd,
+    pub(crate) single: SingleThreaded,
+    pub(crate) boot_id: u64,
+    /// Descriptors this process may open.
+    pub(crate) files_max: u64,
+}
+
+pub(crate) fn prepare() -> io::Result<Boot> {
+    if std::process::id() != 1 {
+        return Err(io::Error::other("runs as PID 1 of a sandbox only"));
+    }
+    // Without this a tenant's root could look into this process through /proc.
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    let listen = inherited(GUEST_LISTEN_FD)?;
+    let first_link = inherited(GUEST_FIRST_LINK_FD)?;
+    nonblocking(&listen)?;
+    rustix::net::listen(&listen, BACKLOG)?;
+    reset_signals();
+    rustix::process::umask(Mode::from_raw_mode(0o022));
+    let mut boot_id = [0; 8];
+    rustix::rand::getrandom(&mut boot_id, GetRandomFlags::empty())?;
+    Ok(Boot {
+        listen,
+        first_link,
+        child_signals: child_signals()?,
+        single: SingleThreaded::claim()?,
+        boot_id: u64::from_ne_bytes(boot_id),
+        files_max: raise_file_limit(),
+    })
+}
+
+pub(crate) fn nonblocking(fd: &OwnedFd) -> rustix::io::Result<()> {
+    let flags = rustix::fs::fcntl_getfl(fd)?;
+    rustix::fs::fcntl_setfl(fd, flags | OFlags::NONBLOCK)
+}
+
+/// Up to the hard limit, or as far as it goes.
+fn raise_file_limit() -> u64 {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    match rustix::process::setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum.unwrap_or(u64::MAX),
+        Err(_) => limit.current.unwrap_or(u64::MAX),
+    }
+}

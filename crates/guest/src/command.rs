@@ -1,0 +1,78 @@
+//! Commands: the table of everything started and not yet forgotten.
+//!
+//! ```text
+//! running --reaped--> draining (a terminal's last output) --> ended --Forget--> gone
+//! ```
+//! The guest keeps the host's ends of the pipes until `Forget`, so that neither a dead host nor the
+//! end of the command loses a byte.
+
+mod child;
+mod start;
+mod table;
+
+use std::os::fd::OwnedFd;
+
+use pinfold_proto::Exited;
+use pinfold_sys::process::{End, Reaped};
+
+use crate::terminal::Terminal;
+use crate::timers::Key;
+
+pub(crate) use start::Ground;
+pub(crate) use table::Commands;
+
+/// The host's ends, as `Adopt` hands them out.
+#[derive(Debug)]
+pub(crate) struct Pipes {
+    pub(crate) stdin: Option<OwnedFd>,
+    pub(crate) stdout: OwnedFd,
+    pub(crate) stderr: Option<OwnedFd>,
+}
+
+#[derive(Debug)]
+pub(crate) enum State {
+    Running,
+    /// The process is reaped, its terminal still holds output.
+    Draining(Exited),
+    Ended(Exited),
+}
+
+#[derive(Debug)]
+pub(crate) struct Command {
+    id: String,
+    fingerprint: Vec<u8>,
+    pid: u32,
+    /// `pid` may name its session; not so when a later command got the same number.
+    owns_number: bool,
+    state: State,
+    pipes: Pipes,
+    terminal: Option<Terminal>,
+    /// Brings the errno of an exec that failed.
+    failure: Option<OwnedFd>,
+    timer: Option<Key>,
+    timed_out: bool,
+    killed: bool,
+}
+
+impl Command {
+    fn exited(&mut self, reaped: Reaped) -> Exited {
+        let start_errno = self.failure.take().map_or(0, |pipe| child::read_failure(&pipe));
+        let (code, signal) = match reaped.end {
+            End::Code(code) => (Some(code), None),
+            End::Signal(signal) => (None, Some(signal)),
+        };
+        Exited {
+            command: self.id.clone(),
+            code,
+            signal,
+            timed_out: self.timed_out,
+            killed: self.killed,
+            start_errno,
+            cpu_us: u64::try_from(reaped.cpu.as_micros()).unwrap_or(u64::MAX),
+        }
+    }
+
+    const fn is_running(&self) -> bool {
+        matches!(self.state, State::Running)
+    }
+}

@@ -1,0 +1,180 @@
+//! Becoming a user: ids, groups and capabilities of everything that is not PID 1 itself.
+
+use pinfold_proto::FailureKind;
+use rustix::fs::{Gid, Uid};
+use rustix::io::Errno;
+use rustix::thread::{CapabilitySet, CapabilitySets};
+
+use crate::failure::{Outcome, Refusal};
+use crate::users::User;
+
+/// What root of a sandbox may do, like in the usual container engines. Everything it allows is
+/// still confined to the sandbox's own user namespace.
+const ROOT: CapabilitySet = CapabilitySet::CHOWN
+    .union(CapabilitySet::DAC_OVERRIDE)
+    .union(CapabilitySet::FSETID)
+    .union(CapabilitySet::FOWNER)
+    .union(CapabilitySet::SETGID)
+    .union(CapabilitySet::SETUID)
+    .union(CapabilitySet::SETPCAP)
+    .union(CapabilitySet::SETFCAP)
+    .union(CapabilitySet::NET_BIND_SERVICE)
+    .union(CapabilitySet::SYS_CHROOT)
+    .union(CapabilitySet::KILL);
+/// Capabilities are numbered below this; the kernel knows 41 today.
+const CAPABILITIES_END: u32 = 64;
+
+/// What PID 1 itself may do, found once at boot: children only ever have less.
+#[derive(Debug, Clone)]
+pub(crate) struct Powers {
+    uid: Uid,
+    gid: Gid,
+    held: CapabilitySet,
+    /// In the bounding set and to be taken out of it.
+    surplus: CapabilitySet,
+    uids: IdMap,
+    gids: IdMap,
+}
+
+impl Powers {
+    pub(crate) fn find() -> rustix::io::Result<Self> {
+        let held = rustix::thread::capabilities(None)?.effective;
+        let mut surplus = CapabilitySet::empty();
+        for number in 0..CAPABILITIES_END {
+            let one = CapabilitySet::from_bits_retain(1 << number);
+            let bounded = rustix::thread::capability_is_in_bounding_set(one).unwrap_or(false);
+            if bounded && !ROOT.contains(one) {
+                surplus |= one;
+            }
+        }
+        Ok(Self {
+            uid: rustix::process::geteuid(),
+            gid: rustix::process::getegid(),
+            held,
+            surplus,
+            uids: IdMap::read("/proc/self/uid_map"),
+            gids: IdMap::read("/proc/self/gid_map"),
+        })
+    }
+}
+
+/// A user ready to be taken on: everything is prepared, so that [`Identity::assume`] may run
+/// between fork and exec.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    uid: Option<Uid>,
+    gid: Option<Gid>,
+    groups: Option<Vec<Gid>>,
+    surplus: CapabilitySet,
+    kept: CapabilitySet,
+}
+
+impl Identity {
+    pub(crate) fn of(user: &User, powers: &Powers) -> Outcome<Self> {
+        let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
+        if !powers.uids.contains(user.uid) {
+            return Err(unmapped("user", user.uid));
+        }
+        if !powers.gids.contains(user.gid) {
+            return Err(unmapped("group", user.gid));
+        }
+        let may_set_groups = powers.held.contains(CapabilitySet::SETGID);
+        let groups = user.groups.iter().filter(|gid| powers.gids.contains(**gid));
+        // Without a range of ids of its own (rootless), a sandbox may not set groups at all.
+        let may_set_groups = may_set_groups && !powers.gids.is_single();
+        Ok(Self {
+            uid: (uid != powers.uid).then_some(uid),
+            gid: (gid != powers.gid).then_some(gid),
+            groups: may_set_groups.then(|| groups.map(|gid| Gid::from_raw(*gid)).collect()),
+            surplus: powers.surplus,
+            kept: if user.uid == 0 { powers.held & ROOT } else { CapabilitySet::empty() },
+        })
+    }
+
+    /// Makes this process that user, for good. Async-signal-safe.
+    pub(crate) fn assume(&self) -> rustix::io::Result<()> {
+        for one in self.surplus.iter_singles() {
+            match rustix::thread::remove_capability_from_bounding_set(one) {
+                // Without CAP_SETPCAP there is nothing that could come back either.
+                Ok(()) | Err(Errno::PERM) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        if let Some(groups) = &self.groups {
+            rustix::thread::set_thread_groups(groups)?;
+        }
+        if let Some(gid) = self.gid {
+            rustix::thread::set_thread_res_gid(gid, gid, gid)?;
+        }
+        if let Some(uid) = self.uid {
+            rustix::thread::set_thread_res_uid(uid, uid, uid)?;
+        }
+        let sets = CapabilitySets {
+            effective: self.kept,
+            permitted: self.kept,
+            inheritable: CapabilitySet::empty(),
+        };
+        rustix::thread::set_capabilities(None, sets)
+    }
+}
+
+trait Singles {
+    fn iter_singles(self) -> impl Iterator<Item = CapabilitySet>;
+}
+
+impl Singles for CapabilitySet {
+    /// Like `iter`, also for capabilities that this build has no name for.
+    fn iter_singles(self) -> impl Iterator<Item = CapabilitySet> {
+        (0..CAPABILITIES_END)
+            .map(|number| Self::from_bits_retain(1 << number))
+            .filter(move |one| self.contains(*one))
+    }
+}
+
+fn unmapped(what: &str, id: u32) -> Refusal {
+    let message = format!("this sandbox has no {what} {id}: it runs with fewer ids");
+    Refusal::new(FailureKind::NoSuchUser, message)
+}
+
+/// Ranges of ids that exist in this user namespace (user_namespaces(7)).
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct IdMap(Vec<(u64, u64)>);
+
+impl IdMap {
+    fn read(path: &str) -> Self {
+        // What cannot be read is not used to refuse anything: the kernel still does.
+        std::fs::read_to_string(path).map_or(Self(vec![(0, 1 << 32)]), |text| Self::parse(&text))
+    }
+
+    fn parse(text: &str) -> Self {
+        let ranges = text.lines().filter_map(|line| {
+            let mut numbers = line.split_ascii_whitespace().map(str::parse::<u64>);
+            let (inside, _, count) = (numbers.next()?, numbers.next()?, numbers.next()?);
+            Some((inside.ok()?, count.ok()?))
+        });
+        Self(ranges.collect())
+    }
+
+    fn contains(&self, id: u32) -> bool {
+        self.0.iter().any(|(first, count)| (*first..first + count).contains(&u64::from(id)))
+    }
+
+    fn is_single(&self) -> bool {
+        self.0.iter().map(|(_, count)| count).sum::<u64>() <= 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn id_maps_tell_which_ids_exist() {
+        let map = IdMap::parse("         0     100000      65536\n");
+        assert!(map.contains(0) && map.contains(65_535));
+        assert!(!map.contains(65_536) && !map.is_single());
+        let single = IdMap::parse("0 1000 1\n");
+        assert!(single.contains(0) && !single.contains(1) && single.is_single());
+        assert!(IdMap::parse("0 0 4294967295\n").contains(u32::MAX - 1));
+    }
+}

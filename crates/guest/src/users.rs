@@ -1,0 +1,198 @@
+//! Users as the sandbox's own `/etc/passwd` and `/etc/group` know them.
+
+use std::fs::File;
+use std::io::Read;
+
+use pinfold_proto::FailureKind;
+use rustix::fs::{Mode, OFlags};
+
+use crate::failure::{Outcome, Refusal};
+
+/// Longest file that is looked at; a tenant may make it any size.
+const FILE_MAX_BYTES: u64 = 1 << 20;
+/// Most supplementary groups; more than anybody has.
+const GROUPS_MAX: usize = 256;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct User {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    /// Without `gid`.
+    pub(crate) groups: Vec<u32>,
+    pub(crate) name: String,
+    pub(crate) home: String,
+    pub(crate) shell: String,
+}
+
+/// Finds a user by `name`, `uid`, or either with `:group` behind it; empty is root. A number needs
+/// no entry.
+pub(crate) fn find(text: &str) -> Outcome<User> {
+    resolve(text, &read("/etc/passwd"), || read("/etc/group"))
+}
+
+fn resolve(text: &str, passwd: &str, group: impl Fn() -> String) -> Outcome<User> {
+    let (name, wanted_group) = match text.split_once(':') {
+        Some((name, group)) => (name, Some(group)),
+        None => (text, None),
+    };
+    let name = if name.is_empty() { "0" } else { name };
+    let mut user = match name.parse::<u32>() {
+        Ok(uid) => by_uid(passwd, uid)?,
+        Err(_) => by_name(passwd, name)?,
+    };
+    let group = group();
+    match wanted_group {
+        Some(wanted) => {
+            user.gid = find_group(&group, wanted)?;
+        }
+        None => user.groups = supplementary(&group, &user),
+    }
+    Ok(user)
+}
+
+fn by_uid(passwd: &str, uid: u32) -> Outcome<User> {
+    if uid == u32::MAX {
+        return Err(Refusal::invalid("no user has this number"));
+    }
+    let found = passwd.lines().filter_map(entry).find(|user| user.uid == uid);
+    Ok(found.unwrap_or_else(|| User {
+        uid,
+        gid: if uid == 0 { 0 } else { uid },
+        groups: Vec::new(),
+        name: if uid == 0 { "root".into() } else { uid.to_string() },
+        home: if uid == 0 { "/root".into() } else { "/".into() },
+        shell: "/bin/sh".into(),
+    }))
+}
+
+fn by_name(passwd: &str, name: &str) -> Outcome<User> {
+    let found = passwd.lines().filter_map(entry).find(|user| user.name == name);
+    match found {
+        Some(user) => Ok(user),
+        None if name == "root" => by_uid(passwd, 0),
+        None => {
+            let message = format!("no user {name:?} in this sandbox");
+            Err(Refusal::new(FailureKind::NoSuchUser, message))
+        }
+    }
+}
+
+/// `name:password:uid:gid:comment:home:shell`
+fn entry(line: &str) -> Option<User> {
+    let mut fields = line.split(':');
+    let name = fields.next()?.to_owned();
+    let (_password, uid, gid) = (fields.next()?, fields.next()?, fields.next()?);
+    let _comment = fields.next()?;
+    let home = fields.next()?;
+    let shell = fields.next().unwrap_or_default();
+    Some(User {
+        uid: uid.parse().ok().filter(|uid| *uid != u32::MAX)?,
+        gid: gid.parse().ok().filter(|gid| *gid != u32::MAX)?,
+        groups: Vec::new(),
+        name,
+        home: if home.is_empty() { "/".into() } else { home.into() },
+        shell: if shell.is_empty() { "/bin/sh".into() } else { shell.into() },
+    })
+}
+
+fn find_group(group: &str, wanted: &str) -> Outcome<u32> {
+    if let Ok(gid) = wanted.parse::<u32>() {
+        return if gid == u32::MAX {
+            Err(Refusal::invalid("no group has this number"))
+        } else {
+            Ok(gid)
+        };
+    }
+    group
+        .lines()
+        .filter_map(group_entry)
+        .find(|(name, ..)| *name == wanted)
+        .map(|(_, gid, _)| gid)
+        .ok_or_else(|| {
+            let message = format!("no group {wanted:?} in this sandbox");
+            Refusal::new(FailureKind::NoSuchUser, message)
+        })
+}
+
+fn supplementary(group: &str, user: &User) -> Vec<u32> {
+    group
+        .lines()
+        .filter_map(group_entry)
+        .filter(|(_, gid, members)| {
+            *gid != user.gid && members.split(',').any(|member| member == user.name)
+        })
+        .map(|(_, gid, _)| gid)
+        .take(GROUPS_MAX)
+        .collect()
+}
+
+/// `name:password:gid:member,member`
+fn group_entry(line: &str) -> Option<(&str, u32, &str)> {
+    let mut fields = line.split(':');
+    let name = fields.next()?;
+    let _password = fields.next()?;
+    let gid = fields.next()?.parse().ok().filter(|gid| *gid != u32::MAX)?;
+    Some((name, gid, fields.next().unwrap_or_default()))
+}
+
+/// A file of the tenant's, which may be anything: neither a pipe nor a lease may block PID 1.
+fn read(path: &str) -> String {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let Ok(fd) = rustix::fs::open(path, flags, Mode::empty()) else {
+        return String::new();
+    };
+    let file = File::from(fd);
+    let regular = file.metadata().is_ok_and(|metadata| metadata.is_file());
+    let mut bytes = Vec::new();
+    if !regular || file.take(FILE_MAX_BYTES).read_to_end(&mut bytes).is_err() {
+        return String::new();
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PASSWD: &str = "root:x:0:0:root:/root:/bin/bash\nbad line\nx:x:nan:0::/:\n\
+                          bob:x:1000:1001:Bob,,,:/home/bob:/bin/zsh\nnohome:x:7:7:::\n";
+    const GROUP: &str = "root:x:0:\nbob:x:1001:bob\nwheel:x:10:alice,bob\nvideo:x:44:bob\n";
+
+    fn user(text: &str) -> Outcome<User> {
+        resolve(text, PASSWD, || GROUP.to_owned())
+    }
+
+    #[test]
+    fn names_and_numbers_find_the_same_user_with_its_groups() {
+        let bob = user("bob").expect("bob");
+        assert_eq!((bob.uid, bob.gid), (1000, 1001));
+        assert_eq!(bob.groups, [10, 44]);
+        assert_eq!((bob.home.as_str(), bob.shell.as_str()), ("/home/bob", "/bin/zsh"));
+        assert_eq!(user("1000"), Ok(bob));
+    }
+
+    #[test]
+    fn nobody_named_is_root_also_without_any_passwd() {
+        assert_eq!(user("").expect("root").home, "/root");
+        let bare = resolve("", "", String::new).expect("root");
+        assert_eq!((bare.uid, bare.gid, bare.home.as_str()), (0, 0, "/root"));
+        assert_eq!(resolve("root", "", String::new), Ok(bare));
+    }
+
+    #[test]
+    fn a_number_needs_no_entry_and_a_group_can_be_chosen() {
+        let stranger = user("4242").expect("stranger");
+        assert_eq!((stranger.uid, stranger.gid, stranger.home.as_str()), (4242, 4242, "/"));
+        assert_eq!(user("bob:wheel").map(|u| (u.gid, u.groups)), Ok((10, vec![])));
+        assert_eq!(user("5:6").map(|u| (u.uid, u.gid)), Ok((5, 6)));
+    }
+
+    #[test]
+    fn unknown_names_and_impossible_numbers_are_refused() {
+        assert_eq!(user("eve").expect_err("eve").kind, FailureKind::NoSuchUser);
+        assert_eq!(user("bob:eve").expect_err("eve").kind, FailureKind::NoSuchUser);
+        assert_eq!(user("4294967295").expect_err("-1").kind, FailureKind::Invalid);
+        assert_eq!(user("0:4294967295").expect_err("-1").kind, FailureKind::Invalid);
+        assert_eq!(user("nohome").expect("nohome").home, "/");
+    }
+}

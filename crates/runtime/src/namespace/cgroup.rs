@@ -1,0 +1,200 @@
+//! Resource limits through control groups, in the three layouts that exist: v2, v1, and hybrid.
+//!
+//! Every hierarchy holds `pinfold/INSTANCE/SANDBOX`. Which one a controller is in is found once
+//! from /proc/self/mountinfo; a controller that cannot be used is reported, not silently missing.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use pinfold_model::Resources;
+use pinfold_model::usage::Gauge;
+use rustix::fs::{Mode, OFlags};
+
+mod layout;
+mod v1;
+mod v2;
+
+pub(super) use layout::Layout;
+
+/// Where sandboxes of one server stand in every hierarchy.
+#[derive(Debug, Clone)]
+pub(super) struct Cgroups {
+    layout: Layout,
+}
+
+/// What the spawner needs so that a new process lands in its groups.
+#[derive(Debug, Default)]
+pub(super) struct Entry {
+    /// v2: the directory to be cloned into.
+    pub(super) directory: Option<OwnedFd>,
+    /// v1: files to write oneself into.
+    pub(super) join: Vec<OwnedFd>,
+}
+
+impl Cgroups {
+    /// `instance` keeps several servers on one machine apart; letters, digits and `-`.
+    pub(super) fn open(instance: &str) -> Self {
+        let layout = Layout::detect(&format!("pinfold/{instance}"));
+        Self { layout }
+    }
+
+    pub(super) fn none() -> Self {
+        Self { layout: Layout::default() }
+    }
+
+    /// Names of what is enforced, and words on what is not.
+    pub(super) fn report(&self) -> (Vec<&'static str>, Vec<String>) {
+        let names =
+            [("memory", "cgroup_memory"), ("cpu", "cgroup_cpu"), ("pids", "cgroup_pids")];
+        let (have, lack): (Vec<_>, Vec<_>) =
+            names.into_iter().partition(|(controller, _)| self.layout.has(controller));
+        let words = |(controller, _): (&str, &str)| {
+            format!("no limit on {controller}: this host offers no cgroup controller for it")
+        };
+        (have.into_iter().map(|(_, name)| name).collect(), lack.into_iter().map(words).collect())
+    }
+
+    pub(super) fn create(&self, sandbox: &str, limits: &Resources) -> io::Result<Entry> {
+        let mut entry = Entry::default();
+        for (directory, version) in self.directories(sandbox) {
+            make(&directory)?;
+            match version {
+                layout::Version::V1 => {
+                    v1::limit(&directory, limits)?;
+                    let tasks = directory.join("tasks");
+                    entry.join.push(File::options().write(true).open(tasks)?.into());
+                }
+                layout::Version::V2 => {
+                    v2::limit(&directory, limits)?;
+                    entry.directory = Some(open_directory(&directory)?);
+                }
+            }
+        }
+        Ok(entry)
+    }
+
+    pub(super) fn set_frozen(&self, sandbox: &str, frozen: bool) -> io::Result<()> {
+        match self.find(sandbox, "freezer") {
+            Some((directory, layout::Version::V1)) => v1::set_frozen(&directory, frozen),
+            Some((directory, layout::Version::V2)) => v2::set_frozen(&directory, frozen),
+            None => Err(io::Error::new(io::ErrorKind::Unsupported, "no freezer")),
+        }
+    }
+
+    pub(super) fn gauge(&self, sandbox: &str) -> io::Result<Gauge> {
+        let mut gauge = Gauge::default();
+        for (directory, version) in self.directories(sandbox) {
+            match version {
+                layout::Version::V1 => v1::read(&directory, &mut gauge)?,
+                layout::Version::V2 => v2::read(&directory, &mut gauge)?,
+            }
+        }
+        Ok(gauge)
+    }
+
+    /// Removes the groups; they are empty once the guest's process is gone. `Busy` says that some
+    /// process is still on its way out.
+    pub(super) fn remove(&self, sandbox: &str) -> io::Result<()> {
+        for (directory, _) in self.directories(sandbox) {
+            match std::fs::remove_dir(&directory) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what this instance has left in the hierarchies, where it is empty.
+    pub(super) fn remove_instance(&self) {
+        for (hierarchy, _) in self.layout.hierarchies() {
+            let _ = std::fs::remove_dir(hierarchy);
+        }
+    }
+
+    /// Sandboxes that have a group, in any hierarchy.
+    pub(super) fn sandboxes(&self) -> io::Result<Vec<String>> {
+        let mut found = BTreeMap::new();
+        for (hierarchy, _) in self.layout.hierarchies() {
+            let Ok(entries) = std::fs::read_dir(hierarchy) else { continue };
+            for entry in entries {
+                let entry = entry?;
+                if entry.file_type()?.is_dir() {
+                    found.insert(entry.file_name().to_string_lossy().into_owned(), ());
+                }
+            }
+        }
+        Ok(found.into_keys().collect())
+    }
+
+    /// Every process in the sandbox's groups, as this machine numbers them.
+    pub(super) fn processes(&self, sandbox: &str) -> io::Result<Vec<i32>> {
+        let Some((directory, _)) = self.directories(sandbox).into_iter().next() else {
+            return Ok(Vec::new());
+        };
+        match std::fs::read_to_string(directory.join("cgroup.procs")) {
+            Ok(text) => Ok(text.lines().filter_map(|line| line.parse().ok()).collect()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn directories(&self, sandbox: &str) -> Vec<(PathBuf, layout::Version)> {
+        self.layout.hierarchies().map(|(path, version)| (path.join(sandbox), version)).collect()
+    }
+
+    fn find(&self, sandbox: &str, controller: &str) -> Option<(PathBuf, layout::Version)> {
+        let (path, version) = self.layout.hierarchy_of(controller)?;
+        Some((path.join(sandbox), version))
+    }
+}
+
+fn make(directory: &Path) -> io::Result<()> {
+    match std::fs::create_dir(directory) {
+        // The instance's own directory went with its last sandbox.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            std::fs::create_dir_all(directory)
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        other => other,
+    }
+}
+
+fn open_directory(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?)
+}
+
+/// Writes one setting, naming the file in the error.
+fn set(directory: &Path, file: &str, value: impl std::fmt::Display) -> io::Result<()> {
+    let path = directory.join(file);
+    // cgroup files take one write a value, and no O_CREAT.
+    let result = File::options()
+        .write(true)
+        .open(&path)
+        .and_then(|mut f| io::Write::write_all(&mut f, value.to_string().as_bytes()));
+    result.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+}
+
+fn number(directory: &Path, file: &str) -> Option<u64> {
+    std::fs::read_to_string(directory.join(file)).ok()?.trim().parse().ok()
+}
+
+/// The value behind `key` in a file of `key value` lines.
+fn field(directory: &Path, file: &str, key: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(directory.join(file)).ok()?;
+    text.lines().find_map(|line| {
+        let (name, value) = line.split_once(' ')?;
+        (name == key).then(|| value.trim().parse().ok())?
+    })
+}
+
+/// Microseconds of CPU that `vcpu_millis` allows in a period of 100 ms, and not less than the
+/// kernel's minimum of 1 ms.
+fn quota_us(limits: &Resources) -> u64 {
+    (u64::from(limits.vcpu_millis) * 100).max(1000)
+}
+
+const PERIOD_US: u64 = 100_000;

@@ -1,0 +1,215 @@
+//! Where sandboxes write: memory, or a pool on this machine's disk.
+//!
+//! A directory on an ordinary file system cannot be bounded without project quotas, which few
+//! machines have. So the pool is a btrfs of its own in one sparse file: each sandbox gets a
+//! subvolume with a size limit, made and removed in microseconds, kept while the sandbox is
+//! stopped, and shared copy-on-write by snapshots. Where btrfs is not to be had, disks are memory.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+
+use pinfold_model::Resources;
+use pinfold_proto::spawn::Disk;
+use pinfold_sys::btrfs;
+use rustix::fs::CWD;
+use rustix::mount::{OpenTreeFlags, UnmountFlags, open_tree};
+
+/// Files and directories a disk in memory may hold for each of its MiB.
+const INODES_PER_MIB: u64 = 64;
+/// What btrfs needs at all.
+const POOL_MIN_BYTES: u64 = 256 << 20;
+
+/// What the operator wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disks {
+    /// Memory, which counts against the sandbox's own: for sandboxes that live as long as a process.
+    Memory,
+    /// A pool of at most this size (sparse: it only takes what is written), or memory where the
+    /// host cannot offer one.
+    Pool { size_bytes: u64 },
+}
+
+/// What there is.
+#[derive(Debug)]
+pub(super) enum Store {
+    Memory { because: String },
+    Pool(Pool),
+}
+
+#[derive(Debug)]
+pub(super) struct Pool {
+    image: PathBuf,
+    point: PathBuf,
+    mounted: Mutex<bool>,
+}
+
+impl Store {
+    /// Opens or makes the pool below `directory`.
+    pub(super) fn open(wanted: Disks, directory: &Path) -> Self {
+        match wanted {
+            Disks::Memory => Self::Memory { because: "asked for by the operator".to_owned() },
+            Disks::Pool { size_bytes } => {
+                Pool::open(directory, size_bytes).map_or_else(|because| Self::Memory { because }, Self::Pool)
+            }
+        }
+    }
+
+    /// Whether a disk outlives its sandbox's processes.
+    pub(super) fn keeps(&self) -> bool {
+        matches!(self, Self::Pool(_))
+    }
+
+    pub(super) fn weaker(&self) -> Option<String> {
+        match self {
+            Self::Pool(_) => None,
+            Self::Memory { because } => Some(format!(
+                "disks are kept in memory: they count against memory_mib, hold at most half of it, \
+                 and stopping a sandbox would lose its disk ({because})"
+            )),
+        }
+    }
+
+    /// The disk of a sandbox, made where it does not exist, as a detached mount if it is kept.
+    pub(super) fn make(&self, name: &str, limits: &Resources) -> io::Result<(Disk, Option<OwnedFd>)> {
+        match self {
+            Self::Memory { .. } => Ok((memory(limits), None)),
+            Self::Pool(pool) => {
+                let tree = pool.make(name, u64::from(limits.disk_mib) << 20)?;
+                Ok((Disk { kept: true, ..Disk::default() }, Some(tree)))
+            }
+        }
+    }
+
+    pub(super) fn remove(&self, name: &str) -> io::Result<()> {
+        match self {
+            Self::Memory { .. } => Ok(()),
+            Self::Pool(pool) => pool.remove(name),
+        }
+    }
+
+    /// Lets go of the machine's mounts, where no sandbox uses them any more.
+    pub(super) fn close(&self) {
+        if let Self::Pool(pool) = self {
+            pool.unmount();
+        }
+    }
+}
+
+/// A full disk must be an error inside and not the end of the sandbox, so a disk in memory takes at
+/// most half of what the sandbox has.
+fn memory(limits: &Resources) -> Disk {
+    let mib = u64::from(limits.disk_mib.min(limits.memory_mib / 2).max(1));
+    Disk { kept: false, size_bytes: mib << 20, inodes: mib * INODES_PER_MIB }
+}
+
+impl Pool {
+    /// An error is the reason, in words.
+    fn open(directory: &Path, size_bytes: u64) -> Result<Self, String> {
+        let image = directory.join(".pool.btrfs");
+        let point = directory.join(".pool");
+        std::fs::create_dir_all(&point).map_err(|error| format!("{}: {error}", point.display()))?;
+        if !image.exists() {
+            format(&image, size_bytes.max(POOL_MIN_BYTES))?;
+        }
+        let pool = Self { image, point, mounted: Mutex::new(false) };
+        pool.mount().map_err(|error| format!("the pool does not mount: {error}"))?;
+        Ok(pool)
+    }
+
+    fn mount(&self) -> io::Result<()> {
+        let mut mounted = self.mounted.lock().unwrap_or_else(PoisonError::into_inner);
+        if *mounted || is_mount_point(&self.point)? {
+            *mounted = true;
+            return Ok(());
+        }
+        let options = "loop,noatime,discard=async,nosuid,nodev";
+        run(Command::new("mount").args(["-t", "btrfs", "-o", options]).args([&self.image, &self.point]))?;
+        // Simple quotas cost least; kernels before 6.7 have the full ones only.
+        let enable = |args: &[&str]| run(Command::new("btrfs").args(args).arg(&self.point));
+        let enabled = enable(&["quota", "enable", "--simple"]).or_else(|_| enable(&["quota", "enable"]));
+        if let Err(error) = enabled {
+            let _ = rustix::mount::unmount(&self.point, UnmountFlags::empty());
+            return Err(error);
+        }
+        *mounted = true;
+        Ok(())
+    }
+
+    fn unmount(&self) {
+        let mut mounted = self.mounted.lock().unwrap_or_else(PoisonError::into_inner);
+        let empty = std::fs::read_dir(&self.point).is_ok_and(|mut entries| entries.next().is_none());
+        if *mounted && empty {
+            *mounted = rustix::mount::unmount(&self.point, UnmountFlags::empty()).is_err();
+        }
+    }
+
+    fn make(&self, name: &str, bytes: u64) -> io::Result<OwnedFd> {
+        self.mount()?;
+        let parent = File::open(&self.point)?;
+        match btrfs::create_subvolume(&parent, name) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        let path = self.point.join(name);
+        btrfs::limit_subvolume(&path, bytes)?;
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        Ok(open_tree(CWD, &path, flags)?)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.mount()?;
+        match btrfs::remove_subvolume(File::open(&self.point)?, name) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Makes the file system beside its place and moves it there when it is whole.
+fn format(image: &Path, size_bytes: u64) -> Result<(), String> {
+    let new = image.with_extension("new");
+    let make = || -> io::Result<()> {
+        File::create(&new)?.set_len(size_bytes)?;
+        run(Command::new("mkfs.btrfs").args(["-q", "-f"]).arg(&new))?;
+        std::fs::rename(&new, image)
+    };
+    make().map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            "install btrfs-progs on this host for disks that are kept".to_owned()
+        }
+        _ => format!("the pool cannot be made: {error}"),
+    })
+}
+
+/// Runs a program of the machine; an error holds the first line of what it said.
+fn run(command: &mut Command) -> io::Result<()> {
+    let output = command.stdin(std::process::Stdio::null()).output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let words = String::from_utf8_lossy(&output.stderr);
+    Err(io::Error::other(words.lines().next().unwrap_or("no message").to_owned()))
+}
+
+fn is_mount_point(path: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let parent = path.parent().expect("the pool's mount point has a parent");
+    Ok(std::fs::metadata(path)?.dev() != std::fs::metadata(parent)?.dev())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_in_memory_leaves_half_of_the_memory() {
+        let limits = Resources { memory_mib: 100, disk_mib: 4096, ..Resources::default() };
+        assert_eq!(memory(&limits).size_bytes, 50 << 20);
+        let limits = Resources { memory_mib: 100, disk_mib: 10, ..limits };
+        assert_eq!(memory(&limits).size_bytes, 10 << 20);
+    }
+}

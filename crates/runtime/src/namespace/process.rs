@@ -1,0 +1,131 @@
+//! A guest's process and its socket, as this machine sees them.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::process::{Pid, PidfdFlags, Signal};
+use serde::{Deserialize, Serialize};
+
+/// A process by more than its number, which the kernel uses again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Process {
+    pub(super) pid: i32,
+    /// Clock ticks after boot of the machine (proc_pid_stat(5), field 22).
+    started: u64,
+}
+
+impl Process {
+    pub(super) fn of(pid: i32) -> io::Result<Self> {
+        Ok(Self { pid, started: start_time(pid)? })
+    }
+
+    /// A descriptor of exactly this process, or `None` when it has ended.
+    pub(super) fn open(self) -> io::Result<Option<OwnedFd>> {
+        let Some(pidfd) = open_number(self.pid)? else { return Ok(None) };
+        // Only now is the number pinned, so this comparison cannot be overtaken.
+        match start_time(self.pid) {
+            Ok(started) if started == self.started => Ok(Some(pidfd)),
+            _ => Ok(None),
+        }
+    }
+}
+
+fn open_number(pid: i32) -> io::Result<Option<OwnedFd>> {
+    let Some(pid) = Pid::from_raw(pid) else { return Ok(None) };
+    match rustix::process::pidfd_open(pid, PidfdFlags::NONBLOCK) {
+        Ok(pidfd) => Ok(Some(pidfd)),
+        Err(rustix::io::Errno::SRCH) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+fn start_time(pid: i32) -> io::Result<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name, in parentheses, may hold spaces and parentheses itself.
+    stat.rsplit_once(')')
+        .and_then(|(_, rest)| rest.split_whitespace().nth(19))
+        .and_then(|field| field.parse().ok())
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "unreadable stat"))
+}
+
+/// KILL to a guest ends its whole PID namespace.
+pub(super) fn kill(pidfd: &OwnedFd) -> io::Result<()> {
+    match rustix::process::pidfd_send_signal(pidfd, Signal::KILL) {
+        Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Returns when the process has ended; for a guest, the kernel has ended all others before it.
+pub(super) async fn ended(pidfd: &OwnedFd) -> io::Result<()> {
+    let pidfd = pinfold_sys::watch::watch(pidfd.try_clone()?, tokio::io::Interest::READABLE)?;
+    pidfd.readable().await.map(drop)
+}
+
+/// Ends a process that was found in a sandbox's own cgroup.
+pub(super) async fn kill_by_number(pid: i32) -> io::Result<()> {
+    let Some(pidfd) = open_number(pid)? else { return Ok(()) };
+    kill(&pidfd)?;
+    ended(&pidfd).await
+}
+
+/// A bound socket for the guest to listen on. Addresses of unix sockets are short and data
+/// directories may be long, so it is named through its directory's descriptor.
+pub(super) fn listener(directory: &Path) -> io::Result<OwnedFd> {
+    let socket = socket()?;
+    let (_open, address) = address(directory)?;
+    match std::fs::remove_file(directory.join(SOCKET)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    rustix::net::bind(&socket, &address)?;
+    Ok(socket)
+}
+
+pub(super) fn connect(directory: &Path) -> io::Result<OwnedFd> {
+    let socket = socket()?;
+    let (_open, address) = address(directory)?;
+    rustix::net::connect(&socket, &address)?;
+    Ok(socket)
+}
+
+const SOCKET: &str = "guest.sock";
+
+fn socket() -> io::Result<OwnedFd> {
+    let kind = SocketType::SEQPACKET;
+    Ok(rustix::net::socket_with(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)?)
+}
+
+fn address(directory: &Path) -> io::Result<(OwnedFd, SocketAddrUnix)> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let open = rustix::fs::open(directory, flags, Mode::empty())?;
+    let number = open.as_fd().as_raw_fd();
+    let address = SocketAddrUnix::new(format!("/proc/self/fd/{number}/{SOCKET}"))?;
+    Ok((open, address))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_known_by_its_start_time() {
+        let me = Process::of(std::process::id().cast_signed()).expect("me");
+        assert!(me.open().expect("open").is_some());
+        let impostor = Process { started: me.started + 1, ..me };
+        assert!(impostor.open().expect("open").is_none());
+    }
+
+    #[test]
+    fn sockets_work_in_directories_with_long_names() {
+        let temp = tempfile::tempdir().expect("directory");
+        let long = temp.path().join("x".repeat(120));
+        std::fs::create_dir(&long).expect("long");
+        let listener = listener(&long).expect("bind");
+        rustix::net::listen(&listener, 1).expect("listen");
+        connect(&long).expect("connect");
+    }
+}

@@ -1,0 +1,137 @@
+//! Slots: the machine-wide numbers that no two live sandboxes share.
+//!
+//! A slot decides a sandbox's range of user ids and its address. Several servers and embedded runs
+//! can share a machine, so slots are claimed in one directory of the machine, not of a server: a
+//! symlink `SLOT -> sandbox directory`, made atomically. A claim whose directory is gone is stale.
+
+use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Ids from 1,073,741,824 up: above every range that distributions hand to users and containers.
+const FIRST_ID: u32 = 1 << 30;
+const RANGE: u32 = 1 << 16;
+/// All the ranges below 2^31, where the kernel's ids begin to look negative to some programs.
+pub(super) const SLOTS: u32 = 1 << 14;
+
+/// A claimed slot; it stays claimed, also over this process's end, until released.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Slot(u32);
+
+impl Slot {
+    pub(super) fn number(self) -> u32 {
+        self.0
+    }
+
+    pub(super) fn id_base(self) -> u32 {
+        FIRST_ID + self.0 * RANGE
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Slots {
+    directory: PathBuf,
+}
+
+impl Slots {
+    pub(super) fn open(directory: PathBuf) -> io::Result<Self> {
+        std::fs::create_dir_all(&directory)?;
+        Ok(Self { directory })
+    }
+
+    /// Claims a free slot for the sandbox that lives in `owner`, which must exist: a claim of a
+    /// missing directory is what makes it stale.
+    pub(super) fn claim(&self, owner: &Path) -> io::Result<Slot> {
+        let mut hasher = DefaultHasher::new();
+        owner.hash(&mut hasher);
+        let start = (hasher.finish() % u64::from(SLOTS)) as u32;
+        for step in 0..SLOTS {
+            let slot = Slot((start + step) % SLOTS);
+            if self.try_claim(slot, owner)? {
+                return Ok(slot);
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::QuotaExceeded, "all 16,384 sandbox slots are taken"))
+    }
+
+    fn try_claim(&self, slot: Slot, owner: &Path) -> io::Result<bool> {
+        let path = self.path(slot);
+        match std::os::unix::fs::symlink(owner, &path) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                if is_stale(&path) {
+                    self.clear_stale(&path)?;
+                }
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Looks again under a lock that everybody who clears takes: between a look and an unlink
+    /// without one, the slot could have become somebody's live claim.
+    fn clear_stale(&self, path: &Path) -> io::Result<()> {
+        let lock = File::create(self.directory.join("lock"))?;
+        lock.lock()?;
+        if is_stale(path) { std::fs::remove_file(path) } else { Ok(()) }
+    }
+
+    /// Frees the slot if it still belongs to `owner`.
+    pub(super) fn release(&self, slot: Slot, owner: &Path) -> io::Result<()> {
+        let path = self.path(slot);
+        if std::fs::read_link(&path).is_ok_and(|claimed| claimed == owner) {
+            std::fs::remove_file(path)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn from_number(number: u32) -> Option<Slot> {
+        (number < SLOTS).then_some(Slot(number))
+    }
+
+    fn path(&self, slot: Slot) -> PathBuf {
+        self.directory.join(slot.0.to_string())
+    }
+}
+
+fn is_stale(claim: &Path) -> bool {
+    std::fs::read_link(claim).is_ok_and(|owner| !owner.exists())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn no_two_owners_share_a_slot_and_dead_owners_give_theirs_back() {
+        let temp = tempfile::tempdir().expect("directory");
+        let slots = Slots::open(temp.path().join("slots")).expect("open");
+        let owners: Vec<_> = (0..50).map(|n| temp.path().join(format!("owner{n}"))).collect();
+        let mut seen = HashSet::new();
+        for owner in &owners {
+            std::fs::create_dir(owner).expect("owner");
+            assert!(seen.insert(slots.claim(owner).expect("claim").number()));
+        }
+        for owner in &owners {
+            std::fs::remove_dir(owner).expect("owner ends");
+        }
+        // Stale claims are given up as they are met.
+        let again = temp.path().join("owner7");
+        std::fs::create_dir(&again).expect("owner");
+        slots.claim(&again).expect("claim");
+        slots.claim(&again).expect("claim");
+    }
+
+    #[test]
+    fn a_slot_is_only_released_by_its_owner() {
+        let temp = tempfile::tempdir().expect("directory");
+        let slots = Slots::open(temp.path().join("slots")).expect("open");
+        let slot = slots.claim(temp.path()).expect("claim");
+        slots.release(slot, Path::new("/elsewhere")).expect("release");
+        assert!(!slots.try_claim(slot, temp.path()).expect("try"));
+        slots.release(slot, temp.path()).expect("release");
+        assert!(slots.try_claim(slot, temp.path()).expect("try"));
+    }
+}

@@ -1,0 +1,71 @@
+//! What happens behind a destroy: the slow rest of it, off the request path.
+
+use std::collections::HashSet;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use pinfold_model::SandboxId;
+use tokio::sync::Notify;
+
+use super::cgroup::Cgroups;
+
+/// A group is busy for as long as the kernel still takes its last process apart.
+const BUSY_TRIES: u32 = 500;
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
+
+/// Sandboxes whose remains are being removed right now.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Teardown {
+    going: Arc<Mutex<HashSet<SandboxId>>>,
+    done: Arc<Notify>,
+}
+
+impl Teardown {
+    /// Runs `work` in the background; at most once at a time for one sandbox.
+    pub(super) fn run(&self, id: &SandboxId, work: impl FnOnce() -> io::Result<()> + Send + 'static) {
+        if !self.lock().insert(id.clone()) {
+            return;
+        }
+        let (this, id) = (self.clone(), id.clone());
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = work() {
+                tracing::warn!(sandbox = %id, %error, "remains of a sandbox could not be removed");
+            }
+            this.lock().remove(&id);
+            this.done.notify_waiters();
+        });
+    }
+
+    pub(super) fn going(&self) -> HashSet<SandboxId> {
+        self.lock().clone()
+    }
+
+    pub(super) async fn settle(&self) {
+        loop {
+            let done = self.done.notified();
+            if self.lock().is_empty() {
+                return;
+            }
+            done.await;
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<SandboxId>> {
+        self.going.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Removes a sandbox's groups, waiting for the kernel to be done with its last process.
+pub(super) fn remove_cgroups(cgroups: &Cgroups, sandbox: &str) -> io::Result<()> {
+    let mut tries = 0;
+    loop {
+        match cgroups.remove(sandbox) {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy && tries < BUSY_TRIES => {
+                tries += 1;
+                std::thread::sleep(BUSY_PAUSE);
+            }
+            other => return other,
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! The real guest as PID 1 of a small sandbox made with `unshare`, spoken to through the real link.
+
+mod guest {
+    pub(crate) mod sandbox;
+
+    mod commands;
+    mod dial;
+    mod files;
+    mod links;
+    mod terminals;
+    mod transfers;
+    mod trees;
+}

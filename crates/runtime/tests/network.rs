@@ -1,0 +1,129 @@
+//! Network mode `open`, between namespaces that the test makes itself: an "outside" machine behind
+//! this one, and sandboxes that may reach it and nothing else.
+
+mod support;
+
+use std::process::Command;
+
+use pinfold_model::{ExitStatus, NetworkMode};
+use pinfold_runtime::driver::BootSpec;
+use support::World;
+
+/// A machine beyond this one: a network namespace with a web server, reached through a veth pair.
+struct Outside {
+    name: String,
+    server: std::process::Child,
+}
+
+impl Outside {
+    fn new() -> Self {
+        let name = format!("out{}", std::process::id());
+        let run = |line: &str| {
+            let status = Command::new("sh").args(["-ec", line]).status().expect("sh");
+            assert!(status.success(), "{line}");
+        };
+        run(&format!(
+            "ip netns add {name}; ip link add {name} type veth peer name out0 netns {name}; \
+             ip addr add 198.51.100.1/24 dev {name}; ip link set {name} up; \
+             ip netns exec {name} ip addr add 198.51.100.2/24 dev out0; \
+             ip netns exec {name} ip addr add 169.254.169.254/32 dev out0; \
+             ip netns exec {name} ip link set out0 up; ip netns exec {name} ip link set lo up; \
+             ip route add 169.254.169.254/32 dev {name}"
+        ));
+        let server = Command::new("ip")
+            .args([
+                "netns",
+                "exec",
+                &name,
+                "python3",
+                "-m",
+                "http.server",
+                "8080",
+            ])
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .expect("server");
+        Self { name, server }
+    }
+}
+
+impl Drop for Outside {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+        let _ = Command::new("ip")
+            .args(["netns", "del", &self.name])
+            .status();
+    }
+}
+
+const CONNECT: &str = "try() { timeout 2 bash -c \"exec 3<>/dev/tcp/$1/$2\" 2>/dev/null; }; ";
+
+#[tokio::test]
+async fn an_open_sandbox_reaches_the_outside_and_neither_host_nor_neighbours_nor_metadata() {
+    let outside = Outside::new();
+    let world = World::new();
+    let open = || BootSpec {
+        network: NetworkMode::Open,
+        ..world.spec()
+    };
+    let (one, two) = (world.boot(&open()).await, world.boot(&open()).await);
+    let reach = format!(
+        "{CONNECT} for i in $(seq 15); do try 198.51.100.2 8080 && exit 0; sleep 0.1; done; exit 1"
+    );
+    let reached = one.sh(&reach).await;
+    assert_eq!(reached.status, ExitStatus::Code(0), "{reached:?}");
+
+    // The host listens on every address; none of them may answer a sandbox.
+    let host = std::net::TcpListener::bind("0.0.0.0:0").expect("listen");
+    let port = host.local_addr().expect("address").port();
+    let gateway = one
+        .sh("awk '$2==\"00000000\"{print $3}' /proc/net/route")
+        .await
+        .stdout;
+    let gateway = u32::from_str_radix(gateway.trim(), 16)
+        .expect("gateway")
+        .to_le_bytes();
+    let gateway = std::net::Ipv4Addr::from(gateway);
+    for address in [gateway.to_string(), "198.51.100.1".to_owned()] {
+        let line = format!("{CONNECT} try {address} {port}");
+        assert_ne!(one.sh(&line).await.status, ExitStatus::Code(0), "{address}");
+    }
+    let metadata = format!("{CONNECT} try 169.254.169.254 8080");
+    assert_ne!(one.sh(&metadata).await.status, ExitStatus::Code(0));
+
+    // The neighbour's own address, from its point of view.
+    let serve = "python3 -m http.server 8000 >/dev/null 2>&1 & for i in $(seq 100); do (exec 3<>/dev/tcp/127.0.0.1/8000) 2>/dev/null && break; sleep 0.05; done; python3 -c \"import socket;s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM);s.connect(('198.51.100.2',1));print(s.getsockname()[0])\"";
+    let address = two.sh(serve).await.stdout.trim().to_owned();
+    assert!(address.starts_with("10.213."), "{address}");
+    let line = format!("{CONNECT} try {address} 8000");
+    assert_ne!(one.sh(&line).await.status, ExitStatus::Code(0));
+    // Nor does the outside begin a conversation with a sandbox.
+    let status = Command::new("ip")
+        .args(["netns", "exec", &outside.name, "timeout", "2", "bash", "-c"])
+        .arg(format!("ip route add 10.213.0.0/16 via 198.51.100.1 2>/dev/null; exec 3<>/dev/tcp/{address}/8000"))
+        .stderr(std::process::Stdio::null())
+        .status()
+        .expect("run");
+    assert!(!status.success());
+    drop(host);
+    world.destroy(one).await;
+    world.destroy(two).await;
+}
+
+#[tokio::test]
+async fn a_sandbox_without_network_has_its_loopback_and_nothing_else() {
+    let world = World::new();
+    let sandbox = world.boot_default().await;
+    let links = sandbox
+        .sh("cat /proc/net/dev | tail -n +3 | awk '{print $1}'")
+        .await
+        .stdout;
+    assert_eq!(links, "lo:\n");
+    let bind = "python3 -c \"import socket;s=socket.socket();s.bind(('127.0.0.1',80));s.listen();socket.create_connection(('127.0.0.1',80));print('ok')\"";
+    assert_eq!(sandbox.sh_as("nobody", bind).await.stdout, "ok\n");
+    let out = sandbox.sh(&format!("{CONNECT} try 198.51.100.2 80")).await;
+    assert_ne!(out.status, ExitStatus::Code(0));
+    world.destroy(sandbox).await;
+}

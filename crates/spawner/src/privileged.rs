@@ -1,0 +1,294 @@
+//! The half of a boot that needs this machine's root: ids, idmapped layers, the overlay, binds.
+//!
+//! ```text
+//! parent (this file)                          child (child.rs)
+//! enter the network namespace
+//! clone with new namespaces ----------------> join cgroups
+//! write the id maps
+//! idmap the layers, mount the overlay
+//! send the mounts as descriptors -----------> become root of the sandbox, attach the mounts,
+//!                                             pivot, drop rights, seccomp
+//! end of file: it is running <--------------- exec the guest
+//! ```
+//! Whatever fails, the child ends and every mount goes with its namespace or descriptor.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use pinfold_proto::spawn::{Bind, Boot, Disk};
+use pinfold_sys::datagram;
+use pinfold_sys::fsid::with_file_ids;
+use pinfold_sys::namespace::{
+    Cloned, Depth, MountAttributes, Namespaces, clone_process, set_mount_attributes,
+};
+use rustix::fs::{CWD, Gid, Mode, OFlags, Uid};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
+};
+
+use crate::child;
+use crate::setup::{DEV, DISK, Handed, LAYERS, Shared, enter_network};
+use crate::step::{Failed, Step};
+
+/// Ids in one sandbox's range.
+const RANGE: u32 = 65_536;
+
+pub(crate) fn boot(
+    shared: &Shared,
+    request: &Boot,
+    handed: &Handed,
+) -> Result<(u32, OwnedFd), Failed> {
+    if let Some(net) = &handed.net {
+        enter_network(net).step("enter network namespace")?;
+    }
+    let (ours, theirs) = datagram::pair().step("socket pair")?;
+    let cgroup = handed.cgroup.as_ref().map(AsFd::as_fd);
+    match clone_process(namespaces(shared, request), cgroup).step("clone")? {
+        Cloned::Child => {
+            drop(ours);
+            child::run(shared, request, handed, theirs)
+        }
+        Cloned::Parent { pid, pidfd } => {
+            drop(theirs);
+            let result =
+                equip(shared, request, handed, pid, ours.as_fd()).and_then(|()| outcome(&ours));
+            if result.is_err() {
+                // It may already have ended by itself, which is as good.
+                let _ = rustix::process::pidfd_send_signal(&pidfd, rustix::process::Signal::KILL);
+            }
+            result.map(|()| (pid.unsigned_abs(), pidfd))
+        }
+    }
+}
+
+fn namespaces(shared: &Shared, request: &Boot) -> Namespaces {
+    let always =
+        Namespaces::USER | Namespaces::MOUNT | Namespaces::PID | Namespaces::IPC | Namespaces::UTS;
+    // Where the server could make no network namespace for it, the sandbox gets one of its own.
+    if shared.rootless || !request.net {
+        always | Namespaces::NET
+    } else {
+        always
+    }
+}
+
+/// Gives the waiting child its ids and mounts.
+fn equip(
+    shared: &Shared,
+    request: &Boot,
+    handed: &Handed,
+    pid: i32,
+    to: BorrowedFd<'_>,
+) -> Result<(), Failed> {
+    if shared.rootless {
+        write_single_id(pid)?;
+        return datagram::send(to, b"go", &[]).step("hand over");
+    }
+    let map = format!("0 {} {RANGE}\n", request.id_base);
+    for file in ["uid_map", "gid_map"] {
+        std::fs::write(format!("/proc/{pid}/{file}"), &map).step(format!("write {file}"))?;
+    }
+    let ids = rustix::fs::open(
+        format!("/proc/{pid}/ns/user"),
+        OFlags::RDONLY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .step("open user namespace")?;
+    let root = overlay(request, handed, ids.as_fd())?;
+    let dev = shared_dev()?;
+    for (tree, bind) in handed.binds.iter().zip(&request.binds) {
+        show_inside(tree, bind, ids.as_fd())?;
+    }
+    let mounts: Vec<_> = [root.as_fd(), dev.as_fd()]
+        .into_iter()
+        .chain(handed.binds.iter().map(AsFd::as_fd))
+        .collect();
+    datagram::send(to, b"go", &mounts).step("hand over")
+}
+
+/// An ordinary user may map its own id and nothing else, and only after giving up setgroups
+/// (user_namespaces(7)).
+fn write_single_id(pid: i32) -> Result<(), Failed> {
+    let uid = rustix::process::getuid().as_raw();
+    let gid = rustix::process::getgid().as_raw();
+    for (file, text) in [
+        ("setgroups", "deny".to_owned()),
+        ("uid_map", format!("0 {uid} 1\n")),
+        ("gid_map", format!("0 {gid} 1\n")),
+    ] {
+        std::fs::write(format!("/proc/{pid}/{file}"), text).step(format!("write {file}"))?;
+    }
+    Ok(())
+}
+
+fn shared_dev() -> Result<OwnedFd, Failed> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    rustix::mount::open_tree(CWD, DEV, flags).step("open dev")
+}
+
+/// A directory or file of this machine, with its owners shown as the sandbox's own.
+fn show_inside(tree: &OwnedFd, bind: &Bind, ids: BorrowedFd<'_>) -> Result<(), Failed> {
+    let mut set = MountAttributes::NO_DEV | MountAttributes::NO_SUID;
+    if !bind.writable {
+        set |= MountAttributes::READ_ONLY;
+    }
+    let step = || format!("show {} inside", bind.source);
+    match set_mount_attributes(tree.as_fd(), set, Some(ids), Depth::One) {
+        // A file system without idmapped mounts: visible all the same, owned by nobody.
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::INVAL.raw_os_error()) => {
+            set_mount_attributes(tree.as_fd(), set, None, Depth::One).step(step())
+        }
+        other => other.step(step()),
+    }
+}
+
+/// Attaches what the overlay is made of to mount points of ours for as long as the call that makes
+/// it takes: overlayfs keeps private copies, and kernels before 6.13 take its parts only by path.
+fn overlay(
+    request: &Boot,
+    handed: &Handed,
+    ids: BorrowedFd<'_>,
+) -> Result<OwnedFd, Failed> {
+    let mut attached = Attached::default();
+    let mut lower = Vec::new();
+    for (at, layer) in handed.layers.iter().enumerate() {
+        let set = MountAttributes::READ_ONLY | MountAttributes::NO_DEV;
+        set_mount_attributes(layer.as_fd(), set, Some(ids), Depth::One).step("idmap layer")?;
+        let point = format!("{LAYERS}/{at}");
+        match std::fs::create_dir(&point) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            other => other.step("make layer mount point")?,
+        }
+        attached.attach(layer, point.clone()).step("attach layer")?;
+        lower.insert(0, point);
+    }
+    let disk = request.disk.unwrap_or_default();
+    match &handed.disk {
+        // Kept disks hold the sandbox's own ids, so that they do not depend on its slot.
+        Some(kept) => {
+            prepare_upper(kept, request, 0)?;
+            let set = MountAttributes::NO_DEV;
+            set_mount_attributes(kept.as_fd(), set, Some(ids), Depth::One).step("idmap disk")?;
+            attached
+                .attach(kept, DISK.to_owned())
+                .step("attach disk")?;
+        }
+        None => {
+            let memory = memory_disk(&disk)?;
+            prepare_upper(&memory, request, request.id_base)?;
+            attached
+                .attach(&memory, DISK.to_owned())
+                .step("attach disk")?;
+        }
+    }
+    let lower = lower.join(":");
+    match &handed.disk {
+        // overlayfs writes with the ids of whoever mounts it, and this machine's root has none on
+        // a disk that is mapped to the sandbox's.
+        Some(_) => with_file_ids(request.id_base, request.id_base, || make_overlay(&lower, DISK))
+            .step("take the sandbox's ids")?,
+        None => make_overlay(&lower, DISK),
+    }
+}
+
+fn make_overlay(lower: &str, base: &str) -> Result<OwnedFd, Failed> {
+    let context =
+        rustix::mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).step("open overlay")?;
+    let context = context.as_fd();
+    let set = |key: &str, value: &str| rustix::mount::fsconfig_set_string(context, key, value);
+    set("source", "pinfold").step("overlay source")?;
+    set("lowerdir", lower).step("overlay lowerdir")?;
+    set("upperdir", &format!("{base}/upper")).step("overlay upperdir")?;
+    set("workdir", &format!("{base}/work")).step("overlay workdir")?;
+    // An image is hostile: it must not be able to point a directory of its own elsewhere.
+    set("redirect_dir", "nofollow").step("overlay redirect_dir")?;
+    set("metacopy", "off").step("overlay metacopy")?;
+    set("index", "off").step("overlay index")?;
+    rustix::mount::fsconfig_create(context).step("make overlay")?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_NODEV;
+    rustix::mount::fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).step("mount overlay")
+}
+
+fn memory_disk(disk: &Disk) -> Result<OwnedFd, Failed> {
+    let context = rustix::mount::fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).step("open tmpfs")?;
+    let context = context.as_fd();
+    let set = |key: &str, value: &str| rustix::mount::fsconfig_set_string(context, key, value);
+    set("size", &disk.size_bytes.to_string()).step("tmpfs size")?;
+    set("nr_inodes", &disk.inodes.to_string()).step("tmpfs inodes")?;
+    set("mode", "0755").step("tmpfs mode")?;
+    rustix::mount::fsconfig_create(context).step("make tmpfs")?;
+    rustix::mount::fsmount(
+        context,
+        FsMountFlags::FSMOUNT_CLOEXEC,
+        MountAttrFlags::empty(),
+    )
+    .step("mount tmpfs")
+}
+
+/// Makes the upper directory with the files every sandbox has, unless a disk that was kept has it
+/// already. Plain directories above the layers: no link of an image is ever followed here. The
+/// upper directory appears last and whole, so that a boot cut short is begun again.
+fn prepare_upper(disk: &OwnedFd, request: &Boot, owner: u32) -> Result<(), Failed> {
+    let base = format!("/proc/self/fd/{}", disk.as_raw_fd());
+    if Path::new(&format!("{base}/upper")).exists() {
+        return Ok(());
+    }
+    let new = format!("{base}/new");
+    let own = |path: &str| {
+        let (uid, gid) = (Uid::from_raw(owner), Gid::from_raw(owner));
+        rustix::fs::chownat(
+            CWD,
+            path,
+            Some(uid),
+            Some(gid),
+            rustix::fs::AtFlags::SYMLINK_NOFOLLOW,
+        )
+    };
+    std::fs::create_dir_all(format!("{base}/work")).step("make work")?;
+    std::fs::create_dir_all(&new).step("make upper")?;
+    own(&new).step("own upper")?;
+    for file in &request.files {
+        let path = format!("{new}/{}", file.path);
+        if let Some((parent, _)) = file.path.rsplit_once('/') {
+            let parent = format!("{new}/{parent}");
+            std::fs::create_dir_all(&parent).step("make directory")?;
+            own(&parent).step("own directory")?;
+        }
+        std::fs::write(&path, &file.content).step(format!("write {}", file.path))?;
+        own(&path).step("own file")?;
+    }
+    std::fs::rename(new, format!("{base}/upper")).step("place upper")
+}
+
+/// Mounts attached to paths of ours, detached again when this goes.
+#[derive(Default)]
+struct Attached(Vec<String>);
+
+impl Attached {
+    fn attach(&mut self, mount: &OwnedFd, point: String) -> rustix::io::Result<()> {
+        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+        rustix::mount::move_mount(mount.as_fd(), "", CWD, &point, flags)?;
+        self.0.push(point);
+        Ok(())
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        for point in self.0.drain(..).rev() {
+            // Nothing else can be done about a mount that will not go; it is ours alone.
+            let _ = rustix::mount::unmount(point, UnmountFlags::DETACH);
+        }
+    }
+}
+
+/// Waits until the child has become the guest (its end closes on exec) or says what failed.
+fn outcome(from: &OwnedFd) -> Result<(), Failed> {
+    let mut buffer = [0; 512];
+    let (len, _) = datagram::receive(from, &mut buffer).step("wait for the child")?;
+    if len == 0 {
+        Ok(())
+    } else {
+        Err(Failed::from_bytes(&buffer[..len]))
+    }
+}
