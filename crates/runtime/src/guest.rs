@@ -82,9 +82,16 @@ impl Guest {
     ) -> Result<Self, GuestError> {
         let link = Arc::new(Link::new(link)?);
         let reader = tokio::spawn(Arc::clone(&link).read());
-        let mut inner = Inner { link, reader, boot_id: 0, pid };
+        let mut inner = Inner {
+            link,
+            reader,
+            boot_id: 0,
+            pid,
+        };
         inner.boot_id = hello(&inner.link).await?;
-        let guest = Self { inner: Arc::new(inner) };
+        let guest = Self {
+            inner: Arc::new(inner),
+        };
         guest.done(request::Body::Configure(config)).await?;
         Ok(guest)
     }
@@ -125,8 +132,13 @@ impl Guest {
 
     /// Connects to a port inside: on 127.0.0.1, then on ::1.
     pub async fn dial(&self, port: u16, timeout: Duration) -> Result<TcpStream, GuestError> {
-        let timeout_ms = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX).max(1);
-        let body = request::Body::Dial(proto::Dial { port: port.into(), timeout_ms });
+        let timeout_ms = u32::try_from(timeout.as_millis())
+            .unwrap_or(u32::MAX)
+            .max(1);
+        let body = request::Body::Dial(proto::Dial {
+            port: port.into(),
+            timeout_ms,
+        });
         let deadline = timeout.saturating_add(GRACE);
         match self.ask(body, &[], deadline).await? {
             (reply::Body::Dialed(_), fds) => self.checked(tcp_stream(fds)),
@@ -151,7 +163,8 @@ impl Guest {
     /// has agreed; [`Guest::closed`] tells when it is over.
     pub async fn shutdown(&self, grace: Duration) -> Result<(), GuestError> {
         let grace_ms = u32::try_from(grace.as_millis()).unwrap_or(u32::MAX);
-        self.done(request::Body::Shutdown(proto::Shutdown { grace_ms })).await
+        self.done(request::Body::Shutdown(proto::Shutdown { grace_ms }))
+            .await
     }
 
     async fn done(&self, body: request::Body) -> Result<(), GuestError> {
@@ -172,7 +185,11 @@ impl Guest {
         deadline: Duration,
     ) -> Result<reply::Body, GuestError> {
         let (body, fds) = self.ask(body, &[], deadline).await?;
-        if fds.is_empty() { Ok(body) } else { Err(self.unexpected("no descriptor", &body)) }
+        if fds.is_empty() {
+            Ok(body)
+        } else {
+            Err(self.unexpected("no descriptor", &body))
+        }
     }
 
     async fn ask(
@@ -209,7 +226,10 @@ async fn hello(link: &Arc<Link>) -> Result<u64, GuestError> {
         release: env!("CARGO_PKG_VERSION").to_owned(),
         boot: 0,
     };
-    let answer = link.call().ask(request::Body::Hello(ours), &[], HELLO_DEADLINE).await?;
+    let answer = link
+        .call()
+        .ask(request::Body::Hello(ours), &[], HELLO_DEADLINE)
+        .await?;
     let (reply::Body::Hello(theirs), _) = answer else {
         return Err(GuestError::Protocol("the first answer is no Hello".into()));
     };
@@ -221,9 +241,16 @@ fn tcp_stream(fds: Vec<OwnedFd>) -> Result<TcpStream, GuestError> {
     let [socket] = <[OwnedFd; 1]>::try_from(fds)
         .map_err(|_| GuestError::Protocol("a dialed port is one descriptor".into()))?;
     require(&socket, rustix::fs::FileType::Socket)?;
-    let family = rustix::net::getsockname(&socket).map_err(io::Error::from)?.address_family();
-    if !matches!(family, rustix::net::AddressFamily::INET | rustix::net::AddressFamily::INET6) {
-        return Err(GuestError::Protocol("a dialed port is no TCP socket".into()));
+    let family = rustix::net::getsockname(&socket)
+        .map_err(io::Error::from)?
+        .address_family();
+    if !matches!(
+        family,
+        rustix::net::AddressFamily::INET | rustix::net::AddressFamily::INET6
+    ) {
+        return Err(GuestError::Protocol(
+            "a dialed port is no TCP socket".into(),
+        ));
     }
     let stream = std::net::TcpStream::from(socket);
     stream.set_nonblocking(true)?;
@@ -237,5 +264,7 @@ fn require(fd: &OwnedFd, wanted: rustix::fs::FileType) -> Result<(), GuestError>
     if found == wanted {
         return Ok(());
     }
-    Err(GuestError::Protocol(format!("descriptor of type {found:?} instead of {wanted:?}")))
+    Err(GuestError::Protocol(format!(
+        "descriptor of type {found:?} instead of {wanted:?}"
+    )))
 }

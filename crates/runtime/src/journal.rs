@@ -26,6 +26,10 @@
 //! Only a terminal or socket in place of a pipe passes through this process's memory; what has been
 //! read from it and not written (64 KiB at most, for microseconds) dies with the process.
 //!
+//! A flood costs what writing to a file costs: the kernel copies once, from the pipe into the page
+//! cache, and holds the pipe for that long. `read` and `write` would copy twice and lose the
+//! guarantee above. A pipe that is found full is widened to 256 KiB, so that this takes fewer turns.
+//!
 //! One file for both streams, not one each beside an index: a command with little output then costs
 //! one `open`, and the order between the streams is the order of the file. A command that has not
 //! written anything has no file.

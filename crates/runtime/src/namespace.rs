@@ -189,6 +189,7 @@ impl Inner {
             slot: slot.map(Slot::number),
             process: None,
             die_with_host: spec.die_with_host,
+            link: spec.network == NetworkMode::Open,
         };
         record.write(directory).map_err(boot_step("record the boot"))?;
         let (ours, theirs) = datagram::pair().map_err(boot_step("make the first link"))?;
@@ -315,9 +316,13 @@ impl Inner {
         let directory = self.directory(id);
         teardown::remove_cgroups(&self.cgroups, id.as_str())?;
         self.disks.remove(id.as_str())?;
-        let record = Record::read(&directory)?;
-        if let Some(slot) = record.and_then(|record| record.slot).and_then(Slots::from_number) {
-            self.slots.release(slot, &directory)?;
+        if let Some(record) = Record::read(&directory)? {
+            if let Some(slot) = record.slot.and_then(Slots::from_number) {
+                if record.link {
+                    uplink::unplug(slot)?;
+                }
+                self.slots.release(slot, &directory)?;
+            }
         }
         match std::fs::remove_dir_all(&directory) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),

@@ -108,8 +108,21 @@ async fn an_open_sandbox_reaches_the_outside_and_neither_host_nor_neighbours_nor
         .expect("run");
     assert!(!status.success());
     drop(host);
+    let links = || -> Vec<String> {
+        let entries = std::fs::read_dir("/sys/class/net").expect("links");
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        names.filter(|name| name.starts_with("pfsb")).collect()
+    };
+    let link = format!("pfsb{}", slot_of(&gateway));
+    assert!(links().contains(&link), "{link} of {:?}", links());
     world.destroy(one).await;
     world.destroy(two).await;
+    assert!(!links().contains(&link), "{link} is left");
+}
+
+/// Slots number networks of four addresses each.
+fn slot_of(gateway: &std::net::Ipv4Addr) -> u32 {
+    (u32::from(*gateway) - u32::from_be_bytes([10, 213, 0, 0])) / 4
 }
 
 #[tokio::test]

@@ -73,8 +73,15 @@ impl Guest {
             (reply::Body::Started(started), fds) if fds.is_empty() => started,
             (other, _) => return Err(self.unexpected("Started", &other)),
         };
-        let pipes = if started.existing { self.adopt(&id).await? } else { ends.ours };
-        Ok(StartedCommand { pid: started.pid, pipes })
+        let pipes = if started.existing {
+            self.adopt(&id).await?
+        } else {
+            ends.ours
+        };
+        Ok(StartedCommand {
+            pid: started.pid,
+            pipes,
+        })
     }
 
     /// The pipes of a command that another host started, at the place where that host stopped
@@ -105,7 +112,11 @@ impl Guest {
         signal: i32,
         scope: KillScope,
     ) -> Result<(), GuestError> {
-        let kill = proto::Kill { command: id.to_string(), signal, scope: scope.into() };
+        let kill = proto::Kill {
+            command: id.to_string(),
+            signal,
+            scope: scope.into(),
+        };
         self.done(request::Body::Kill(kill)).await
     }
 
@@ -116,7 +127,10 @@ impl Guest {
     }
 
     pub async fn resize(&self, id: &CommandId, size: WindowSize) -> Result<(), GuestError> {
-        let resize = proto::Resize { command: id.to_string(), window: Some(window(size)) };
+        let resize = proto::Resize {
+            command: id.to_string(),
+            window: Some(window(size)),
+        };
         self.done(request::Body::Resize(resize)).await
     }
 
@@ -135,10 +149,25 @@ struct Ends {
 impl Ends {
     fn make(stdin: bool, terminal: bool) -> Result<Self, GuestError> {
         let mut theirs = Vec::with_capacity(6);
-        let stdin = if stdin || terminal { Some(writer_kept(&mut theirs)?) } else { None };
+        let stdin = if stdin || terminal {
+            Some(writer_kept(&mut theirs)?)
+        } else {
+            None
+        };
         let stdout = reader_kept(&mut theirs)?;
-        let stderr = if terminal { None } else { Some(reader_kept(&mut theirs)?) };
-        Ok(Self { ours: Pipes { stdin, stdout, stderr }, theirs })
+        let stderr = if terminal {
+            None
+        } else {
+            Some(reader_kept(&mut theirs)?)
+        };
+        Ok(Self {
+            ours: Pipes {
+                stdin,
+                stdout,
+                stderr,
+            },
+            theirs,
+        })
     }
 }
 
@@ -179,7 +208,11 @@ fn start_message(spec: StartSpec) -> proto::Start {
         argv,
         shell,
         cwd: spec.cwd,
-        env: spec.env.iter().map(|(name, value)| format!("{name}={value}")).collect(),
+        env: spec
+            .env
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect(),
         user: spec.user,
         stdin: spec.stdin,
         terminal: spec.terminal.map(window),
@@ -190,15 +223,22 @@ fn start_message(spec: StartSpec) -> proto::Start {
 
 /// At least 1, for 0 means none.
 fn milliseconds(timeout: Duration) -> u64 {
-    u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).max(1)
+    u64::try_from(timeout.as_millis())
+        .unwrap_or(u64::MAX)
+        .max(1)
 }
 
 fn window(size: WindowSize) -> proto::Window {
-    proto::Window { rows: size.rows.into(), cols: size.cols.into() }
+    proto::Window {
+        rows: size.rows.into(),
+        cols: size.cols.into(),
+    }
 }
 
 fn reference(id: &CommandId) -> proto::CommandRef {
-    proto::CommandRef { command: id.to_string() }
+    proto::CommandRef {
+        command: id.to_string(),
+    }
 }
 
 fn adopted_pipes(adopted: proto::Adopted, fds: Vec<OwnedFd>) -> Result<Pipes, GuestError> {
@@ -208,13 +248,25 @@ fn adopted_pipes(adopted: proto::Adopted, fds: Vec<OwnedFd>) -> Result<Pipes, Gu
     }
     let mut fds = fds.into_iter();
     let missing = || GuestError::Protocol("a pipe is missing".into());
-    let stdin = if adopted.stdin { Some(fds.next().ok_or_else(missing)?) } else { None };
+    let stdin = if adopted.stdin {
+        Some(fds.next().ok_or_else(missing)?)
+    } else {
+        None
+    };
     let stdout = fds.next().ok_or_else(missing)?;
-    let stderr = if adopted.stderr { Some(fds.next().ok_or_else(missing)?) } else { None };
+    let stderr = if adopted.stderr {
+        Some(fds.next().ok_or_else(missing)?)
+    } else {
+        None
+    };
     if fds.next().is_some() {
         return Err(GuestError::Protocol("a pipe too many".into()));
     }
-    Ok(Pipes { stdin, stdout, stderr })
+    Ok(Pipes {
+        stdin,
+        stdout,
+        stderr,
+    })
 }
 
 fn guest_command(entry: proto::CommandEntry) -> Result<GuestCommand, GuestError> {
@@ -226,5 +278,9 @@ fn guest_command(entry: proto::CommandEntry) -> Result<GuestCommand, GuestError>
         Some(exited) => Some(ExitReport::read(exited)?.1),
         None => None,
     };
-    Ok(GuestCommand { id, pid: entry.pid, exited })
+    Ok(GuestCommand {
+        id,
+        pid: entry.pid,
+        exited,
+    })
 }

@@ -16,7 +16,11 @@ pub enum GuestError {
     Version(#[from] VersionMismatch),
     /// The guest says no; nothing was done.
     #[error("{message}")]
-    Refused { kind: FailureKind, message: String, errno: i32 },
+    Refused {
+        kind: FailureKind,
+        message: String,
+        errno: i32,
+    },
     /// The guest broke the protocol and lost its link.
     #[error("the sandbox's guest broke the protocol: {0}")]
     Protocol(String),

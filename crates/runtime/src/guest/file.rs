@@ -38,7 +38,10 @@ pub struct FilePath {
 impl FilePath {
     /// As root, following symlinks, anywhere in the sandbox.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), ..Self::default() }
+        Self {
+            path: path.into(),
+            ..Self::default()
+        }
     }
 }
 
@@ -67,7 +70,10 @@ pub struct Listing {
 
 impl Guest {
     pub async fn stat(&self, at: &FilePath) -> Result<FileStat, GuestError> {
-        match self.ask_plain(request::Body::Stat(path_message(at)), DEADLINE).await? {
+        match self
+            .ask_plain(request::Body::Stat(path_message(at)), DEADLINE)
+            .await?
+        {
             reply::Body::Stat(stat) => self.checked(file_stat(stat)),
             other => Err(self.unexpected("Stat", &other)),
         }
@@ -80,9 +86,15 @@ impl Guest {
         after: &OsStr,
         limit: u32,
     ) -> Result<Listing, GuestError> {
-        let list =
-            proto::List { at: Some(path_message(at)), after: after.as_bytes().to_vec(), limit };
-        match self.ask_plain(request::Body::List(list), TREE_DEADLINE).await? {
+        let list = proto::List {
+            at: Some(path_message(at)),
+            after: after.as_bytes().to_vec(),
+            limit,
+        };
+        match self
+            .ask_plain(request::Body::List(list), TREE_DEADLINE)
+            .await?
+        {
             reply::Body::Entries(page) => self.checked(listing(page)),
             other => Err(self.unexpected("Entries", &other)),
         }
@@ -90,8 +102,17 @@ impl Guest {
 
     /// With `parents`: also what is missing above, and a directory that exists is fine. `mode` 0:
     /// 0755.
-    pub async fn make_dir(&self, at: &FilePath, parents: bool, mode: u32) -> Result<(), GuestError> {
-        let make = proto::MakeDir { at: Some(path_message(at)), parents, mode };
+    pub async fn make_dir(
+        &self,
+        at: &FilePath,
+        parents: bool,
+        mode: u32,
+    ) -> Result<(), GuestError> {
+        let make = proto::MakeDir {
+            at: Some(path_message(at)),
+            parents,
+            mode,
+        };
         self.done(request::Body::MakeDir(make)).await
     }
 
@@ -104,24 +125,38 @@ impl Guest {
         overwrite: bool,
     ) -> Result<(), GuestError> {
         let (from, to) = (Some(path_message(from)), Some(path_message(to)));
-        let body = request::Body::Move(proto::Move { from, to, overwrite });
+        let body = request::Body::Move(proto::Move {
+            from,
+            to,
+            overwrite,
+        });
         self.done_within(body, TREE_DEADLINE).await
     }
 
     /// A symlink in the last component is removed, not followed.
     pub async fn remove(&self, at: &FilePath, recursive: bool) -> Result<(), GuestError> {
-        let remove = proto::Remove { at: Some(path_message(at)), recursive };
-        self.done_within(request::Body::Remove(remove), TREE_DEADLINE).await
+        let remove = proto::Remove {
+            at: Some(path_message(at)),
+            recursive,
+        };
+        self.done_within(request::Body::Remove(remove), TREE_DEADLINE)
+            .await
     }
 
     pub async fn set_mode(&self, at: &FilePath, mode: u32) -> Result<(), GuestError> {
-        let set = proto::SetMode { at: Some(path_message(at)), mode };
+        let set = proto::SetMode {
+            at: Some(path_message(at)),
+            mode,
+        };
         self.done(request::Body::SetMode(set)).await
     }
 }
 
 pub(super) fn path_message(at: &FilePath) -> proto::Path {
-    let within = at.within.as_ref().map(|dir| dir.as_os_str().as_bytes().to_vec());
+    let within = at
+        .within
+        .as_ref()
+        .map(|dir| dir.as_os_str().as_bytes().to_vec());
     proto::Path {
         path: at.path.as_os_str().as_bytes().to_vec(),
         user: at.user.clone(),
@@ -148,5 +183,8 @@ pub(super) fn file_stat(stat: proto::FileStat) -> Result<FileStat, GuestError> {
 
 fn listing(page: proto::Entries) -> Result<Listing, GuestError> {
     let entries: Result<_, _> = page.entries.into_iter().map(file_stat).collect();
-    Ok(Listing { entries: entries?, more: page.more })
+    Ok(Listing {
+        entries: entries?,
+        more: page.more,
+    })
 }

@@ -69,7 +69,10 @@ impl Link {
     /// A question not yet asked: its id is known first, so that a transfer's end cannot come
     /// before somebody listens for it.
     pub(super) fn call(self: &Arc<Self>) -> Call {
-        Call { link: Arc::clone(self), id: self.next_id.fetch_add(1, Ordering::Relaxed) }
+        Call {
+            link: Arc::clone(self),
+            id: self.next_id.fetch_add(1, Ordering::Relaxed),
+        }
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -110,7 +113,10 @@ impl Link {
                 return;
             }
             state.closed = Some(cause);
-            (std::mem::take(&mut state.answers), std::mem::take(&mut state.transfers))
+            (
+                std::mem::take(&mut state.answers),
+                std::mem::take(&mut state.transfers),
+            )
         };
         drop(waiting);
         // A peer that is gone already is fine.
@@ -150,7 +156,9 @@ impl Link {
 
     fn dispatch(&self, reply: Reply, fds: Vec<OwnedFd>) -> Result<(), GuestError> {
         // A body of a newer minor version that we do not know.
-        let Some(body) = reply.body else { return Ok(()) };
+        let Some(body) = reply.body else {
+            return Ok(());
+        };
         if reply.id != 0 {
             let waiting = self.state().answers.remove(&reply.id);
             if let Some(waiting) = waiting {
@@ -193,7 +201,9 @@ impl Link {
     async fn send(&self, request: &Request, fds: &[BorrowedFd<'_>]) -> Result<(), GuestError> {
         let sent = self
             .socket
-            .async_io(Interest::WRITABLE, || transport::send(&self.socket, request, fds))
+            .async_io(Interest::WRITABLE, || {
+                transport::send(&self.socket, request, fds)
+            })
             .await;
         match sent {
             Ok(()) => Ok(()),
@@ -227,13 +237,29 @@ impl Call {
         deadline: Duration,
     ) -> Result<Answer, GuestError> {
         let asked = async {
-            let _permit = self.link.in_flight.acquire().await.map_err(|_| GuestError::Lost)?;
+            let _permit = self
+                .link
+                .in_flight
+                .acquire()
+                .await
+                .map_err(|_| GuestError::Lost)?;
             let answer = self.expect()?;
             let _entry = Entry { call: self };
-            self.link.send(&Request { id: self.id, body: Some(body) }, fds).await?;
+            self.link
+                .send(
+                    &Request {
+                        id: self.id,
+                        body: Some(body),
+                    },
+                    fds,
+                )
+                .await?;
             answer.await.map_err(|_| self.link.cause())
         };
-        match tokio::time::timeout(deadline, asked).await.map_err(|_| GuestError::Timeout)?? {
+        match tokio::time::timeout(deadline, asked)
+            .await
+            .map_err(|_| GuestError::Timeout)??
+        {
             (reply::Body::Failure(failure), _) => Err(failure.into()),
             answer => Ok(answer),
         }
@@ -242,9 +268,14 @@ impl Call {
     /// Tells the guest something without waiting for its answer, from a destructor for instance.
     /// Best effort: a full link drops it.
     pub(super) fn tell(&self, body: request::Body) {
-        let request = Request { id: self.id, body: Some(body) };
+        let request = Request {
+            id: self.id,
+            body: Some(body),
+        };
         let socket = &self.link.socket;
-        let _ = socket.try_io(Interest::WRITABLE, || transport::send(socket, &request, &[]));
+        let _ = socket.try_io(Interest::WRITABLE, || {
+            transport::send(socket, &request, &[])
+        });
     }
 
     /// The end of the transfer that this call begins.
@@ -255,7 +286,11 @@ impl Call {
             return Err(cause.clone());
         }
         state.transfers.insert(self.id, sender);
-        Ok(TransferEnd { link: Arc::clone(&self.link), id: self.id, receiver })
+        Ok(TransferEnd {
+            link: Arc::clone(&self.link),
+            id: self.id,
+            receiver,
+        })
     }
 
     fn expect(&self) -> Result<oneshot::Receiver<Answer>, GuestError> {

@@ -53,7 +53,11 @@ impl Guest {
         offset: u64,
         length: Option<u64>,
     ) -> Result<(FileStat, Transfer), GuestError> {
-        let message = proto::Transfer { offset, length, ..transfer(at, TransferKind::Read) };
+        let message = proto::Transfer {
+            offset,
+            length,
+            ..transfer(at, TransferKind::Read)
+        };
         let (pipe, running, answer) = self.begin_out(message).await?;
         match answer {
             reply::Body::Stat(stat) => {
@@ -77,13 +81,16 @@ impl Guest {
             ..transfer(at, TransferKind::Write)
         };
         let (pipe, running) = self.begin_in(message).await?;
-        Ok(WriteTransfer { pipe, running, written: 0 })
+        Ok(WriteTransfer {
+            pipe,
+            running,
+            written: 0,
+        })
     }
 
     /// A tar of a directory (as `./` and what is below) or of one file (by its name).
     pub async fn archive(&self, at: &FilePath) -> Result<ArchiveTransfer, GuestError> {
-        let (pipe, running, answer) =
-            self.begin_out(transfer(at, TransferKind::Archive)).await?;
+        let (pipe, running, answer) = self.begin_out(transfer(at, TransferKind::Archive)).await?;
         match answer {
             reply::Body::Stat(_) | reply::Body::Done(_) => Ok(Transfer { pipe, running }),
             other => Err(self.unexpected("Done", &other)),
@@ -91,20 +98,32 @@ impl Guest {
     }
 
     /// Unpacks a tar below a directory; with `parents` the directory is made where it is missing.
-    pub async fn extract(&self, at: &FilePath, parents: bool) -> Result<ExtractTransfer, GuestError> {
-        let message = proto::Transfer { parents, ..transfer(at, TransferKind::Extract) };
+    pub async fn extract(
+        &self,
+        at: &FilePath,
+        parents: bool,
+    ) -> Result<ExtractTransfer, GuestError> {
+        let message = proto::Transfer {
+            parents,
+            ..transfer(at, TransferKind::Extract)
+        };
         let (pipe, running) = self.begin_in(message).await?;
         Ok(ExtractTransfer { pipe, running })
     }
 
     /// Tells what happens to a file, in a directory, or with `recursive` anywhere below it.
     pub async fn watch(&self, at: &FilePath, recursive: bool) -> Result<Watch, GuestError> {
-        let message = proto::Transfer { recursive, ..transfer(at, TransferKind::Watch) };
+        let message = proto::Transfer {
+            recursive,
+            ..transfer(at, TransferKind::Watch)
+        };
         let (pipe, running, answer) = self.begin_out(message).await?;
         match answer {
-            reply::Body::Stat(_) | reply::Body::Done(_) => {
-                Ok(Watch { pipe, running, buffer: Vec::new() })
-            }
+            reply::Body::Stat(_) | reply::Body::Done(_) => Ok(Watch {
+                pipe,
+                running,
+                buffer: Vec::new(),
+            }),
             other => Err(self.unexpected("Done", &other)),
         }
     }
@@ -115,7 +134,11 @@ impl Guest {
     ) -> Result<(pipe::Receiver, Running, reply::Body), GuestError> {
         let (ours, theirs) = wide_pipe()?;
         let (running, answer) = self.begin(message, &theirs).await?;
-        Ok((pipe::Receiver::from_owned_fd_unchecked(ours)?, running, answer))
+        Ok((
+            pipe::Receiver::from_owned_fd_unchecked(ours)?,
+            running,
+            answer,
+        ))
     }
 
     async fn begin_in(
@@ -137,7 +160,12 @@ impl Guest {
     ) -> Result<(Running, reply::Body), GuestError> {
         let call = self.inner.link.call();
         let end = call.transfer_end()?;
-        let running = Running { guest: self.clone(), call, end, ended: false };
+        let running = Running {
+            guest: self.clone(),
+            call,
+            end,
+            ended: false,
+        };
         let body = request::Body::Transfer(message);
         // An error or a dropped caller cancels, through the drop of `running`.
         match running.call.ask(body, &[theirs.as_fd()], DEADLINE).await? {
@@ -194,12 +222,27 @@ impl WriteTransfer {
     /// Puts the file in its target's place; returns its size. After a failed write (`BrokenPipe`)
     /// this tells why the guest stopped reading.
     pub async fn finish(self) -> Result<u64, GuestError> {
-        let Self { pipe, mut running, written } = self;
+        let Self {
+            pipe,
+            mut running,
+            written,
+        } = self;
         drop(pipe);
-        let commit = proto::CommitTransfer { transfer: running.call.id, bytes: written };
-        match running.guest.done(request::Body::CommitTransfer(commit)).await {
+        let commit = proto::CommitTransfer {
+            transfer: running.call.id,
+            bytes: written,
+        };
+        match running
+            .guest
+            .done(request::Body::CommitTransfer(commit))
+            .await
+        {
             // It has ended already, and its end says why.
-            Ok(()) | Err(GuestError::Refused { kind: FailureKind::NotFound, .. }) => {}
+            Ok(())
+            | Err(GuestError::Refused {
+                kind: FailureKind::NotFound,
+                ..
+            }) => {}
             Err(error) => return Err(error),
         }
         running.finish().await
@@ -207,7 +250,9 @@ impl WriteTransfer {
 
     /// Leaves the target as it was; returns when the guest has stopped working on it.
     pub async fn abort(self) -> Result<(), GuestError> {
-        let Self { pipe, mut running, .. } = self;
+        let Self {
+            pipe, mut running, ..
+        } = self;
         drop(pipe);
         running.cancel();
         match running.finish().await {
@@ -306,7 +351,11 @@ fn take_event(buffer: &mut Vec<u8>) -> Result<Option<FileEvent>, GuestError> {
     let Ok(len) = prost::decode_length_delimiter(&mut rest) else {
         // A length is at most ten bytes; fewer may just not be whole yet.
         let whole = buffer.len() >= 10;
-        return if whole { Err(GuestError::Protocol("a bad length".into())) } else { Ok(None) };
+        return if whole {
+            Err(GuestError::Protocol("a bad length".into()))
+        } else {
+            Ok(None)
+        };
     };
     if len > FILE_EVENT_MAX_BYTES {
         return Err(GuestError::Protocol("a file event too long".into()));
@@ -317,9 +366,13 @@ fn take_event(buffer: &mut Vec<u8>) -> Result<Option<FileEvent>, GuestError> {
     let event = proto::FileEvent::decode(&rest[..len]).map_err(broken)?;
     let used = buffer.len() - rest.len() + len;
     buffer.drain(..used);
-    let path = <std::ffi::OsString as std::os::unix::ffi::OsStringExt>::from_vec(event.path.clone());
+    let path =
+        <std::ffi::OsString as std::os::unix::ffi::OsStringExt>::from_vec(event.path.clone());
     let path = std::path::PathBuf::from(std::ffi::OsString::from(path));
-    Ok(Some(FileEvent { kind: event.kind(), path }))
+    Ok(Some(FileEvent {
+        kind: event.kind(),
+        path,
+    }))
 }
 
 /// What every transfer is: cancelled when it is dropped before its end.
@@ -339,8 +392,14 @@ impl Running {
     }
 
     fn cancel(&self) {
-        let cancel = proto::CancelTransfer { transfer: self.call.id };
-        self.guest.inner.link.call().tell(request::Body::CancelTransfer(cancel));
+        let cancel = proto::CancelTransfer {
+            transfer: self.call.id,
+        };
+        self.guest
+            .inner
+            .link
+            .call()
+            .tell(request::Body::CancelTransfer(cancel));
     }
 }
 
@@ -353,7 +412,11 @@ impl Drop for Running {
 }
 
 fn transfer(at: &FilePath, kind: TransferKind) -> proto::Transfer {
-    proto::Transfer { at: Some(path_message(at)), kind: kind.into(), ..Default::default() }
+    proto::Transfer {
+        at: Some(path_message(at)),
+        kind: kind.into(),
+        ..Default::default()
+    }
 }
 
 /// `(reader, writer)`. The guest sets the flags of its own end.

@@ -61,7 +61,7 @@ impl Slots {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 if is_stale(&path) {
-                    self.clear_stale(&path)?;
+                    self.clear_stale(slot, &path)?;
                 }
                 Ok(false)
             }
@@ -71,10 +71,10 @@ impl Slots {
 
     /// Looks again under a lock that everybody who clears takes: between a look and an unlink
     /// without one, the slot could have become somebody's live claim.
-    fn clear_stale(&self, path: &Path) -> io::Result<()> {
+    fn clear_stale(&self, slot: Slot, path: &Path) -> io::Result<()> {
         let lock = File::create(self.directory.join("lock"))?;
         lock.lock()?;
-        if is_stale(path) { std::fs::remove_file(path) } else { Ok(()) }
+        if is_stale(path) && !in_use(slot)? { std::fs::remove_file(path) } else { Ok(()) }
     }
 
     /// Frees the slot if it still belongs to `owner`.
@@ -97,6 +97,21 @@ impl Slots {
 
 fn is_stale(claim: &Path) -> bool {
     std::fs::read_link(claim).is_ok_and(|owner| !owner.exists())
+}
+
+/// Whether some process still has ids of the slot's range: somebody may have removed the directory
+/// of a sandbox that runs.
+fn in_use(slot: Slot) -> io::Result<bool> {
+    for entry in std::fs::read_dir("/proc")? {
+        let map = entry?.path().join("uid_map");
+        // Not a process, or one that has just ended.
+        let Ok(map) = std::fs::read_to_string(map) else { continue };
+        let base = map.split_whitespace().nth(1).and_then(|base| base.parse::<u32>().ok());
+        if base == Some(slot.id_base()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 #[cfg(test)]

@@ -76,6 +76,28 @@ impl Uplink {
     }
 }
 
+/// Removes a slot's link. The kernel does so too when it takes the sandbox's end apart, at leisure;
+/// the slot's next user needs the name now.
+pub(super) fn unplug(slot: Slot) -> io::Result<()> {
+    on_own_thread(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let (connection, handle, _) = rtnetlink::new_connection()?;
+            let connection = tokio::spawn(connection);
+            if let Ok(index) = index_of(&handle, &name(slot)).await {
+                // It may have gone by itself since.
+                let _ = handle.link().del(index).execute().await;
+            }
+            connection.abort();
+            Ok(())
+        })
+    })
+}
+
+fn name(slot: Slot) -> String {
+    format!("pfsb{}", slot.number())
+}
+
 fn apply_rules() -> Result<(), UplinkError> {
     let mut nft = Command::new("nft")
         .args(["-f", "-"])
@@ -105,7 +127,7 @@ fn plug(net: &OwnedFd, slot: Slot) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let network = FIRST + slot.number() * 4;
     let (outside, inside) = (Ipv4Addr::from(network + 1), Ipv4Addr::from(network + 2));
-    let name = format!("pfsb{}", slot.number());
+    let name = name(slot);
     runtime.block_on(make_pair(net, &name, outside))?;
     std::fs::write(format!("/proc/sys/net/ipv4/conf/{name}/rp_filter"), "1")?;
     let kind = rustix::thread::LinkNameSpaceType::Network;
@@ -120,21 +142,12 @@ async fn make_pair(net: &OwnedFd, name: &str, address: Ipv4Addr) -> io::Result<(
         .name(INSIDE.to_owned())
         .setns_by_fd(net.as_fd().as_raw_fd())
         .build();
-    let pair = || {
-        LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth)
-            .name(name.to_owned())
-            .set_info_data(InfoData::Veth(InfoVeth::Peer(peer.clone())))
-            .up()
-            .build()
-    };
-    if handle.link().add(pair()).execute().await.is_err() {
-        // The link of a slot's last user goes with its namespace, which the kernel takes apart at
-        // leisure; this slot is ours now.
-        if let Ok(index) = index_of(&handle, name).await {
-            handle.link().del(index).execute().await.map_err(io::Error::other)?;
-        }
-        handle.link().add(pair()).execute().await.map_err(io::Error::other)?;
-    }
+    let pair = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth)
+        .name(name.to_owned())
+        .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)))
+        .up()
+        .build();
+    handle.link().add(pair).execute().await.map_err(io::Error::other)?;
     let index = index_of(&handle, name).await?;
     handle.address().add(index, address.into(), 30).execute().await.map_err(io::Error::other)?;
     connection.abort();

@@ -30,12 +30,19 @@ async fn a_port_is_reached_over_both_loopback_addresses() {
         let started = sandbox.start(&spec).await;
         let mut stdout = pipe::Receiver::from_owned_fd(started.pipes.stdout).expect("stdout");
         let text = read_until(&mut stdout, "end").await;
-        let port = text.split(' ').nth(1).expect("port").parse().expect("number");
+        let port = text
+            .split(' ')
+            .nth(1)
+            .expect("port")
+            .parse()
+            .expect("number");
         let dialed = within(sandbox.guest.dial(port, Duration::from_secs(5))).await;
         let mut stream = dialed.expect("dial");
         within(stream.write_all(b"olleh")).await.expect("write");
         let mut text = String::new();
-        within(stream.read_to_string(&mut text)).await.expect("read");
+        within(stream.read_to_string(&mut text))
+            .await
+            .expect("read");
         assert_eq!(text, "hello");
     }
 }
@@ -43,8 +50,12 @@ async fn a_port_is_reached_over_both_loopback_addresses() {
 #[tokio::test]
 async fn a_closed_port_is_refused() {
     let sandbox = Sandbox::boot().await;
-    let refused = within(sandbox.guest.dial(1, Duration::from_secs(5))).await.expect_err("closed");
+    let refused = within(sandbox.guest.dial(1, Duration::from_secs(5)))
+        .await
+        .expect_err("closed");
     assert_eq!(refused.refusal(), Some(FailureKind::ConnectionRefused));
-    let refused = within(sandbox.guest.dial(0, Duration::from_secs(5))).await.expect_err("zero");
+    let refused = within(sandbox.guest.dial(0, Duration::from_secs(5)))
+        .await
+        .expect_err("zero");
     assert_eq!(refused.refusal(), Some(FailureKind::Invalid));
 }

@@ -26,8 +26,16 @@ async fn no_byte_is_lost_or_told_twice_when_hosts_die_while_a_command_writes() {
     }
     bytes.extend(within(read_all(pipes.stdout)).await);
     let expected: String = (1..=200_000).map(|n| format!("{n}\n")).collect();
-    assert!(bytes == expected.as_bytes(), "{} of {} bytes", bytes.len(), expected.len());
-    assert_eq!(within(read_all(pipes.stderr.expect("stderr"))).await, b"bad\n");
+    assert!(
+        bytes == expected.as_bytes(),
+        "{} of {} bytes",
+        bytes.len(),
+        expected.len()
+    );
+    assert_eq!(
+        within(read_all(pipes.stderr.expect("stderr"))).await,
+        b"bad\n"
+    );
     assert_eq!(sandbox.ended(&spec.id).await.status, ExitStatus::Code(9));
 }
 
@@ -41,12 +49,20 @@ async fn ends_are_told_to_every_new_host_until_they_are_forgotten() {
     assert_eq!(sandbox.guest.boot_id(), boot_id);
     assert_eq!(sandbox.ended(&spec.id).await.status, ExitStatus::Code(3));
     let commands = within(sandbox.guest.commands()).await.expect("list");
-    assert_eq!(commands[0].exited.map(|end| end.status), Some(ExitStatus::Code(3)));
-    within(sandbox.guest.forget(&spec.id)).await.expect("forget");
+    assert_eq!(
+        commands[0].exited.map(|end| end.status),
+        Some(ExitStatus::Code(3))
+    );
+    within(sandbox.guest.forget(&spec.id))
+        .await
+        .expect("forget");
     sandbox.reconnect().await;
     let other = shell("true");
     sandbox.run(&other).await;
-    assert_eq!(within(sandbox.guest.commands()).await.expect("list").len(), 1);
+    assert_eq!(
+        within(sandbox.guest.commands()).await.expect("list").len(),
+        1
+    );
 }
 
 #[tokio::test]
@@ -77,7 +93,10 @@ async fn who_says_nothing_sensible_first_is_turned_away_and_the_host_stays() {
     let sandbox = Sandbox::boot().await;
     let silent = sandbox.connect_socket();
     let rude = sandbox.connect_socket();
-    let usage = Request { id: 1, body: Some(request::Body::Usage(proto::UsageQuery {})) };
+    let usage = Request {
+        id: 1,
+        body: Some(request::Body::Usage(proto::UsageQuery {})),
+    };
     transport::send(&rude, &usage, &[]).expect("send");
     let garbage = sandbox.connect_socket();
     pinfold_sys::datagram::send(&garbage, &[0, 0xff, 0xff], &[]).expect("send");
@@ -85,30 +104,46 @@ async fn who_says_nothing_sensible_first_is_turned_away_and_the_host_stays() {
         let gone = tokio::task::spawn_blocking(move || receive(&socket));
         assert!(within(gone).await.expect("thread").is_none());
     }
-    within(sandbox.guest.usage()).await.expect("the host is still served");
+    within(sandbox.guest.usage())
+        .await
+        .expect("the host is still served");
     drop(silent);
 }
 
 fn receive(socket: &OwnedFd) -> Option<Reply> {
     let mut buffer = vec![0; transport::BUFFER_BYTES];
-    transport::receive::<Reply>(socket, &mut buffer).ok().flatten().map(|(reply, _)| reply)
+    transport::receive::<Reply>(socket, &mut buffer)
+        .ok()
+        .flatten()
+        .map(|(reply, _)| reply)
 }
 
 #[tokio::test]
 async fn another_version_is_told_ours_and_an_unknown_request_is_unsupported() {
     let sandbox = Sandbox::boot().await;
     let socket = sandbox.connect_socket();
-    let hello = proto::Hello { major: 99, ..proto::Hello::default() };
-    let request = Request { id: 1, body: Some(request::Body::Hello(hello)) };
+    let hello = proto::Hello {
+        major: 99,
+        ..proto::Hello::default()
+    };
+    let request = Request {
+        id: 1,
+        body: Some(request::Body::Hello(hello)),
+    };
     transport::send(&socket, &request, &[]).expect("send");
-    let (reply, socket) = within(tokio::task::spawn_blocking(move || (receive(&socket), socket)))
-        .await
-        .expect("thread");
+    let (reply, socket) = within(tokio::task::spawn_blocking(move || {
+        (receive(&socket), socket)
+    }))
+    .await
+    .expect("thread");
     let Some(reply::Body::Hello(theirs)) = reply.and_then(|reply| reply.body) else {
         panic!("no Hello")
     };
     assert_eq!(theirs.major, proto::PROTOCOL_MAJOR);
-    let ours = proto::Hello { major: proto::PROTOCOL_MAJOR, ..proto::Hello::default() };
+    let ours = proto::Hello {
+        major: proto::PROTOCOL_MAJOR,
+        ..proto::Hello::default()
+    };
     for body in [Some(request::Body::Hello(ours)), None] {
         transport::send(&socket, &Request { id: 7, body }, &[]).expect("send");
     }
@@ -122,8 +157,15 @@ async fn another_version_is_told_ours_and_an_unknown_request_is_unsupported() {
 
 #[tokio::test]
 async fn a_sandbox_that_belongs_to_its_host_dies_with_it() {
-    let config = Configure { die_with_host: true, ..Configure::default() };
-    let sandbox = Sandbox::boot_with(Options { config, ..Options::default() }).await;
+    let config = Configure {
+        die_with_host: true,
+        ..Configure::default()
+    };
+    let sandbox = Sandbox::boot_with(Options {
+        config,
+        ..Options::default()
+    })
+    .await;
     let spec = argv(&["sleep", "401"]);
     let mut stdout =
         pipe::Receiver::from_owned_fd(sandbox.start(&spec).await.pipes.stdout).expect("stdout");
@@ -135,9 +177,14 @@ async fn a_sandbox_that_belongs_to_its_host_dies_with_it() {
 async fn wrong_descriptors_from_a_guest_close_the_link() {
     let (ours, theirs) = pinfold_sys::datagram::pair().expect("pair");
     let guest = tokio::task::spawn_blocking(move || impostor(&theirs));
-    let host = within(Guest::connect(ours, Configure::default(), None)).await.expect("connect");
+    let host = within(Guest::connect(ours, Configure::default(), None))
+        .await
+        .expect("connect");
     let adopted = within(host.adopt(&shell("").id)).await;
-    assert!(matches!(adopted, Err(GuestError::Protocol(_))), "{adopted:?}");
+    assert!(
+        matches!(adopted, Err(GuestError::Protocol(_))),
+        "{adopted:?}"
+    );
     assert!(host.is_closed());
     within(host.closed()).await;
     within(guest).await.expect("impostor");
@@ -150,12 +197,16 @@ fn impostor(link: &OwnedFd) {
         let (socket, _other) = pinfold_sys::datagram::pair().expect("pair");
         let (body, fds) = match request.body {
             Some(request::Body::Hello(hello)) => (reply::Body::Hello(hello), vec![]),
-            Some(request::Body::Adopt(_)) => {
-                (reply::Body::Adopted(proto::Adopted::default()), vec![socket.as_fd()])
-            }
+            Some(request::Body::Adopt(_)) => (
+                reply::Body::Adopted(proto::Adopted::default()),
+                vec![socket.as_fd()],
+            ),
             _ => (reply::Body::Done(proto::Done {}), vec![]),
         };
-        let reply = Reply { id: request.id, body: Some(body) };
+        let reply = Reply {
+            id: request.id,
+            body: Some(body),
+        };
         transport::send(link, &reply, &fds).expect("send");
     }
 }
@@ -165,14 +216,24 @@ async fn another_version_of_guest_is_refused_by_name() {
     let (ours, theirs) = pinfold_sys::datagram::pair().expect("pair");
     let guest = tokio::task::spawn_blocking(move || {
         let mut buffer = vec![0; transport::BUFFER_BYTES];
-        let (request, _) =
-            transport::receive::<Request>(&theirs, &mut buffer).expect("hello").expect("hello");
-        let hello = proto::Hello { major: 2, ..proto::Hello::default() };
-        let reply = Reply { id: request.id, body: Some(reply::Body::Hello(hello)) };
+        let (request, _) = transport::receive::<Request>(&theirs, &mut buffer)
+            .expect("hello")
+            .expect("hello");
+        let hello = proto::Hello {
+            major: 2,
+            ..proto::Hello::default()
+        };
+        let reply = Reply {
+            id: request.id,
+            body: Some(reply::Body::Hello(hello)),
+        };
         transport::send(&theirs, &reply, &[]).expect("send");
     });
     let refused = within(Guest::connect(ours, Configure::default(), None)).await;
-    assert!(matches!(refused, Err(GuestError::Version(_))), "{refused:?}");
+    assert!(
+        matches!(refused, Err(GuestError::Version(_))),
+        "{refused:?}"
+    );
     within(guest).await.expect("guest");
 }
 
@@ -181,8 +242,13 @@ async fn a_tenant_cannot_look_into_pid_1() {
     let mut sandbox = Sandbox::boot().await;
     let output = sandbox.shell("for fd in /proc/1/fd/*; do readlink $fd; timeout 1 head -c1 $fd; done; head -c1 /proc/1/mem; cat /proc/1/environ; kill -9 1; echo alive").await;
     assert_eq!(output.text(), "alive\n");
-    let spec = StartSpec { stdin: true, ..argv(&["cat"]) };
+    let spec = StartSpec {
+        stdin: true,
+        ..argv(&["cat"])
+    };
     let _pipes = sandbox.start(&spec).await;
-    within(sandbox.guest.kill(&spec.id, 9, KillScope::Tree)).await.expect("kill");
+    within(sandbox.guest.kill(&spec.id, 9, KillScope::Tree))
+        .await
+        .expect("kill");
     sandbox.ended(&spec.id).await;
 }

@@ -30,6 +30,7 @@ mkdir -p usr etc proc dev/pts root home/bob workspace
 mkdir -m 1777 tmp
 mount --rbind /usr usr
 for name in bin sbin lib lib64; do [ ! -e /$name ] || ln -s usr/$name $name; done
+cp /etc/ld.so.cache etc || true
 printf 'root:x:0:0:root:/root:/bin/bash\nbob:x:1000:1001:Bob:/home/bob:/bin/sh\n' > etc/passwd
 printf 'root:x:0:\nbob:x:1001:\nwheel:x:10:bob\n' > etc/group
 [ -n "$ROOTLESS" ] || chown 1000:1001 home/bob
@@ -87,7 +88,9 @@ impl Sandbox {
         let mut unshare = Command::new("unshare");
         unshare.args(["--pid", "--mount", "--fork", "--kill-child"]);
         if options.rootless {
-            unshare.args(["--user", "--map-root-user"]).env("ROOTLESS", "1");
+            unshare
+                .args(["--user", "--map-root-user"])
+                .env("ROOTLESS", "1");
         }
         let process = unshare
             .args(["bash", "-c", SETUP])
@@ -99,15 +102,25 @@ impl Sandbox {
             .spawn()
             .expect("unshare");
         drop((listen, theirs));
-        let guest = within(Guest::connect(ours, options.config, None)).await.expect("connect");
+        let guest = within(Guest::connect(ours, options.config, None))
+            .await
+            .expect("connect");
         let events = guest.events();
-        Self { process, guest, events, ended: HashMap::new(), directory }
+        Self {
+            process,
+            guest,
+            events,
+            ended: HashMap::new(),
+            directory,
+        }
     }
 
     /// A second host, like a server that was started again.
     pub(crate) async fn reconnect(&mut self) {
         let link = self.connect_socket();
-        self.guest = within(Guest::connect(link, Configure::default(), None)).await.expect("again");
+        self.guest = within(Guest::connect(link, Configure::default(), None))
+            .await
+            .expect("again");
         self.events = self.guest.events();
     }
 
@@ -131,7 +144,11 @@ impl Sandbox {
     /// Runs to the end and collects what is written.
     pub(crate) async fn run(&mut self, spec: &StartSpec) -> Output {
         let started = self.start(spec).await;
-        let Pipes { stdin, stdout, stderr } = started.pipes;
+        let Pipes {
+            stdin,
+            stdout,
+            stderr,
+        } = started.pipes;
         drop(stdin);
         let stdout = tokio::spawn(read_all(stdout));
         let stderr = match stderr {
@@ -141,7 +158,11 @@ impl Sandbox {
         let report = self.ended(&spec.id).await;
         // A terminal's output ends when the guest lets go of it.
         let stdout = within(stdout).await.expect("reader");
-        Output { stdout, stderr, report }
+        Output {
+            stdout,
+            stderr,
+            report,
+        }
     }
 
     pub(crate) async fn shell(&mut self, line: &str) -> Output {
@@ -166,7 +187,10 @@ impl Sandbox {
     pub(crate) async fn write_file(&self, path: &str, content: &[u8]) {
         use tokio::io::AsyncWriteExt;
         let at = FilePath::new(path);
-        let options = pinfold_runtime::guest::WriteOptions { parents: true, ..Default::default() };
+        let options = pinfold_runtime::guest::WriteOptions {
+            parents: true,
+            ..Default::default()
+        };
         let mut write = within(self.guest.write(&at, options)).await.expect("write");
         within(write.write_all(content)).await.expect("content");
         within(write.finish()).await.expect("finish");
@@ -176,7 +200,9 @@ impl Sandbox {
         let at = FilePath::new(path);
         let (_, mut read) = within(self.guest.read(&at, 0, None)).await.expect("read");
         let mut content = Vec::new();
-        within(read.read_to_end(&mut content)).await.expect("content");
+        within(read.read_to_end(&mut content))
+            .await
+            .expect("content");
         within(read.finish()).await.expect("finish");
         content
     }
@@ -185,7 +211,11 @@ impl Sandbox {
     pub(crate) async fn until(&mut self, condition: &str) {
         let line = format!("until {condition}; do sleep 0.01; done");
         let output = self.shell(&line).await;
-        assert!(output.report.status.success(), "{condition}: {:?}", output.report);
+        assert!(
+            output.report.status.success(),
+            "{condition}: {:?}",
+            output.report
+        );
     }
 }
 
@@ -202,7 +232,9 @@ pub(crate) fn shell(line: &str) -> StartSpec {
 }
 
 pub(crate) fn argv(argv: &[&str]) -> StartSpec {
-    spec(Program::Argv(argv.iter().map(|arg| (*arg).to_owned()).collect()))
+    spec(Program::Argv(
+        argv.iter().map(|arg| (*arg).to_owned()).collect(),
+    ))
 }
 
 fn spec(program: Program) -> StartSpec {
@@ -221,7 +253,10 @@ fn spec(program: Program) -> StartSpec {
 }
 
 pub(crate) fn on_terminal(spec: StartSpec) -> StartSpec {
-    StartSpec { terminal: Some(WindowSize { rows: 24, cols: 80 }), ..spec }
+    StartSpec {
+        terminal: Some(WindowSize { rows: 24, cols: 80 }),
+        ..spec
+    }
 }
 
 pub(crate) async fn within<T>(work: impl Future<Output = T>) -> T {

@@ -19,10 +19,15 @@ fn kind<T>(result: Result<T, GuestError>) -> Option<FailureKind> {
 }
 
 async fn read(sandbox: &Sandbox, path: &str, offset: u64, length: Option<u64>) -> Vec<u8> {
-    let (_, mut read) = within(sandbox.guest.read(&at(path), offset, length)).await.expect("read");
+    let (_, mut read) = within(sandbox.guest.read(&at(path), offset, length))
+        .await
+        .expect("read");
     let mut bytes = Vec::new();
     within(read.read_to_end(&mut bytes)).await.expect("bytes");
-    assert_eq!(within(read.finish()).await.expect("finish"), bytes.len() as u64);
+    assert_eq!(
+        within(read.finish()).await.expect("finish"),
+        bytes.len() as u64
+    );
     bytes
 }
 
@@ -32,20 +37,43 @@ async fn files_of_any_size_go_in_and_out_whole_or_in_ranges() {
     let bytes: Vec<u8> = (0..5_000_000_u32).map(|n| (n % 253) as u8).collect();
     for len in [0, 1, 4096, 1 << 20, bytes.len()] {
         sandbox.write_file("/workspace/a/f", &bytes[..len]).await;
-        assert!(sandbox.read_file("/workspace/a/f").await == bytes[..len], "{len} bytes");
+        assert!(
+            sandbox.read_file("/workspace/a/f").await == bytes[..len],
+            "{len} bytes"
+        );
     }
-    assert_eq!(read(&sandbox, "/workspace/a/f", 100, Some(50)).await, bytes[100..150]);
-    assert_eq!(read(&sandbox, "/workspace/a/f", 4_999_990, None).await, bytes[4_999_990..]);
-    assert!(read(&sandbox, "/workspace/a/f", 6_000_000, None).await.is_empty());
-    assert!(read(&sandbox, "/workspace/a/f", 0, Some(0)).await.is_empty());
+    assert_eq!(
+        read(&sandbox, "/workspace/a/f", 100, Some(50)).await,
+        bytes[100..150]
+    );
+    assert_eq!(
+        read(&sandbox, "/workspace/a/f", 4_999_990, None).await,
+        bytes[4_999_990..]
+    );
+    assert!(
+        read(&sandbox, "/workspace/a/f", 6_000_000, None)
+            .await
+            .is_empty()
+    );
+    assert!(
+        read(&sandbox, "/workspace/a/f", 0, Some(0))
+            .await
+            .is_empty()
+    );
     // A file that does not know its size, and that cannot be spliced.
-    assert!(read(&sandbox, "/proc/self/status", 0, None).await.starts_with(b"Name:"));
+    assert!(
+        read(&sandbox, "/proc/self/status", 0, None)
+            .await
+            .starts_with(b"Name:")
+    );
 }
 
 #[tokio::test]
 async fn what_is_no_regular_file_is_never_opened() {
     let mut sandbox = Sandbox::boot().await;
-    sandbox.shell("cd /workspace; mkfifo p; mkdir d; ln -s p l").await;
+    sandbox
+        .shell("cd /workspace; mkfifo p; mkdir d; ln -s p l")
+        .await;
     for (path, wanted) in [
         ("/workspace/p", FailureKind::Invalid),
         ("/workspace/l", FailureKind::Invalid),
@@ -65,14 +93,26 @@ async fn what_is_no_regular_file_is_never_opened() {
 #[tokio::test]
 async fn a_write_keeps_mode_and_owner_and_follows_a_symlink() {
     let mut sandbox = Sandbox::boot().await;
-    sandbox.shell("cd /workspace; echo old > f; chmod 751 f; chown 1000:10 f; ln -s f l").await;
+    sandbox
+        .shell("cd /workspace; echo old > f; chmod 751 f; chown 1000:10 f; ln -s f l")
+        .await;
     sandbox.write_file("/workspace/l", b"new").await;
-    let shown = sandbox.shell("cd /workspace; cat f; stat -c ' %a %u %g' f; readlink l; ls -A").await;
+    let shown = sandbox
+        .shell("cd /workspace; cat f; stat -c ' %a %u %g' f; readlink l; ls -A")
+        .await;
     assert_eq!(shown.text(), "new 751 1000 10\nf\nf\nl\n");
-    let options = WriteOptions { mode: 0o600, ..WriteOptions::default() };
-    let write = within(sandbox.guest.write(&at("/workspace/f"), options)).await.expect("write");
+    let options = WriteOptions {
+        mode: 0o600,
+        ..WriteOptions::default()
+    };
+    let write = within(sandbox.guest.write(&at("/workspace/f"), options))
+        .await
+        .expect("write");
     within(write.finish()).await.expect("finish");
-    assert_eq!(sandbox.shell("stat -c '%a %s' /workspace/f").await.text(), "600 0\n");
+    assert_eq!(
+        sandbox.shell("stat -c '%a %s' /workspace/f").await.text(),
+        "600 0\n"
+    );
 }
 
 #[tokio::test]
@@ -82,67 +122,114 @@ async fn a_write_that_is_not_finished_changes_nothing() {
     let options = WriteOptions::default();
     let guest = sandbox.guest.clone();
     // Dropped, aborted, too short, too long.
-    let mut write = within(guest.write(&at("/workspace/f"), options)).await.expect("write");
+    let mut write = within(guest.write(&at("/workspace/f"), options))
+        .await
+        .expect("write");
     within(write.write_all(b"half")).await.expect("bytes");
     drop(write);
-    let mut write = within(guest.write(&at("/workspace/f"), options)).await.expect("write");
+    let mut write = within(guest.write(&at("/workspace/f"), options))
+        .await
+        .expect("write");
     within(write.write_all(b"half")).await.expect("bytes");
     within(write.abort()).await.expect("abort");
     for expect_bytes in [Some(3), Some(5)] {
-        let options = WriteOptions { expect_bytes, ..options };
-        let mut write = within(guest.write(&at("/workspace/f"), options)).await.expect("write");
+        let options = WriteOptions {
+            expect_bytes,
+            ..options
+        };
+        let mut write = within(guest.write(&at("/workspace/f"), options))
+            .await
+            .expect("write");
         within(write.write_all(b"four")).await.expect("bytes");
-        assert_eq!(kind(within(write.finish()).await), Some(FailureKind::Invalid));
+        assert_eq!(
+            kind(within(write.finish()).await),
+            Some(FailureKind::Invalid)
+        );
     }
-    let exclusive = WriteOptions { exclusive: true, ..options };
+    let exclusive = WriteOptions {
+        exclusive: true,
+        ..options
+    };
     let refused = within(guest.write(&at("/workspace/f"), exclusive)).await;
     assert_eq!(kind(refused), Some(FailureKind::Exists));
     // A host that dies.
-    let mut write = within(guest.write(&at("/workspace/f"), options)).await.expect("write");
+    let mut write = within(guest.write(&at("/workspace/f"), options))
+        .await
+        .expect("write");
     within(write.write_all(b"half")).await.expect("bytes");
     sandbox.lose_host().await;
     drop(write);
     // Two hosts race for a new name.
     let guest = sandbox.guest.clone();
-    let one = within(guest.write(&at("/workspace/g"), exclusive)).await.expect("write");
-    let two = within(guest.write(&at("/workspace/g"), exclusive)).await.expect("write");
+    let one = within(guest.write(&at("/workspace/g"), exclusive))
+        .await
+        .expect("write");
+    let two = within(guest.write(&at("/workspace/g"), exclusive))
+        .await
+        .expect("write");
     within(one.finish()).await.expect("the first");
     assert_eq!(kind(within(two.finish()).await), Some(FailureKind::Exists));
-    assert_eq!(sandbox.shell("cat /workspace/f; ls -A /workspace").await.text(), "oldf\ng\n");
+    assert_eq!(
+        sandbox
+            .shell("cat /workspace/f; ls -A /workspace")
+            .await
+            .text(),
+        "oldf\ng\n"
+    );
 }
 
 #[tokio::test]
 async fn a_full_disk_is_told_and_leaves_the_old_file() {
     let mut sandbox = Sandbox::boot().await;
     sandbox.shell("echo -n old > /tmp/f").await;
-    let size = sandbox.shell("df --output=avail -B1 / | tail -1").await.text();
+    let size = sandbox
+        .shell("df --output=avail -B1 / | tail -1")
+        .await
+        .text();
     let available: u64 = size.trim().parse().expect("a number");
     let fill = format!("fallocate -l {} /fill", available.saturating_sub(1 << 20));
     assert!(sandbox.shell(&fill).await.report.status.success());
-    let mut write =
-        within(sandbox.guest.write(&at("/tmp/f"), WriteOptions::default())).await.expect("write");
+    let mut write = within(sandbox.guest.write(&at("/tmp/f"), WriteOptions::default()))
+        .await
+        .expect("write");
     let _ = within(write.write_all(&vec![7; 4 << 20])).await;
-    assert_eq!(kind(within(write.finish()).await), Some(FailureKind::NoSpace));
-    assert_eq!(sandbox.shell("cat /tmp/f; ls -A /tmp").await.text(), "oldf\n");
+    assert_eq!(
+        kind(within(write.finish()).await),
+        Some(FailureKind::NoSpace)
+    );
+    assert_eq!(
+        sandbox.shell("cat /tmp/f; ls -A /tmp").await.text(),
+        "oldf\n"
+    );
 }
 
 #[tokio::test]
 async fn readers_see_the_old_or_the_new_file_and_nothing_between() {
     let mut sandbox = Sandbox::boot().await;
-    sandbox.write_file("/workspace/f", &vec![b'0'; 300_000]).await;
+    sandbox
+        .write_file("/workspace/f", &vec![b'0'; 300_000])
+        .await;
     let line = "for i in $(seq 300); do python3 - <<'E' || exit 1\nd = open('/workspace/f', 'rb').read()\n\
                 assert len(d) == 300000 and len(set(d)) == 1\nE\ndone";
     let reader = shell(line);
     let _started = sandbox.start(&reader).await;
     for n in 0..100_u8 {
-        sandbox.write_file("/workspace/f", &vec![b'0' + n % 10; 300_000]).await;
+        sandbox
+            .write_file("/workspace/f", &vec![b'0' + n % 10; 300_000])
+            .await;
         let seen = sandbox.read_file("/workspace/f").await;
         assert_eq!(seen, vec![b'0' + n % 10; 300_000]);
     }
     let kill = pinfold_runtime::guest::KillScope::Tree;
-    within(sandbox.guest.kill(&reader.id, 15, kill)).await.expect("kill");
+    within(sandbox.guest.kill(&reader.id, 15, kill))
+        .await
+        .expect("kill");
     let report = sandbox.ended(&reader.id).await;
-    assert_ne!(report.status, pinfold_model::ExitStatus::Code(1), "a torn file was read");
+    assert_ne!(
+        report.status,
+        pinfold_model::ExitStatus::Code(1),
+        "a torn file was read"
+    );
 }
 
 #[tokio::test]
@@ -155,30 +242,55 @@ async fn a_tree_goes_out_and_in_as_a_tar() {
          chmod 555 e; touch -d @1000000000 e hard; chown 1000:10 {long}; touch $'\\xff'"
     );
     sandbox.shell(&make).await;
-    let mut archive = within(sandbox.guest.archive(&at("/workspace/d"))).await.expect("archive");
+    let mut archive = within(sandbox.guest.archive(&at("/workspace/d")))
+        .await
+        .expect("archive");
     let mut tar = Vec::new();
     within(archive.read_to_end(&mut tar)).await.expect("bytes");
-    assert_eq!(within(archive.finish()).await.expect("finish"), tar.len() as u64);
+    assert_eq!(
+        within(archive.finish()).await.expect("finish"),
+        tar.len() as u64
+    );
     let mut first = tar::Archive::new(tar.as_slice());
-    let top = first.entries().expect("entries").next().expect("one").expect("entry");
+    let top = first
+        .entries()
+        .expect("entries")
+        .next()
+        .expect("one")
+        .expect("entry");
     assert_eq!(top.path_bytes().as_ref(), b"./");
 
-    let mut extract = within(sandbox.guest.extract(&at("/tmp/new/d"), true)).await.expect("extract");
+    let mut extract = within(sandbox.guest.extract(&at("/tmp/new/d"), true))
+        .await
+        .expect("extract");
     within(extract.write_all(&tar)).await.expect("bytes");
     within(extract.finish()).await.expect("finish");
-    let list = "find . ! -type p -printf '%P %y %m %U %G %l %T@ %n\\n' | grep -v '^ ' | LC_ALL=C sort";
+    let list =
+        "find . ! -type p -printf '%P %y %m %U %G %l %T@ %n\\n' | grep -v '^ ' | LC_ALL=C sort";
     let before = sandbox.shell(&format!("cd /workspace/d; {list}")).await;
     let after = sandbox.shell(&format!("cd /tmp/new/d; {list}")).await;
-    let whole = |text: String| text.lines().map(|line| line.split('.').next().unwrap_or("").to_owned()).collect::<Vec<_>>();
+    let whole = |text: String| {
+        text.lines()
+            .map(|line| line.split('.').next().unwrap_or("").to_owned())
+            .collect::<Vec<_>>()
+    };
     assert_eq!(whole(before.text()), whole(after.text()));
-    assert_eq!(sandbox.shell("cat /tmp/new/d/soft; stat -c %h /tmp/new/d/hard").await.text(), "x\n2\n");
+    assert_eq!(
+        sandbox
+            .shell("cat /tmp/new/d/soft; stat -c %h /tmp/new/d/hard")
+            .await
+            .text(),
+        "x\n2\n"
+    );
 }
 
 #[tokio::test]
 async fn a_single_file_goes_out_by_its_name() {
     let sandbox = Sandbox::boot().await;
     sandbox.write_file("/workspace/f", b"content").await;
-    let mut archive = within(sandbox.guest.archive(&at("/workspace/f"))).await.expect("archive");
+    let mut archive = within(sandbox.guest.archive(&at("/workspace/f")))
+        .await
+        .expect("archive");
     let mut tar = Vec::new();
     within(archive.read_to_end(&mut tar)).await.expect("bytes");
     within(archive.finish()).await.expect("finish");
@@ -227,7 +339,9 @@ fn evil_tar(entries: &[Evil<'_>]) -> Vec<u8> {
 async fn hostile_archives_never_write_outside_their_directory() {
     use Evil::{Device, Directory, File, Hardlink, Symlink};
     let mut sandbox = Sandbox::boot().await;
-    sandbox.shell("echo -n good > /etc/victim; mkdir /victim; echo -n good > /victim/f").await;
+    sandbox
+        .shell("echo -n good > /etc/victim; mkdir /victim; echo -n good > /victim/f")
+        .await;
     let attacks: [&[Evil<'_>]; 9] = [
         &[File("../etc/victim")],
         &[File("a/../../etc/victim")],
@@ -241,33 +355,52 @@ async fn hostile_archives_never_write_outside_their_directory() {
     ];
     for (n, attack) in attacks.iter().enumerate() {
         let target = at(&format!("/workspace/t{n}"));
-        let mut extract = within(sandbox.guest.extract(&target, true)).await.expect("extract");
+        let mut extract = within(sandbox.guest.extract(&target, true))
+            .await
+            .expect("extract");
         let _ = within(extract.write_all(&evil_tar(attack))).await;
         let ended = within(extract.finish()).await;
         let refused = [0, 1, 6, 8].contains(&n);
         assert_eq!(ended.is_err(), refused, "attack {n}: {ended:?}");
     }
-    let seen = sandbox.shell("cat /etc/victim /victim/f; stat -c %h /etc/victim; ls /victim").await;
+    let seen = sandbox
+        .shell("cat /etc/victim /victim/f; stat -c %h /etc/victim; ls /victim")
+        .await;
     assert_eq!(seen.text(), "goodgood1\nf\n");
     // An absolute name is taken as one inside, like tar(1) does.
-    let mut extract = within(sandbox.guest.extract(&at("/workspace/abs"), true)).await.expect("extract");
-    within(extract.write_all(&evil_tar(&[File("/etc/victim")]))).await.expect("bytes");
+    let mut extract = within(sandbox.guest.extract(&at("/workspace/abs"), true))
+        .await
+        .expect("extract");
+    within(extract.write_all(&evil_tar(&[File("/etc/victim")])))
+        .await
+        .expect("bytes");
     within(extract.finish()).await.expect("finish");
-    assert_eq!(sandbox.read_file("/workspace/abs/etc/victim").await, b"evil");
+    assert_eq!(
+        sandbox.read_file("/workspace/abs/etc/victim").await,
+        b"evil"
+    );
 }
 
 #[tokio::test]
 async fn broken_archives_are_invalid() {
     let sandbox = Sandbox::boot().await;
     let whole = evil_tar(&[Evil::File("f")]);
-    for bytes in [&b"this is no tar at all, but long enough to be read as a header"[..], &whole[..514]] {
+    for bytes in [
+        &b"this is no tar at all, but long enough to be read as a header"[..],
+        &whole[..514],
+    ] {
         let mut padded = bytes.to_vec();
         if !bytes.starts_with(b"f") {
             padded.resize(1024, b'x');
         }
-        let mut extract = within(sandbox.guest.extract(&at("/workspace"), false)).await.expect("extract");
+        let mut extract = within(sandbox.guest.extract(&at("/workspace"), false))
+            .await
+            .expect("extract");
         let _ = within(extract.write_all(&padded)).await;
-        assert_eq!(kind(within(extract.finish()).await), Some(FailureKind::Invalid));
+        assert_eq!(
+            kind(within(extract.finish()).await),
+            Some(FailureKind::Invalid)
+        );
     }
     let missing = within(sandbox.guest.extract(&at("/no"), false)).await;
     assert_eq!(kind(missing), Some(FailureKind::NotFound));
@@ -275,7 +408,10 @@ async fn broken_archives_are_invalid() {
 
 async fn expect(watch: &mut Watch, kind: FileEventKind, path: &str) {
     loop {
-        let event = within(watch.next()).await.expect("watch").expect("an event");
+        let event = within(watch.next())
+            .await
+            .expect("watch")
+            .expect("an event");
         if (event.kind, event.path.as_path()) == (kind, Path::new(path)) {
             return;
         }
@@ -286,7 +422,9 @@ async fn expect(watch: &mut Watch, kind: FileEventKind, path: &str) {
 async fn a_watch_tells_what_happens_also_in_new_directories() {
     let mut sandbox = Sandbox::boot().await;
     sandbox.shell("mkdir -p /workspace/old").await;
-    let mut watch = within(sandbox.guest.watch(&at("/workspace"), true)).await.expect("watch");
+    let mut watch = within(sandbox.guest.watch(&at("/workspace"), true))
+        .await
+        .expect("watch");
     sandbox.shell("cd /workspace; echo a > f; chmod 600 f; mv f old/g; mkdir -p new/deep; echo > new/deep/x; rm -r new").await;
     expect(&mut watch, FileEventKind::Created, "f").await;
     expect(&mut watch, FileEventKind::Mode, "f").await;
@@ -296,7 +434,9 @@ async fn a_watch_tells_what_happens_also_in_new_directories() {
     expect(&mut watch, FileEventKind::Removed, "new").await;
     sandbox.write_file("/workspace/old/h", b"written").await;
     expect(&mut watch, FileEventKind::Created, "old/h").await;
-    sandbox.shell("mkdir /workspace/k; sleep 0.1; echo > /workspace/k/x").await;
+    sandbox
+        .shell("mkdir /workspace/k; sleep 0.1; echo > /workspace/k/x")
+        .await;
     expect(&mut watch, FileEventKind::Created, "k/x").await;
     sandbox.shell("rm -r /workspace").await;
     expect(&mut watch, FileEventKind::Removed, "").await;
@@ -307,11 +447,17 @@ async fn a_watch_tells_what_happens_also_in_new_directories() {
 async fn a_watched_file_is_followed_by_its_name() {
     let mut sandbox = Sandbox::boot().await;
     sandbox.write_file("/workspace/f", b"1").await;
-    let mut watch = within(sandbox.guest.watch(&at("/workspace/f"), false)).await.expect("watch");
-    sandbox.shell("cd /workspace; echo > other; echo 2 > f.new; mv f.new f").await;
+    let mut watch = within(sandbox.guest.watch(&at("/workspace/f"), false))
+        .await
+        .expect("watch");
+    sandbox
+        .shell("cd /workspace; echo > other; echo 2 > f.new; mv f.new f")
+        .await;
     expect(&mut watch, FileEventKind::Renamed, "").await;
     drop(watch);
-    sandbox.until("! ls -l /proc/[0-9]*/fd 2>/dev/null | grep -q inotify").await;
+    sandbox
+        .until("! ls -l /proc/[0-9]*/fd 2>/dev/null | grep -q inotify")
+        .await;
 }
 
 #[tokio::test]
@@ -324,11 +470,17 @@ async fn transfers_are_bounded_and_given_back_when_dropped() {
             Err(error) => break error,
         }
     };
-    assert_eq!((watches.len(), refused.refusal()), (64, Some(FailureKind::TooMany)));
+    assert_eq!(
+        (watches.len(), refused.refusal()),
+        (64, Some(FailureKind::TooMany))
+    );
     watches.clear();
     // The cancelled ones end soon.
     let again = async {
-        while within(sandbox.guest.watch(&at("/workspace"), false)).await.is_err() {}
+        while within(sandbox.guest.watch(&at("/workspace"), false))
+            .await
+            .is_err()
+        {}
     };
     within(again).await;
 }
@@ -336,8 +488,13 @@ async fn transfers_are_bounded_and_given_back_when_dropped() {
 #[tokio::test]
 async fn a_killed_worker_is_answered_for() {
     let mut sandbox = Sandbox::boot().await;
-    let bob = FilePath { user: "bob".into(), ..at("/home/bob") };
-    let mut watch = within(sandbox.guest.watch(&bob, false)).await.expect("watch");
+    let bob = FilePath {
+        user: "bob".into(),
+        ..at("/home/bob")
+    };
+    let mut watch = within(sandbox.guest.watch(&bob, false))
+        .await
+        .expect("watch");
     let mut spec = shell("kill -9 -1");
     spec.user = "bob".into();
     sandbox.run(&spec).await;

@@ -18,9 +18,14 @@ async fn a_tree_kill_reaches_sessions_and_daemons_and_no_other_command() {
     let started = sandbox.start(&spec).await;
     let mut stdout = pipe::Receiver::from_owned_fd(started.pipes.stdout).expect("stdout");
     read_until(&mut stdout, "ready").await;
-    within(sandbox.guest.kill(&spec.id, 9, KillScope::Tree)).await.expect("kill");
+    within(sandbox.guest.kill(&spec.id, 9, KillScope::Tree))
+        .await
+        .expect("kill");
     let report = sandbox.ended(&spec.id).await;
-    assert_eq!((report.status, report.killed), (ExitStatus::Signal(9), true));
+    assert_eq!(
+        (report.status, report.killed),
+        (ExitStatus::Signal(9), true)
+    );
     sandbox.until("! pgrep -f '^sleep 10[1-4]'").await;
     sandbox.until("pgrep -f '^sleep 777'").await;
 }
@@ -30,8 +35,12 @@ async fn daemons_live_on_after_their_command_and_can_be_ended_later() {
     let mut sandbox = Sandbox::boot().await;
     let spec = shell("setsid sh -c '(sleep 201 >/dev/null 2>&1 &)'; (sleep 202 >/dev/null 2>&1 &)");
     assert!(sandbox.run(&spec).await.report.status.success());
-    sandbox.until("[ $(pgrep -c -f '^sleep 20[12]') = 2 ]").await;
-    within(sandbox.guest.kill(&spec.id, 15, KillScope::Tree)).await.expect("kill");
+    sandbox
+        .until("[ $(pgrep -c -f '^sleep 20[12]') = 2 ]")
+        .await;
+    within(sandbox.guest.kill(&spec.id, 15, KillScope::Tree))
+        .await
+        .expect("kill");
     sandbox.until("! pgrep -f '^sleep 20[12]'").await;
 }
 
@@ -46,12 +55,16 @@ async fn a_graceful_signal_reaches_every_process_once() {
     let mut stdout = pipe::Receiver::from_owned_fd(started.pipes.stdout).expect("stdout");
     read_until(&mut stdout, "up").await;
     // Not the sleeps: they would die of it, and do, and are started again.
-    within(sandbox.guest.kill(&spec.id, 10, KillScope::Tree)).await.expect("kill");
+    within(sandbox.guest.kill(&spec.id, 10, KillScope::Tree))
+        .await
+        .expect("kill");
     let first = read_until(&mut stdout, "child").await;
     if !first.contains("parent") {
         read_until(&mut stdout, "parent").await;
     }
-    within(sandbox.guest.kill(&spec.id, 9, KillScope::Tree)).await.expect("kill");
+    within(sandbox.guest.kill(&spec.id, 9, KillScope::Tree))
+        .await
+        .expect("kill");
     assert_eq!(sandbox.ended(&spec.id).await.status, ExitStatus::Signal(9));
 }
 
@@ -60,15 +73,22 @@ async fn impossible_signals_and_unknown_commands_are_refused() {
     let mut sandbox = Sandbox::boot().await;
     let spec = shell("true");
     let id = &spec.id;
-    let refused = within(sandbox.guest.kill(id, 9, KillScope::Tree)).await.expect_err("unknown");
+    let refused = within(sandbox.guest.kill(id, 9, KillScope::Tree))
+        .await
+        .expect_err("unknown");
     assert_eq!(refused.refusal(), Some(FailureKind::NoSuchCommand));
     sandbox.run(&spec).await;
     for signal in [0, -1, 65] {
         let refused = within(sandbox.guest.kill(id, signal, KillScope::Tree)).await;
-        assert_eq!(refused.expect_err("signal").refusal(), Some(FailureKind::Invalid));
+        assert_eq!(
+            refused.expect_err("signal").refusal(),
+            Some(FailureKind::Invalid)
+        );
     }
     for scope in [KillScope::Tree, KillScope::Process, KillScope::Foreground] {
-        within(sandbox.guest.kill(id, 64, scope)).await.expect("ended is fine");
+        within(sandbox.guest.kill(id, 64, scope))
+            .await
+            .expect("ended is fine");
     }
 }
 
@@ -81,9 +101,16 @@ async fn a_fork_bomb_leaves_the_guest_answering_and_can_be_ended() {
     let _started = sandbox.start(&spec).await;
     let mut most = 0;
     while most < 50 {
-        most = most.max(within(sandbox.guest.usage()).await.expect("usage").processes);
+        most = most.max(
+            within(sandbox.guest.usage())
+                .await
+                .expect("usage")
+                .processes,
+        );
     }
-    within(sandbox.guest.kill(&spec.id, 9, KillScope::Tree)).await.expect("kill");
+    within(sandbox.guest.kill(&spec.id, 9, KillScope::Tree))
+        .await
+        .expect("kill");
     sandbox.ended(&spec.id).await;
     sandbox.until("! pgrep -u 1000").await;
 }
