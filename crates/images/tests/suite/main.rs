@@ -1,0 +1,12 @@
+//! The crate as its callers see it, on real files. Tests that need root say so in what they do:
+//! they check the other behaviour where they run as an ordinary user.
+
+mod archive;
+mod host;
+mod hostile;
+mod layout;
+mod oci;
+mod overlay;
+mod rootfs;
+mod store;
+mod world;
