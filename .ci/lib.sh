@@ -41,6 +41,7 @@ clean_up() {
 packages_needed() {
     cat <<'LIST'
 cc build-essential
+mkfs.btrfs btrfs-progs
 ip iproute2
 nft nftables
 runuser util-linux

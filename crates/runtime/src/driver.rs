@@ -15,9 +15,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use async_trait::async_trait;
+use pinfold_model::sandbox::HostMount;
 use pinfold_model::usage::Gauge;
 use pinfold_model::{Isolation, NetworkMode, Resources, SandboxId};
-use pinfold_model::sandbox::HostMount;
 
 use crate::guest::Guest;
 

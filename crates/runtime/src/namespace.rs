@@ -16,6 +16,7 @@ mod disk;
 mod embedded;
 mod etc;
 mod netns;
+mod prepare;
 mod process;
 mod record;
 mod seccomp;
@@ -33,10 +34,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use pinfold_model::isolation::Level;
-use pinfold_model::sandbox::MountAccess;
 use pinfold_model::usage::Gauge;
 use pinfold_model::{Isolation, NetworkMode, SandboxId};
-use pinfold_proto::spawn::{Bind, Boot, Setup};
+use pinfold_proto::spawn::Setup;
 use pinfold_sys::datagram;
 
 use crate::driver::{BootError, BootSpec, Driver, DriverError, Remains};
@@ -47,7 +47,6 @@ use process::Process;
 use record::Record;
 use slots::{Slot, Slots};
 use spawner::{Refused, Spawner};
-use uplink::UplinkError;
 
 /// PATH of commands that bring none; what Debian gives root.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -97,10 +96,18 @@ impl NamespaceDriver {
             seccomp: seccomp::filter(),
             rootless,
         };
-        let cgroups = if rootless { Cgroups::none() } else { Cgroups::open(&config.instance) };
+        let cgroups = if rootless {
+            Cgroups::none()
+        } else {
+            Cgroups::open(&config.instance)
+        };
         let slots = Slots::open(config.machine_directory.join("slots"))
             .map_err(step("open the machine's slots"))?;
-        let wanted = if rootless { Disks::Memory } else { config.disks };
+        let wanted = if rootless {
+            Disks::Memory
+        } else {
+            config.disks
+        };
         let disks = disk::Store::open(wanted, &config.directory);
         let spawner = Spawner::start(&setup)
             .map_err(|Refused { step, source }| DriverError::Step { step, source })?;
@@ -120,7 +127,9 @@ impl NamespaceDriver {
             uplink: uplink::Uplink::default(),
             teardown: teardown::Teardown::default(),
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
     }
 }
 
@@ -130,23 +139,36 @@ impl Inner {
     }
 
     fn remember(&self, id: &SandboxId, pidfd: OwnedFd) {
-        let mut processes = self.processes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut processes = self
+            .processes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         processes.insert(id.clone(), Arc::new(pidfd));
     }
 
     /// The guest's process, or `None` when there is none (any more).
     fn process(&self, id: &SandboxId) -> io::Result<Option<Arc<OwnedFd>>> {
-        let known = self.processes.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
+        let known = self
+            .processes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(id)
+            .cloned();
         if let Some(pidfd) = known {
             return Ok(Some(pidfd));
         }
-        let Some(record) = Record::read(&self.directory(id))? else { return Ok(None) };
+        let Some(record) = Record::read(&self.directory(id))? else {
+            return Ok(None);
+        };
         let pidfd = record.process.map(Process::open).transpose()?.flatten();
         Ok(pidfd.map(Arc::new))
     }
 
     fn forget(&self, id: &SandboxId) {
-        self.processes.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        self.processes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(id);
     }
 
     async fn boot(self: &Arc<Self>, spec: &BootSpec) -> Result<Guest, BootError> {
@@ -191,7 +213,9 @@ impl Inner {
             die_with_host: spec.die_with_host,
             link: spec.network == NetworkMode::Open,
         };
-        record.write(directory).map_err(boot_step("record the boot"))?;
+        record
+            .write(directory)
+            .map_err(boot_step("record the boot"))?;
         let (ours, theirs) = datagram::pair().map_err(boot_step("make the first link"))?;
         let (boot, fds) = self.prepare(spec, directory, slot, theirs)?;
         let booted = self
@@ -202,84 +226,23 @@ impl Inner {
         record.process =
             Some(Process::of(booted.pid).map_err(boot_step("look at the guest's process"))?);
         self.remember(&spec.id, booted.pidfd);
-        record.write(directory).map_err(boot_step("record the process"))?;
+        record
+            .write(directory)
+            .map_err(boot_step("record the process"))?;
         let pid = rustix::process::Pid::from_raw(booted.pid);
-        Guest::connect(ours, configure(spec.die_with_host), pid).await.map_err(BootError::Guest)
-    }
-
-    /// The slot of a stopped sandbox, or a new one.
-    fn slot(&self, directory: &Path) -> Result<Option<Slot>, BootError> {
-        if self.rootless {
-            return Ok(None);
-        }
-        let record = Record::read(directory).map_err(boot_step("read the record"))?;
-        let kept = record.and_then(|record| record.slot).and_then(Slots::from_number);
-        match kept {
-            Some(slot) => Ok(Some(slot)),
-            None => self.slots.claim(directory).map(Some).map_err(boot_step("claim a slot")),
-        }
-    }
-
-    /// Makes what the spawner gets as descriptors, in the order that `spawn::Boot` states.
-    fn prepare(
-        &self,
-        spec: &BootSpec,
-        directory: &Path,
-        slot: Option<Slot>,
-        link: OwnedFd,
-    ) -> Result<(Boot, Vec<OwnedFd>), BootError> {
-        let name = spec.id.as_str();
-        let entry =
-            self.cgroups.create(name, &spec.resources).map_err(boot_step("make cgroups"))?;
-        let listen = process::listener(directory).map_err(boot_step("make the guest's socket"))?;
-        let net = self.network(spec.network, slot)?;
-        let (disk, kept) =
-            self.disks.make(name, &spec.resources).map_err(boot_step("make the disk"))?;
-        let binds = binds(spec);
-        let boot = Boot {
-            hostname: spec.hostname.clone(),
-            layers: spec.root.layers.iter().map(|p| p.to_string_lossy().into_owned()).collect(),
-            disk: Some(disk),
-            files: etc::files(&spec.hostname, spec.network),
-            id_base: slot.map(Slot::id_base).unwrap_or_default(),
-            net: net.is_some(),
-            cgroup: entry.directory.is_some(),
-            join: u32::try_from(entry.join.len()).expect("a handful of controllers"),
-            binds,
-        };
-        let mut fds = vec![listen, link];
-        fds.extend(net);
-        fds.extend(entry.directory);
-        fds.extend(entry.join);
-        if !self.rootless {
-            for layer in &boot.layers {
-                fds.push(detached(layer)?);
-            }
-            fds.extend(kept);
-            for bind in &boot.binds {
-                fds.push(detached(&bind.source)?);
-            }
-        }
-        Ok((boot, fds))
-    }
-
-    fn network(&self, mode: NetworkMode, slot: Option<Slot>) -> Result<Option<OwnedFd>, BootError> {
-        let (Some(pool), Some(slot)) = (&self.networks, slot) else { return Ok(None) };
-        let net = pool.take().map_err(boot_step("make a network"))?;
-        if mode == NetworkMode::Open {
-            self.uplink.plug(&net, slot).map_err(|error| match error {
-                UplinkError::Unsupported(words) => BootError::Unsupported(words),
-                UplinkError::Failed(source) => boot_step("link the network")(source),
-            })?;
-        }
-        Ok(Some(net))
+        Guest::connect(ours, configure(spec.die_with_host), pid)
+            .await
+            .map_err(BootError::Guest)
     }
 
     /// After a boot that failed: a stopped sandbox is stopped again, a new one is gone.
     async fn undo(self: &Arc<Self>, id: &SandboxId, stopped: bool) {
         let result = match stopped {
             true => self.stop(id).await,
-            false => self.kill(id).await.map_err(step("end the sandbox's processes")),
+            false => self
+                .kill(id)
+                .await
+                .map_err(step("end the sandbox's processes")),
         };
         if let Err(error) = result {
             tracing::warn!(sandbox = %id, %error, "a boot that failed could not be undone");
@@ -339,16 +302,24 @@ impl Inner {
                     .to_owned(),
             ));
         }
-        self.kill(id).await.map_err(step("end the sandbox's processes"))?;
+        self.kill(id)
+            .await
+            .map_err(step("end the sandbox's processes"))?;
         let directory = self.directory(id);
         if let Some(record) = Record::read(&directory).map_err(step("read the record"))? {
-            let record = Record { process: None, ..record };
+            let record = Record {
+                process: None,
+                ..record
+            };
             record.write(&directory).map_err(step("record the stop"))?;
         }
         let (cgroups, name) = (self.cgroups.clone(), id.as_str().to_owned());
         let removed =
             tokio::task::spawn_blocking(move || teardown::remove_cgroups(&cgroups, &name)).await;
-        removed.map_err(io::Error::other).and_then(|inner| inner).map_err(step("remove cgroups"))
+        removed
+            .map_err(io::Error::other)
+            .and_then(|inner| inner)
+            .map_err(step("remove cgroups"))
     }
 }
 
@@ -356,18 +327,37 @@ impl Inner {
 impl Driver for NamespaceDriver {
     fn isolation(&self) -> Isolation {
         let (mut enforced, mut weaker) = self.inner.cgroups.report();
-        enforced.extend(["user_namespace", "mount_namespace", "pid_namespace", "ipc_namespace"]);
+        enforced.extend([
+            "user_namespace",
+            "mount_namespace",
+            "pid_namespace",
+            "ipc_namespace",
+        ]);
         enforced.extend(["uts_namespace", "network_namespace", "cgroup_namespace"]);
-        enforced.extend(["seccomp", "no_new_privs", "bounded_capabilities", "masked_proc"]);
+        enforced.extend([
+            "seccomp",
+            "no_new_privs",
+            "bounded_capabilities",
+            "masked_proc",
+        ]);
         enforced.push("disk_bound");
         if self.inner.rootless {
-            weaker.push("all sandboxes run with this user's one id: run as root for a range of ids each".to_owned());
-            weaker.push("no layer ids are mapped: every file of an image belongs to root inside".to_owned());
+            weaker.push(
+                "all sandboxes run with this user's one id: run as root for a range of ids each"
+                    .to_owned(),
+            );
+            weaker.push(
+                "no layer ids are mapped: every file of an image belongs to root inside".to_owned(),
+            );
         } else {
             enforced.extend(["id_range_per_sandbox", "idmapped_layers"]);
         }
         weaker.extend(self.inner.disks.weaker());
-        Isolation { level: Level::Namespace, enforced, weaker }
+        Isolation {
+            level: Level::Namespace,
+            enforced,
+            weaker,
+        }
     }
 
     async fn boot(&self, spec: &BootSpec) -> Result<Guest, BootError> {
@@ -380,8 +370,12 @@ impl Driver for NamespaceDriver {
         let Some(record) = Record::read(&directory).map_err(step("read the record"))? else {
             return Ok(None);
         };
-        let Some(process) = record.process else { return Ok(None) };
-        let Some(pidfd) = process.open().map_err(step("find the process"))? else { return Ok(None) };
+        let Some(process) = record.process else {
+            return Ok(None);
+        };
+        let Some(pidfd) = process.open().map_err(step("find the process"))? else {
+            return Ok(None);
+        };
         let link = match process::connect(&directory) {
             Ok(link) => link,
             // The process is on its way out: its socket has gone before it.
@@ -402,7 +396,10 @@ impl Driver for NamespaceDriver {
         let entries = std::fs::read_dir(&inner.config.directory).map_err(step("list sandboxes"))?;
         for entry in entries {
             let name = entry.map_err(step("list sandboxes"))?.file_name();
-            if let Some(id) = name.to_str().and_then(|name| name.parse::<SandboxId>().ok()) {
+            if let Some(id) = name
+                .to_str()
+                .and_then(|name| name.parse::<SandboxId>().ok())
+            {
                 let alive = alive(inner, &id).map_err(step("look at a sandbox"))?;
                 found.insert(id, alive);
             }
@@ -430,13 +427,19 @@ impl Driver for NamespaceDriver {
     }
 
     async fn destroy(&self, id: &SandboxId) -> Result<(), DriverError> {
-        self.inner.kill(id).await.map_err(step("end the sandbox's processes"))?;
+        self.inner
+            .kill(id)
+            .await
+            .map_err(step("end the sandbox's processes"))?;
         self.inner.clean_behind(id);
         Ok(())
     }
 
     async fn gauge(&self, id: &SandboxId) -> Result<Gauge, DriverError> {
-        self.inner.cgroups.gauge(id.as_str()).map_err(step("read cgroups"))
+        self.inner
+            .cgroups
+            .gauge(id.as_str())
+            .map_err(step("read cgroups"))
     }
 
     async fn settle(&self) {
@@ -453,7 +456,8 @@ impl NamespaceDriver {
         match result.map_err(io::Error::other).and_then(|inner| inner) {
             Err(error) if error.kind() == io::ErrorKind::Unsupported => {
                 Err(DriverError::Unsupported(
-                    "this host offers no cgroup freezer, so sandboxes cannot be suspended".to_owned(),
+                    "this host offers no cgroup freezer, so sandboxes cannot be suspended"
+                        .to_owned(),
                 ))
             }
             other => other.map_err(step("set the freezer")),
@@ -462,39 +466,29 @@ impl NamespaceDriver {
 }
 
 fn alive(inner: &Inner, id: &SandboxId) -> io::Result<bool> {
-    let Some(record) = Record::read(&inner.directory(id))? else { return Ok(false) };
-    Ok(record.process.map(Process::open).transpose()?.flatten().is_some())
+    let Some(record) = Record::read(&inner.directory(id))? else {
+        return Ok(false);
+    };
+    Ok(record
+        .process
+        .map(Process::open)
+        .transpose()?
+        .flatten()
+        .is_some())
 }
 
 fn configure(die_with_host: bool) -> Configure {
-    Configure { die_with_host, default_path: DEFAULT_PATH.to_owned() }
-}
-
-/// The image's own binds come first, so that a caller's mount can lie inside one of them.
-fn binds(spec: &BootSpec) -> Vec<Bind> {
-    let of_image = spec.root.binds.iter().map(|(source, target)| Bind {
-        source: source.to_string_lossy().into_owned(),
-        target: target.to_string_lossy().into_owned(),
-        writable: false,
-    });
-    let of_caller = spec.mounts.iter().map(|mount| Bind {
-        source: mount.source.clone(),
-        target: mount.target.clone(),
-        writable: mount.access == MountAccess::ReadWrite,
-    });
-    of_image.chain(of_caller).collect()
-}
-
-/// A copy of the mount that shows `path`, attached nowhere.
-fn detached(path: &str) -> Result<OwnedFd, BootError> {
-    use rustix::mount::OpenTreeFlags;
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    rustix::mount::open_tree(rustix::fs::CWD, path, flags)
-        .map_err(|errno| boot_step(&format!("open {path}"))(errno.into()))
+    Configure {
+        die_with_host,
+        default_path: DEFAULT_PATH.to_owned(),
+    }
 }
 
 fn private_directory(path: &Path) -> io::Result<()> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
 }
 
 fn text(path: &Path) -> Result<String, DriverError> {
@@ -504,9 +498,15 @@ fn text(path: &Path) -> Result<String, DriverError> {
 }
 
 fn step(step: &str) -> impl FnOnce(io::Error) -> DriverError {
-    move |source| DriverError::Step { step: step.to_owned(), source }
+    move |source| DriverError::Step {
+        step: step.to_owned(),
+        source,
+    }
 }
 
 fn boot_step(step: &str) -> impl FnOnce(io::Error) -> BootError {
-    move |source| BootError::Step { step: step.to_owned(), source }
+    move |source| BootError::Step {
+        step: step.to_owned(),
+        source,
+    }
 }

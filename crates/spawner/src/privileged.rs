@@ -144,11 +144,7 @@ fn show_inside(tree: &OwnedFd, bind: &Bind, ids: BorrowedFd<'_>) -> Result<(), F
 
 /// Attaches what the overlay is made of to mount points of ours for as long as the call that makes
 /// it takes: overlayfs keeps private copies, and kernels before 6.13 take its parts only by path.
-fn overlay(
-    request: &Boot,
-    handed: &Handed,
-    ids: BorrowedFd<'_>,
-) -> Result<OwnedFd, Failed> {
+fn overlay(request: &Boot, handed: &Handed, ids: BorrowedFd<'_>) -> Result<OwnedFd, Failed> {
     let mut attached = Attached::default();
     let mut lower = Vec::new();
     for (at, layer) in handed.layers.iter().enumerate() {
@@ -169,9 +165,7 @@ fn overlay(
             prepare_upper(kept, request, 0)?;
             let set = MountAttributes::NO_DEV;
             set_mount_attributes(kept.as_fd(), set, Some(ids), Depth::One).step("idmap disk")?;
-            attached
-                .attach(kept, DISK.to_owned())
-                .step("attach disk")?;
+            attached.attach(kept, DISK.to_owned()).step("attach disk")?;
         }
         None => {
             let memory = memory_disk(&disk)?;
@@ -185,8 +179,10 @@ fn overlay(
     match &handed.disk {
         // overlayfs writes with the ids of whoever mounts it, and this machine's root has none on
         // a disk that is mapped to the sandbox's.
-        Some(_) => with_file_ids(request.id_base, request.id_base, || make_overlay(&lower, DISK))
-            .step("take the sandbox's ids")?,
+        Some(_) => with_file_ids(request.id_base, request.id_base, || {
+            make_overlay(&lower, DISK)
+        })
+        .step("take the sandbox's ids")?,
         None => make_overlay(&lower, DISK),
     }
 }

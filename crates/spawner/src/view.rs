@@ -40,10 +40,7 @@ const MASKED_DIRECTORIES: [&str; 8] = [
 ];
 
 /// Attaches what the parent made: the overlay, /dev, then the binds in their order.
-pub(crate) fn assemble(
-    request: &Boot,
-    mounts: Vec<OwnedFd>,
-) -> Result<(), Failed> {
+pub(crate) fn assemble(request: &Boot, mounts: Vec<OwnedFd>) -> Result<(), Failed> {
     let mut mounts = mounts.into_iter();
     let mut next = |what: &str| {
         mounts

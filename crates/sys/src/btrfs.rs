@@ -49,8 +49,13 @@ const LIMIT_REFERENCED: u64 = 1;
 pub fn create_subvolume(parent: impl AsFd, name: &str) -> io::Result<()> {
     let args = volume_args(name)?;
     // SAFETY: the command takes a btrfs_ioctl_vol_args, which `args` is by layout; it is only read.
-    let result =
-        unsafe { libc::ioctl(raw(&parent), SUBVOLUME_CREATE as _, std::ptr::from_ref(&*args)) };
+    let result = unsafe {
+        libc::ioctl(
+            raw(&parent),
+            SUBVOLUME_CREATE as _,
+            std::ptr::from_ref(&*args),
+        )
+    };
     check(result)
 }
 
@@ -58,8 +63,13 @@ pub fn create_subvolume(parent: impl AsFd, name: &str) -> io::Result<()> {
 pub fn remove_subvolume(parent: impl AsFd, name: &str) -> io::Result<()> {
     let args = volume_args(name)?;
     // SAFETY: the command takes a btrfs_ioctl_vol_args, which `args` is by layout; it is only read.
-    let result =
-        unsafe { libc::ioctl(raw(&parent), SNAPSHOT_DESTROY as _, std::ptr::from_ref(&*args)) };
+    let result = unsafe {
+        libc::ioctl(
+            raw(&parent),
+            SNAPSHOT_DESTROY as _,
+            std::ptr::from_ref(&*args),
+        )
+    };
     check(result)
 }
 
@@ -82,20 +92,35 @@ pub fn limit_subvolume(subvolume: &Path, bytes: u64) -> io::Result<()> {
 }
 
 fn subvolume_id(directory: BorrowedFd<'_>) -> io::Result<u64> {
-    let mut args = Box::new(LookupArgs { tree: 0, object: FIRST_FREE_OBJECT, name: [0; 4080] });
+    let mut args = Box::new(LookupArgs {
+        tree: 0,
+        object: FIRST_FREE_OBJECT,
+        name: [0; 4080],
+    });
     // SAFETY: the command takes a btrfs_ioctl_ino_lookup_args, which `args` is by layout, and
     // writes no more than it holds.
-    let result =
-        unsafe { libc::ioctl(raw(&directory), INODE_LOOKUP as _, std::ptr::from_mut(&mut *args)) };
+    let result = unsafe {
+        libc::ioctl(
+            raw(&directory),
+            INODE_LOOKUP as _,
+            std::ptr::from_mut(&mut *args),
+        )
+    };
     check(result).map(|()| args.tree)
 }
 
 fn volume_args(name: &str) -> io::Result<Box<VolumeArgs>> {
     let bytes = OsStr::new(name).as_bytes();
     if bytes.is_empty() || bytes.len() > 255 || bytes.contains(&b'/') || bytes.contains(&0) {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file name"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "not a file name",
+        ));
     }
-    let mut args = Box::new(VolumeArgs { fd: 0, name: [0; 4088] });
+    let mut args = Box::new(VolumeArgs {
+        fd: 0,
+        name: [0; 4088],
+    });
     args.name[..bytes.len()].copy_from_slice(bytes);
     debug_assert!(CStr::from_bytes_until_nul(&args.name).is_ok());
     Ok(args)
@@ -106,7 +131,11 @@ fn raw(fd: &impl AsFd) -> i32 {
 }
 
 fn check(result: i32) -> io::Result<()> {
-    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if result == -1 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -18,7 +18,11 @@ pub fn hand_over(command: &mut Command, descriptor: OwnedFd, target: i32) {
             // descriptor table and uses `target` for nothing else before exec.
             unsafe { libc::dup2(source, target) }
         };
-        if result == -1 { Err(std::io::Error::last_os_error()) } else { Ok(()) }
+        if result == -1 {
+            Err(std::io::Error::last_os_error())
+        } else {
+            Ok(())
+        }
     };
     // SAFETY: between fork and exec the closure makes one system call, does not allocate, and
     // touches only what it owns.
@@ -39,7 +43,9 @@ mod tests {
         assert!(command.status().expect("run").success());
         drop(command);
         let mut text = String::new();
-        std::fs::File::from(reader).read_to_string(&mut text).expect("read");
+        std::fs::File::from(reader)
+            .read_to_string(&mut text)
+            .expect("read");
         assert_eq!(text, "here\n");
     }
 }

@@ -51,8 +51,15 @@ impl ExecStrings {
     #[must_use]
     pub fn new(strings: Vec<CString>) -> Self {
         let ends = std::iter::once(std::ptr::null());
-        let pointers = strings.iter().map(|string| string.as_ptr()).chain(ends).collect();
-        Self { _strings: strings, pointers }
+        let pointers = strings
+            .iter()
+            .map(|string| string.as_ptr())
+            .chain(ends)
+            .collect();
+        Self {
+            _strings: strings,
+            pointers,
+        }
     }
 }
 
@@ -61,8 +68,16 @@ impl ExecStrings {
 pub fn exec(program: &CStr, argv: &ExecStrings, env: &ExecStrings) -> i32 {
     // SAFETY: `program` is NUL-terminated; both arrays end with NULL and hold pointers to
     // NUL-terminated strings that their ExecStrings own and that outlive the call.
-    unsafe { libc::execve(program.as_ptr(), argv.pointers.as_ptr(), env.pointers.as_ptr()) };
-    io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)
+    unsafe {
+        libc::execve(
+            program.as_ptr(),
+            argv.pointers.as_ptr(),
+            env.pointers.as_ptr(),
+        )
+    };
+    io::Error::last_os_error()
+        .raw_os_error()
+        .unwrap_or(libc::EIO)
 }
 
 /// A signal by number: 1 to 64, real-time signals included.
@@ -120,9 +135,12 @@ pub fn kill_pidfd(pidfd: impl AsFd, signal: SignalNumber) -> io::Result<()> {
     let no_info = std::ptr::null::<libc::siginfo_t>();
     // SAFETY: the descriptor is open for the length of the call; a null siginfo is allowed and
     // stands for what kill(2) would send; no memory is touched.
-    let result =
-        unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal.0, no_info, 0) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    let result = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal.0, no_info, 0) };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 fn positive(pid: u32) -> io::Result<c_int> {
@@ -163,7 +181,11 @@ pub fn reap() -> io::Result<Option<Reaped>> {
                 End::Code(libc::WEXITSTATUS(status))
             };
             let cpu = duration(usage.ru_utime) + duration(usage.ru_stime);
-            Ok(Some(Reaped { pid: pid.unsigned_abs(), end, cpu }))
+            Ok(Some(Reaped {
+                pid: pid.unsigned_abs(),
+                end,
+                cpu,
+            }))
         }
     }
 }
@@ -189,7 +211,15 @@ pub fn reset_signals() {
         let none = std::ptr::null_mut::<u64>();
         // SAFETY: `default` is live and no smaller than the kernel's sigaction (at most 32 bytes);
         // a null old action is allowed; 8 is the size of its signal set. KILL and STOP are refused.
-        unsafe { libc::syscall(libc::SYS_rt_sigaction, number, default.as_ptr(), none, 8_usize) };
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                number,
+                default.as_ptr(),
+                none,
+                8_usize,
+            )
+        };
     }
     set_disposition(libc::SIGPIPE, libc::SIG_IGN);
 }
@@ -227,8 +257,7 @@ pub fn child_signals() -> io::Result<OwnedFd> {
     // SAFETY: `set` is initialised; a null old set is allowed.
     check(unsafe { libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) })?;
     // SAFETY: -1 asks for a new descriptor; `set` is initialised.
-    let fd =
-        unsafe { libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
+    let fd = unsafe { libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }
@@ -238,7 +267,11 @@ pub fn child_signals() -> io::Result<OwnedFd> {
 
 /// The process behind a unix socket as this PID namespace numbers it; 0: one of another namespace.
 pub fn peer_pid(socket: impl AsFd) -> io::Result<i32> {
-    let mut peer = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut peer = libc::ucred {
+        pid: 0,
+        uid: 0,
+        gid: 0,
+    };
     let mut len = size_of::<libc::ucred>() as libc::socklen_t;
     // SAFETY: `peer` is live and `len` holds its size, so the kernel writes no more than it holds.
     check(unsafe {
@@ -257,7 +290,10 @@ pub fn peer_pid(socket: impl AsFd) -> io::Result<i32> {
 /// goes on without exec and never returns to its parent's code: every other owner of a descriptor
 /// in its memory is left without one.
 pub fn close_all_but(keep: &[BorrowedFd<'_>]) -> io::Result<()> {
-    let mut kept: Vec<u32> = keep.iter().map(|fd| fd.as_raw_fd().unsigned_abs()).collect();
+    let mut kept: Vec<u32> = keep
+        .iter()
+        .map(|fd| fd.as_raw_fd().unsigned_abs())
+        .collect();
     kept.sort_unstable();
     let mut first = 3;
     for fd in kept.into_iter().filter(|fd| *fd >= 3) {
@@ -273,11 +309,19 @@ fn close_range(first: u32, last: u32) -> io::Result<()> {
     // SAFETY: close_range takes any range and touches no memory; that the owners of these
     // descriptors never use them again is the documented duty of the caller of `close_all_but`.
     let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 fn check(result: c_int) -> io::Result<()> {
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 #[cfg(test)]

@@ -42,19 +42,28 @@ impl Cgroups {
     }
 
     pub(super) fn none() -> Self {
-        Self { layout: Layout::default() }
+        Self {
+            layout: Layout::default(),
+        }
     }
 
     /// Names of what is enforced, and words on what is not.
     pub(super) fn report(&self) -> (Vec<&'static str>, Vec<String>) {
-        let names =
-            [("memory", "cgroup_memory"), ("cpu", "cgroup_cpu"), ("pids", "cgroup_pids")];
-        let (have, lack): (Vec<_>, Vec<_>) =
-            names.into_iter().partition(|(controller, _)| self.layout.has(controller));
+        let names = [
+            ("memory", "cgroup_memory"),
+            ("cpu", "cgroup_cpu"),
+            ("pids", "cgroup_pids"),
+        ];
+        let (have, lack): (Vec<_>, Vec<_>) = names
+            .into_iter()
+            .partition(|(controller, _)| self.layout.has(controller));
         let words = |(controller, _): (&str, &str)| {
             format!("no limit on {controller}: this host offers no cgroup controller for it")
         };
-        (have.into_iter().map(|(_, name)| name).collect(), lack.into_iter().map(words).collect())
+        (
+            have.into_iter().map(|(_, name)| name).collect(),
+            lack.into_iter().map(words).collect(),
+        )
     }
 
     pub(super) fn create(&self, sandbox: &str, limits: &Resources) -> io::Result<Entry> {
@@ -65,7 +74,9 @@ impl Cgroups {
                 layout::Version::V1 => {
                     v1::limit(&directory, limits)?;
                     let tasks = directory.join("tasks");
-                    entry.join.push(File::options().write(true).open(tasks)?.into());
+                    entry
+                        .join
+                        .push(File::options().write(true).open(tasks)?.into());
                 }
                 layout::Version::V2 => {
                     v2::limit(&directory, limits)?;
@@ -118,7 +129,9 @@ impl Cgroups {
     pub(super) fn sandboxes(&self) -> io::Result<Vec<String>> {
         let mut found = BTreeMap::new();
         for (hierarchy, _) in self.layout.hierarchies() {
-            let Ok(entries) = std::fs::read_dir(hierarchy) else { continue };
+            let Ok(entries) = std::fs::read_dir(hierarchy) else {
+                continue;
+            };
             for entry in entries {
                 let entry = entry?;
                 if entry.file_type()?.is_dir() {
@@ -142,7 +155,10 @@ impl Cgroups {
     }
 
     fn directories(&self, sandbox: &str) -> Vec<(PathBuf, layout::Version)> {
-        self.layout.hierarchies().map(|(path, version)| (path.join(sandbox), version)).collect()
+        self.layout
+            .hierarchies()
+            .map(|(path, version)| (path.join(sandbox), version))
+            .collect()
     }
 
     fn find(&self, sandbox: &str, controller: &str) -> Option<(PathBuf, layout::Version)> {
@@ -154,9 +170,7 @@ impl Cgroups {
 fn make(directory: &Path) -> io::Result<()> {
     match std::fs::create_dir(directory) {
         // The instance's own directory went with its last sandbox.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            std::fs::create_dir_all(directory)
-        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => std::fs::create_dir_all(directory),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         other => other,
     }
@@ -179,7 +193,11 @@ fn set(directory: &Path, file: &str, value: impl std::fmt::Display) -> io::Resul
 }
 
 fn number(directory: &Path, file: &str) -> Option<u64> {
-    std::fs::read_to_string(directory.join(file)).ok()?.trim().parse().ok()
+    std::fs::read_to_string(directory.join(file))
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
 }
 
 /// The value behind `key` in a file of `key value` lines.

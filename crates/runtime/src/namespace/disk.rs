@@ -51,10 +51,11 @@ impl Store {
     /// Opens or makes the pool below `directory`.
     pub(super) fn open(wanted: Disks, directory: &Path) -> Self {
         match wanted {
-            Disks::Memory => Self::Memory { because: "asked for by the operator".to_owned() },
-            Disks::Pool { size_bytes } => {
-                Pool::open(directory, size_bytes).map_or_else(|because| Self::Memory { because }, Self::Pool)
-            }
+            Disks::Memory => Self::Memory {
+                because: "asked for by the operator".to_owned(),
+            },
+            Disks::Pool { size_bytes } => Pool::open(directory, size_bytes)
+                .map_or_else(|because| Self::Memory { because }, Self::Pool),
         }
     }
 
@@ -74,12 +75,22 @@ impl Store {
     }
 
     /// The disk of a sandbox, made where it does not exist, as a detached mount if it is kept.
-    pub(super) fn make(&self, name: &str, limits: &Resources) -> io::Result<(Disk, Option<OwnedFd>)> {
+    pub(super) fn make(
+        &self,
+        name: &str,
+        limits: &Resources,
+    ) -> io::Result<(Disk, Option<OwnedFd>)> {
         match self {
             Self::Memory { .. } => Ok((memory(limits), None)),
             Self::Pool(pool) => {
                 let tree = pool.make(name, u64::from(limits.disk_mib) << 20)?;
-                Ok((Disk { kept: true, ..Disk::default() }, Some(tree)))
+                Ok((
+                    Disk {
+                        kept: true,
+                        ..Disk::default()
+                    },
+                    Some(tree),
+                ))
             }
         }
     }
@@ -103,7 +114,11 @@ impl Store {
 /// most half of what the sandbox has.
 fn memory(limits: &Resources) -> Disk {
     let mib = u64::from(limits.disk_mib.min(limits.memory_mib / 2).max(1));
-    Disk { kept: false, size_bytes: mib << 20, inodes: mib * INODES_PER_MIB }
+    Disk {
+        kept: false,
+        size_bytes: mib << 20,
+        inodes: mib * INODES_PER_MIB,
+    }
 }
 
 impl Pool {
@@ -115,8 +130,13 @@ impl Pool {
         if !image.exists() {
             format(&image, size_bytes.max(POOL_MIN_BYTES))?;
         }
-        let pool = Self { image, point, mounted: Mutex::new(false) };
-        pool.mount().map_err(|error| format!("the pool does not mount: {error}"))?;
+        let pool = Self {
+            image,
+            point,
+            mounted: Mutex::new(false),
+        };
+        pool.mount()
+            .map_err(|error| format!("the pool does not mount: {error}"))?;
         Ok(pool)
     }
 
@@ -127,10 +147,13 @@ impl Pool {
             return Ok(());
         }
         let options = "loop,noatime,discard=async,nosuid,nodev";
-        run(Command::new("mount").args(["-t", "btrfs", "-o", options]).args([&self.image, &self.point]))?;
+        run(Command::new("mount")
+            .args(["-t", "btrfs", "-o", options])
+            .args([&self.image, &self.point]))?;
         // Simple quotas cost least; kernels before 6.7 have the full ones only.
         let enable = |args: &[&str]| run(Command::new("btrfs").args(args).arg(&self.point));
-        let enabled = enable(&["quota", "enable", "--simple"]).or_else(|_| enable(&["quota", "enable"]));
+        let enabled =
+            enable(&["quota", "enable", "--simple"]).or_else(|_| enable(&["quota", "enable"]));
         if let Err(error) = enabled {
             let _ = rustix::mount::unmount(&self.point, UnmountFlags::empty());
             return Err(error);
@@ -141,7 +164,8 @@ impl Pool {
 
     fn unmount(&self) {
         let mut mounted = self.mounted.lock().unwrap_or_else(PoisonError::into_inner);
-        let empty = std::fs::read_dir(&self.point).is_ok_and(|mut entries| entries.next().is_none());
+        let empty =
+            std::fs::read_dir(&self.point).is_ok_and(|mut entries| entries.next().is_none());
         if *mounted && empty {
             *mounted = rustix::mount::unmount(&self.point, UnmountFlags::empty()).is_err();
         }
@@ -192,7 +216,9 @@ fn run(command: &mut Command) -> io::Result<()> {
         return Ok(());
     }
     let words = String::from_utf8_lossy(&output.stderr);
-    Err(io::Error::other(words.lines().next().unwrap_or("no message").to_owned()))
+    Err(io::Error::other(
+        words.lines().next().unwrap_or("no message").to_owned(),
+    ))
 }
 
 fn is_mount_point(path: &Path) -> io::Result<bool> {
@@ -207,9 +233,17 @@ mod tests {
 
     #[test]
     fn a_disk_in_memory_leaves_half_of_the_memory() {
-        let limits = Resources { memory_mib: 100, disk_mib: 4096, ..Resources::default() };
+        let limits = Resources {
+            memory_mib: 100,
+            disk_mib: 4096,
+            ..Resources::default()
+        };
         assert_eq!(memory(&limits).size_bytes, 50 << 20);
-        let limits = Resources { memory_mib: 100, disk_mib: 10, ..limits };
+        let limits = Resources {
+            memory_mib: 100,
+            disk_mib: 10,
+            ..limits
+        };
         assert_eq!(memory(&limits).size_bytes, 10 << 20);
     }
 }

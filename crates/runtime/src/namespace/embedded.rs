@@ -43,7 +43,10 @@ mod tests {
     fn the_carried_programs_are_static_and_cannot_be_changed() {
         for content in [GUEST, SPAWNER] {
             assert_eq!(&content[..4], b"\x7fELF");
-            assert!(!content.windows(6).any(|w| w == b"ld-lin"), "names a dynamic loader");
+            assert!(
+                !content.windows(6).any(|w| w == b"ld-lin"),
+                "names a dynamic loader"
+            );
         }
         let mut file = std::fs::File::from(guest().expect("guest"));
         assert!(file.write_all(b"x").is_err());

@@ -9,9 +9,16 @@ pub(super) fn files(hostname: &str, network: NetworkMode) -> Vec<File> {
         NetworkMode::None => "# This sandbox has no network.\n".to_owned(),
         NetworkMode::Open => resolver(),
     };
-    [("etc/hosts", hosts), ("etc/hostname", format!("{hostname}\n")), ("etc/resolv.conf", resolver)]
-        .map(|(path, content)| File { path: path.to_owned(), content: content.into_bytes() })
-        .into()
+    [
+        ("etc/hosts", hosts),
+        ("etc/hostname", format!("{hostname}\n")),
+        ("etc/resolv.conf", resolver),
+    ]
+    .map(|(path, content)| File {
+        path: path.to_owned(),
+        content: content.into_bytes(),
+    })
+    .into()
 }
 
 /// The name servers of this machine, as far as they can be reached from a sandbox: a resolver on
@@ -21,7 +28,10 @@ fn resolver() -> String {
         let text = std::fs::read_to_string(path).unwrap_or_default();
         let servers = reachable(&text);
         if !servers.is_empty() {
-            return servers.into_iter().map(|server| format!("nameserver {server}\n")).collect();
+            return servers
+                .into_iter()
+                .map(|server| format!("nameserver {server}\n"))
+                .collect();
         }
     }
     "# No name server of this machine is reachable from a sandbox.\n".to_owned()
@@ -41,6 +51,9 @@ mod tests {
     #[test]
     fn loopback_resolvers_are_passed_over() {
         let text = "# c\nnameserver 127.0.0.53\nnameserver 192.0.2.1\nsearch x\nnameserver ::1\n";
-        assert_eq!(reachable(text), ["192.0.2.1".parse::<std::net::IpAddr>().expect("address")]);
+        assert_eq!(
+            reachable(text),
+            ["192.0.2.1".parse::<std::net::IpAddr>().expect("address")]
+        );
     }
 }

@@ -19,8 +19,10 @@ use rustix::thread::UnshareFlags;
 const READY: usize = 8;
 
 /// Settings of each, below /proc/sys/net.
-const SETTINGS: [(&str, &str); 2] =
-    [("ipv4/ip_unprivileged_port_start", "0"), ("ipv4/ping_group_range", "0 2147483647")];
+const SETTINGS: [(&str, &str); 2] = [
+    ("ipv4/ip_unprivileged_port_start", "0"),
+    ("ipv4/ping_group_range", "0 2147483647"),
+];
 
 /// The pool; its thread ends with it.
 #[derive(Debug)]
@@ -44,7 +46,9 @@ impl Pool {
     pub(super) fn start() -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let filler = Arc::clone(&shared);
-        thread::Builder::new().name("pinfold-netns".to_owned()).spawn(move || fill(&filler))?;
+        thread::Builder::new()
+            .name("pinfold-netns".to_owned())
+            .spawn(move || fill(&filler))?;
         Ok(Self { shared })
     }
 
@@ -76,7 +80,10 @@ fn fill(shared: &Shared) {
     let mut state = shared.lock();
     while !state.closed {
         if state.ready.len() >= READY {
-            state = shared.wanted.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = shared
+                .wanted
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
             continue;
         }
         drop(state);
@@ -86,16 +93,17 @@ fn fill(shared: &Shared) {
             Ok(net) => state.ready.push_back(net),
             Err(error) => {
                 tracing::warn!(%error, "cannot make a network namespace ahead");
-                state = shared.wanted.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = shared
+                    .wanted
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
             }
         }
     }
 }
 
 /// Runs on a thread that ends afterwards: it is left in another network namespace.
-pub(super) fn on_own_thread<T: Send>(
-    work: impl FnOnce() -> io::Result<T> + Send,
-) -> io::Result<T> {
+pub(super) fn on_own_thread<T: Send>(work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
     thread::scope(|scope| scope.spawn(work).join())
         .unwrap_or_else(|_| Err(io::Error::other("the network thread panicked")))
 }
@@ -113,5 +121,9 @@ fn make() -> io::Result<OwnedFd> {
 /// The calling thread's network namespace.
 pub(super) fn current() -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    Ok(rustix::fs::open("/proc/thread-self/ns/net", flags, Mode::empty())?)
+    Ok(rustix::fs::open(
+        "/proc/thread-self/ns/net",
+        flags,
+        Mode::empty(),
+    )?)
 }

@@ -19,12 +19,17 @@ pub(super) struct Process {
 
 impl Process {
     pub(super) fn of(pid: i32) -> io::Result<Self> {
-        Ok(Self { pid, started: start_time(pid)? })
+        Ok(Self {
+            pid,
+            started: start_time(pid)?,
+        })
     }
 
     /// A descriptor of exactly this process, or `None` when it has ended.
     pub(super) fn open(self) -> io::Result<Option<OwnedFd>> {
-        let Some(pidfd) = open_number(self.pid)? else { return Ok(None) };
+        let Some(pidfd) = open_number(self.pid)? else {
+            return Ok(None);
+        };
         // Only now is the number pinned, so this comparison cannot be overtaken.
         match start_time(self.pid) {
             Ok(started) if started == self.started => Ok(Some(pidfd)),
@@ -34,7 +39,9 @@ impl Process {
 }
 
 fn open_number(pid: i32) -> io::Result<Option<OwnedFd>> {
-    let Some(pid) = Pid::from_raw(pid) else { return Ok(None) };
+    let Some(pid) = Pid::from_raw(pid) else {
+        return Ok(None);
+    };
     match rustix::process::pidfd_open(pid, PidfdFlags::NONBLOCK) {
         Ok(pidfd) => Ok(Some(pidfd)),
         Err(rustix::io::Errno::SRCH) => Ok(None),
@@ -67,7 +74,9 @@ pub(super) async fn ended(pidfd: &OwnedFd) -> io::Result<()> {
 
 /// Ends a process that was found in a sandbox's own cgroup.
 pub(super) async fn kill_by_number(pid: i32) -> io::Result<()> {
-    let Some(pidfd) = open_number(pid)? else { return Ok(()) };
+    let Some(pidfd) = open_number(pid)? else {
+        return Ok(());
+    };
     kill(&pidfd)?;
     ended(&pidfd).await
 }
@@ -96,7 +105,12 @@ const SOCKET: &str = "guest.sock";
 
 fn socket() -> io::Result<OwnedFd> {
     let kind = SocketType::SEQPACKET;
-    Ok(rustix::net::socket_with(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)?)
+    Ok(rustix::net::socket_with(
+        AddressFamily::UNIX,
+        kind,
+        SocketFlags::CLOEXEC,
+        None,
+    )?)
 }
 
 fn address(directory: &Path) -> io::Result<(OwnedFd, SocketAddrUnix)> {
@@ -115,7 +129,10 @@ mod tests {
     fn a_process_is_known_by_its_start_time() {
         let me = Process::of(std::process::id().cast_signed()).expect("me");
         assert!(me.open().expect("open").is_some());
-        let impostor = Process { started: me.started + 1, ..me };
+        let impostor = Process {
+            started: me.started + 1,
+            ..me
+        };
         assert!(impostor.open().expect("open").is_none());
     }
 

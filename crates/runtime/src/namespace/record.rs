@@ -47,7 +47,12 @@ mod tests {
     fn records_survive_and_damaged_ones_count_as_absent() {
         let temp = tempfile::tempdir().expect("directory");
         assert_eq!(Record::read(temp.path()).expect("absent"), None);
-        let record = Record { slot: Some(3), process: None, die_with_host: true, link: false };
+        let record = Record {
+            slot: Some(3),
+            process: None,
+            die_with_host: true,
+            link: false,
+        };
         record.write(temp.path()).expect("write");
         assert_eq!(Record::read(temp.path()).expect("read"), Some(record));
         std::fs::write(temp.path().join(FILE), b"{").expect("damage");

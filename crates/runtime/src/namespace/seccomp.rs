@@ -18,7 +18,10 @@ const POLICY: &str = include_str!("seccomp/policy.json");
 pub(super) fn filter() -> Vec<u8> {
     let policy: Policy = serde_json::from_str(POLICY).expect("the policy is checked by tests");
     let program = compile::program(&policy.actions());
-    program.into_iter().flat_map(Instruction::to_bytes).collect()
+    program
+        .into_iter()
+        .flat_map(Instruction::to_bytes)
+        .collect()
 }
 
 #[derive(Deserialize)]
@@ -62,9 +65,18 @@ enum Action {
     Deny,
     /// ENOSYS; also for numbers nobody has listed.
     Absent,
-    DenyBits { argument: u8, bits: u32 },
-    DenyValues { argument: u8, values: Vec<u32> },
-    OnlyValues { argument: u8, values: Vec<u32> },
+    DenyBits {
+        argument: u8,
+        bits: u32,
+    },
+    DenyValues {
+        argument: u8,
+        values: Vec<u32>,
+    },
+    OnlyValues {
+        argument: u8,
+        values: Vec<u32>,
+    },
 }
 
 impl Policy {
@@ -83,14 +95,50 @@ impl Policy {
         ] {
             names.iter().for_each(|name| put(name, action.clone()));
         }
-        for Bits { syscall, argument, bits, .. } in &self.deny_bits {
-            put(syscall, Action::DenyBits { argument: *argument, bits: *bits });
+        for Bits {
+            syscall,
+            argument,
+            bits,
+            ..
+        } in &self.deny_bits
+        {
+            put(
+                syscall,
+                Action::DenyBits {
+                    argument: *argument,
+                    bits: *bits,
+                },
+            );
         }
-        for Values { syscall, argument, values, .. } in &self.deny_values {
-            put(syscall, Action::DenyValues { argument: *argument, values: values.clone() });
+        for Values {
+            syscall,
+            argument,
+            values,
+            ..
+        } in &self.deny_values
+        {
+            put(
+                syscall,
+                Action::DenyValues {
+                    argument: *argument,
+                    values: values.clone(),
+                },
+            );
         }
-        for Values { syscall, argument, values, .. } in &self.only_values {
-            put(syscall, Action::OnlyValues { argument: *argument, values: values.clone() });
+        for Values {
+            syscall,
+            argument,
+            values,
+            ..
+        } in &self.only_values
+        {
+            put(
+                syscall,
+                Action::OnlyValues {
+                    argument: *argument,
+                    values: values.clone(),
+                },
+            );
         }
         actions
     }

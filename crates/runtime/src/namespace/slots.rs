@@ -52,7 +52,10 @@ impl Slots {
                 return Ok(slot);
             }
         }
-        Err(io::Error::new(io::ErrorKind::QuotaExceeded, "all 16,384 sandbox slots are taken"))
+        Err(io::Error::new(
+            io::ErrorKind::QuotaExceeded,
+            "all 16,384 sandbox slots are taken",
+        ))
     }
 
     fn try_claim(&self, slot: Slot, owner: &Path) -> io::Result<bool> {
@@ -74,7 +77,11 @@ impl Slots {
     fn clear_stale(&self, slot: Slot, path: &Path) -> io::Result<()> {
         let lock = File::create(self.directory.join("lock"))?;
         lock.lock()?;
-        if is_stale(path) && !in_use(slot)? { std::fs::remove_file(path) } else { Ok(()) }
+        if is_stale(path) && !in_use(slot)? {
+            std::fs::remove_file(path)
+        } else {
+            Ok(())
+        }
     }
 
     /// Frees the slot if it still belongs to `owner`.
@@ -105,8 +112,13 @@ fn in_use(slot: Slot) -> io::Result<bool> {
     for entry in std::fs::read_dir("/proc")? {
         let map = entry?.path().join("uid_map");
         // Not a process, or one that has just ended.
-        let Ok(map) = std::fs::read_to_string(map) else { continue };
-        let base = map.split_whitespace().nth(1).and_then(|base| base.parse::<u32>().ok());
+        let Ok(map) = std::fs::read_to_string(map) else {
+            continue;
+        };
+        let base = map
+            .split_whitespace()
+            .nth(1)
+            .and_then(|base| base.parse::<u32>().ok());
         if base == Some(slot.id_base()) {
             return Ok(true);
         }
@@ -123,7 +135,9 @@ mod tests {
     fn no_two_owners_share_a_slot_and_dead_owners_give_theirs_back() {
         let temp = tempfile::tempdir().expect("directory");
         let slots = Slots::open(temp.path().join("slots")).expect("open");
-        let owners: Vec<_> = (0..50).map(|n| temp.path().join(format!("owner{n}"))).collect();
+        let owners: Vec<_> = (0..50)
+            .map(|n| temp.path().join(format!("owner{n}")))
+            .collect();
         let mut seen = HashSet::new();
         for owner in &owners {
             std::fs::create_dir(owner).expect("owner");
@@ -144,7 +158,9 @@ mod tests {
         let temp = tempfile::tempdir().expect("directory");
         let slots = Slots::open(temp.path().join("slots")).expect("open");
         let slot = slots.claim(temp.path()).expect("claim");
-        slots.release(slot, Path::new("/elsewhere")).expect("release");
+        slots
+            .release(slot, Path::new("/elsewhere"))
+            .expect("release");
         assert!(!slots.try_claim(slot, temp.path()).expect("try"));
         slots.release(slot, temp.path()).expect("release");
         assert!(slots.try_claim(slot, temp.path()).expect("try"));

@@ -73,13 +73,15 @@ impl Spawner {
     /// Boots one sandbox. The descriptors are closed when it is over.
     pub(super) async fn boot(&self, boot: Boot, fds: Vec<OwnedFd>) -> Result<Booted, Refused> {
         let (answer, result) = oneshot::channel();
-        self.jobs.try_send(Job { boot, fds, answer }).map_err(|error| Refused {
-            step: "reach the spawner".to_owned(),
-            source: match error {
-                mpsc::TrySendError::Full(_) => io::ErrorKind::ResourceBusy.into(),
-                mpsc::TrySendError::Disconnected(_) => io::ErrorKind::BrokenPipe.into(),
-            },
-        })?;
+        self.jobs
+            .try_send(Job { boot, fds, answer })
+            .map_err(|error| Refused {
+                step: "reach the spawner".to_owned(),
+                source: match error {
+                    mpsc::TrySendError::Full(_) => io::ErrorKind::ResourceBusy.into(),
+                    mpsc::TrySendError::Disconnected(_) => io::ErrorKind::BrokenPipe.into(),
+                },
+            })?;
         result.await.unwrap_or_else(|_| Err(gone()))
     }
 }
@@ -87,9 +89,16 @@ impl Spawner {
 /// Starts the program from memory. It gets one descriptor, no argument and no environment.
 fn launch(link: OwnedFd) -> io::Result<std::process::Child> {
     let program = embedded::spawner()?;
-    let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&program));
+    let path = format!(
+        "/proc/self/fd/{}",
+        std::os::fd::AsRawFd::as_raw_fd(&program)
+    );
     let mut command = Command::new(path);
-    command.arg0("pinfold-spawner").env_clear().stdin(Stdio::null()).stdout(Stdio::null());
+    command
+        .arg0("pinfold-spawner")
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
     pinfold_sys::handover::hand_over(&mut command, link, SPAWNER_LINK_FD);
     command.spawn()
 }
@@ -98,7 +107,10 @@ fn work(link: &OwnedFd, queue: &mpsc::Receiver<Job>, buffer: &mut [u8]) {
     while let Ok(Job { boot, fds, answer }) = queue.recv() {
         let borrowed: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
         let result = transport::send(link, &boot, &borrowed)
-            .map_err(|source| Refused { step: "ask the spawner".to_owned(), source })
+            .map_err(|source| Refused {
+                step: "ask the spawner".to_owned(),
+                source,
+            })
             .and_then(|()| receive(link, buffer));
         // Whoever asked may have given up; then the guest goes with its pidfd's owner.
         let booted = result.and_then(|(pid, fds)| match fds.into_iter().next() {
@@ -113,16 +125,26 @@ fn work(link: &OwnedFd, queue: &mpsc::Receiver<Job>, buffer: &mut [u8]) {
 }
 
 fn receive(link: &OwnedFd, buffer: &mut [u8]) -> Result<(i32, Vec<OwnedFd>), Refused> {
-    let received = transport::receive::<Outcome>(link, buffer)
-        .map_err(|source| Refused { step: "hear the spawner".to_owned(), source })?;
-    let Some((outcome, fds)) = received else { return Err(gone()) };
+    let received = transport::receive::<Outcome>(link, buffer).map_err(|source| Refused {
+        step: "hear the spawner".to_owned(),
+        source,
+    })?;
+    let Some((outcome, fds)) = received else {
+        return Err(gone());
+    };
     if outcome.errno != 0 {
         let source = io::Error::from_raw_os_error(outcome.errno);
-        return Err(Refused { step: outcome.step, source });
+        return Err(Refused {
+            step: outcome.step,
+            source,
+        });
     }
     Ok((outcome.pid.cast_signed(), fds))
 }
 
 fn gone() -> Refused {
-    Refused { step: "hear the spawner".to_owned(), source: io::ErrorKind::BrokenPipe.into() }
+    Refused {
+        step: "hear the spawner".to_owned(),
+        source: io::ErrorKind::BrokenPipe.into(),
+    }
 }

@@ -23,7 +23,11 @@ pub(super) struct Teardown {
 
 impl Teardown {
     /// Runs `work` in the background; at most once at a time for one sandbox.
-    pub(super) fn run(&self, id: &SandboxId, work: impl FnOnce() -> io::Result<()> + Send + 'static) {
+    pub(super) fn run(
+        &self,
+        id: &SandboxId,
+        work: impl FnOnce() -> io::Result<()> + Send + 'static,
+    ) {
         if !self.lock().insert(id.clone()) {
             return;
         }

@@ -66,7 +66,10 @@ impl Uplink {
     }
 
     fn prepare(&self) -> Result<(), UplinkError> {
-        let mut ready = self.ready.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut ready = self
+            .ready
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         if !*ready {
             apply_rules()?;
             std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").map_err(UplinkError::Failed)?;
@@ -80,7 +83,9 @@ impl Uplink {
 /// the slot's next user needs the name now.
 pub(super) fn unplug(slot: Slot) -> io::Result<()> {
     on_own_thread(|| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         runtime.block_on(async {
             let (connection, handle, _) = rtnetlink::new_connection()?;
             let connection = tokio::spawn(connection);
@@ -119,12 +124,16 @@ fn apply_rules() -> Result<(), UplinkError> {
     }
     let words = String::from_utf8_lossy(&output.stderr);
     let first = words.lines().next().unwrap_or("no message").to_owned();
-    Err(UplinkError::Unsupported(format!("this host refuses the firewall rules: {first}")))
+    Err(UplinkError::Unsupported(format!(
+        "this host refuses the firewall rules: {first}"
+    )))
 }
 
 /// Runs on a thread of its own, which ends inside the sandbox's network namespace.
 fn plug(net: &OwnedFd, slot: Slot) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let network = FIRST + slot.number() * 4;
     let (outside, inside) = (Ipv4Addr::from(network + 1), Ipv4Addr::from(network + 2));
     let name = name(slot);
@@ -147,9 +156,19 @@ async fn make_pair(net: &OwnedFd, name: &str, address: Ipv4Addr) -> io::Result<(
         .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)))
         .up()
         .build();
-    handle.link().add(pair).execute().await.map_err(io::Error::other)?;
+    handle
+        .link()
+        .add(pair)
+        .execute()
+        .await
+        .map_err(io::Error::other)?;
     let index = index_of(&handle, name).await?;
-    handle.address().add(index, address.into(), 30).execute().await.map_err(io::Error::other)?;
+    handle
+        .address()
+        .add(index, address.into(), 30)
+        .execute()
+        .await
+        .map_err(io::Error::other)?;
     connection.abort();
     Ok(())
 }
@@ -159,10 +178,27 @@ async fn set_up_inside(address: Ipv4Addr, gateway: Ipv4Addr) -> io::Result<()> {
     let connection = tokio::spawn(connection);
     let index = index_of(&handle, INSIDE).await?;
     let up = LinkUnspec::new_with_index(index).up().build();
-    handle.link().set(up).execute().await.map_err(io::Error::other)?;
-    handle.address().add(index, address.into(), 30).execute().await.map_err(io::Error::other)?;
-    let route = RouteMessageBuilder::<Ipv4Addr>::new().gateway(gateway).build();
-    handle.route().add(route).execute().await.map_err(io::Error::other)?;
+    handle
+        .link()
+        .set(up)
+        .execute()
+        .await
+        .map_err(io::Error::other)?;
+    handle
+        .address()
+        .add(index, address.into(), 30)
+        .execute()
+        .await
+        .map_err(io::Error::other)?;
+    let route = RouteMessageBuilder::<Ipv4Addr>::new()
+        .gateway(gateway)
+        .build();
+    handle
+        .route()
+        .add(route)
+        .execute()
+        .await
+        .map_err(io::Error::other)?;
     connection.abort();
     Ok(())
 }
@@ -172,6 +208,9 @@ async fn index_of(handle: &rtnetlink::Handle, name: &str) -> io::Result<u32> {
     let mut links = handle.link().get().match_name(name.to_owned()).execute();
     match links.try_next().await.map_err(io::Error::other)? {
         Some(link) => Ok(link.header.index),
-        None => Err(io::Error::new(io::ErrorKind::NotFound, format!("no link {name}"))),
+        None => Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            format!("no link {name}"),
+        )),
     }
 }

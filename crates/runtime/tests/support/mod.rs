@@ -193,7 +193,10 @@ fn collect(pipe: OwnedFd, ended: &Arc<AtomicBool>) -> impl Future<Output = Strin
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock && over => break,
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
                     let mut watched = [PollFd::new(&file, PollFlags::IN)];
-                    let soon = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
+                    let soon = Timespec {
+                        tv_sec: 0,
+                        tv_nsec: 20_000_000,
+                    };
                     rustix::event::poll(&mut watched, Some(&soon)).expect("poll");
                 }
                 Err(error) => panic!("read: {error}"),

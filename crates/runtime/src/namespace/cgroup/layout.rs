@@ -34,7 +34,9 @@ impl Layout {
                 continue;
             }
             for name in names {
-                controllers.entry(name).or_insert((directory.clone(), version));
+                controllers
+                    .entry(name)
+                    .or_insert((directory.clone(), version));
             }
         }
         Self { controllers }
@@ -45,13 +47,18 @@ impl Layout {
     }
 
     pub(crate) fn hierarchy_of(&self, controller: &str) -> Option<(&Path, Version)> {
-        self.controllers.get(controller).map(|(path, version)| (path.as_path(), *version))
+        self.controllers
+            .get(controller)
+            .map(|(path, version)| (path.as_path(), *version))
     }
 
     /// Each hierarchy once.
     pub(crate) fn hierarchies(&self) -> impl Iterator<Item = (&Path, Version)> {
-        let mut seen: Vec<(&Path, Version)> =
-            self.controllers.values().map(|(path, version)| (path.as_path(), *version)).collect();
+        let mut seen: Vec<(&Path, Version)> = self
+            .controllers
+            .values()
+            .map(|(path, version)| (path.as_path(), *version))
+            .collect();
         seen.sort();
         seen.dedup();
         seen.into_iter()
@@ -64,7 +71,11 @@ fn parse_mount(line: &str) -> Option<(PathBuf, &str, &str)> {
     let point = before.split(' ').nth(4)?;
     let mut after = after.split(' ');
     let kind = after.next()?;
-    Some((PathBuf::from(point.replace("\\040", " ")), kind, after.nth(1).unwrap_or_default()))
+    Some((
+        PathBuf::from(point.replace("\\040", " ")),
+        kind,
+        after.nth(1).unwrap_or_default(),
+    ))
 }
 
 fn v1_controllers(options: &str) -> Vec<&'static str> {
@@ -96,9 +107,14 @@ fn usable(mount: &Path, directory: &Path, version: Version, names: &[&str]) -> b
 
 /// Passes the controllers down from the root to our own directory.
 fn delegate(mount: &Path, directory: &Path, names: &[&str]) -> bool {
-    let wanted: Vec<String> =
-        names.iter().filter(|name| **name != "freezer").map(|name| format!("+{name}")).collect();
-    let below = directory.strip_prefix(mount).expect("the directory is below its mount");
+    let wanted: Vec<String> = names
+        .iter()
+        .filter(|name| **name != "freezer")
+        .map(|name| format!("+{name}"))
+        .collect();
+    let below = directory
+        .strip_prefix(mount)
+        .expect("the directory is below its mount");
     let mut at = mount.to_path_buf();
     let mut steps = vec![at.clone()];
     for part in below.components() {
@@ -106,7 +122,9 @@ fn delegate(mount: &Path, directory: &Path, names: &[&str]) -> bool {
         steps.push(at.clone());
     }
     steps.iter().all(|step| {
-        wanted.iter().all(|one| super::set(step, "cgroup.subtree_control", one).is_ok())
+        wanted
+            .iter()
+            .all(|one| super::set(step, "cgroup.subtree_control", one).is_ok())
     })
 }
 
@@ -118,7 +136,10 @@ mod tests {
     fn mount_lines_of_both_versions_are_read() {
         let v1 = "36 25 0:32 / /sys/fs/cgroup/cpu,cpuacct rw,nosuid shared:18 - cgroup cgroup rw,cpu,cpuacct";
         let (point, kind, options) = parse_mount(v1).expect("v1");
-        assert_eq!((point.as_path(), kind), (Path::new("/sys/fs/cgroup/cpu,cpuacct"), "cgroup"));
+        assert_eq!(
+            (point.as_path(), kind),
+            (Path::new("/sys/fs/cgroup/cpu,cpuacct"), "cgroup")
+        );
         assert_eq!(v1_controllers(options), ["cpu", "cpuacct"]);
         let v2 = "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate";
         assert_eq!(parse_mount(v2).expect("v2").1, "cgroup2");

@@ -39,7 +39,10 @@ pub(super) fn set_frozen(directory: &Path, frozen: bool) -> io::Result<()> {
         }
         std::thread::sleep(std::time::Duration::from_millis(1));
     }
-    Err(io::Error::new(io::ErrorKind::TimedOut, format!("the freezer did not reach {wanted}")))
+    Err(io::Error::new(
+        io::ErrorKind::TimedOut,
+        format!("the freezer did not reach {wanted}"),
+    ))
 }
 
 pub(super) fn read(directory: &Path, gauge: &mut Gauge) -> io::Result<()> {

@@ -17,7 +17,11 @@ pub(super) fn limit(directory: &Path, limits: &Resources) -> io::Result<()> {
         }
     }
     if has("cpu.max") {
-        set(directory, "cpu.max", format!("{} {PERIOD_US}", quota_us(limits)))?;
+        set(
+            directory,
+            "cpu.max",
+            format!("{} {PERIOD_US}", quota_us(limits)),
+        )?;
     }
     if has("pids.max") {
         set(directory, "pids.max", limits.pids)?;
@@ -34,7 +38,10 @@ pub(super) fn set_frozen(directory: &Path, frozen: bool) -> io::Result<()> {
         }
         std::thread::sleep(std::time::Duration::from_millis(1));
     }
-    Err(io::Error::new(io::ErrorKind::TimedOut, "the freezer did not finish"))
+    Err(io::Error::new(
+        io::ErrorKind::TimedOut,
+        "the freezer did not finish",
+    ))
 }
 
 pub(super) fn read(directory: &Path, gauge: &mut Gauge) -> io::Result<()> {

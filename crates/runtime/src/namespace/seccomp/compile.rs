@@ -74,7 +74,12 @@ fn search(segments: &[(u32, Action)]) -> Vec<Instruction> {
         Ok(over) => code.push(jump(JUMP_GREATER_EQUAL, start, over, 0)),
         Err(_) => {
             code.push(jump(JUMP_GREATER_EQUAL, start, 0, 1));
-            code.push(Instruction { code: JUMP, jump_true: 0, jump_false: 0, value: left.len() as u32 });
+            code.push(Instruction {
+                code: JUMP,
+                jump_true: 0,
+                jump_false: 0,
+                value: left.len() as u32,
+            });
         }
     }
     code.extend(left);
@@ -116,13 +121,28 @@ fn low_half(argument: u8) -> u32 {
 }
 
 fn load(offset: u32) -> Instruction {
-    Instruction { code: LOAD, jump_true: 0, jump_false: 0, value: offset }
+    Instruction {
+        code: LOAD,
+        jump_true: 0,
+        jump_false: 0,
+        value: offset,
+    }
 }
 
 fn jump(code: u16, value: u32, jump_true: u8, jump_false: u8) -> Instruction {
-    Instruction { code, jump_true, jump_false, value }
+    Instruction {
+        code,
+        jump_true,
+        jump_false,
+        value,
+    }
 }
 
 fn answer(value: u32) -> Instruction {
-    Instruction { code: RETURN, jump_true: 0, jump_false: 0, value }
+    Instruction {
+        code: RETURN,
+        jump_true: 0,
+        jump_false: 0,
+        value,
+    }
 }

@@ -1,3 +1,5 @@
+//! The filter is run as the kernel runs it, for every call number there is.
+
 use std::collections::BTreeSet;
 
 use super::*;
@@ -12,10 +14,17 @@ fn run(program: &[Instruction], architecture: u32, number: u32, arguments: [u64;
     data.extend(number.to_ne_bytes());
     data.extend(architecture.to_ne_bytes());
     data.extend(0u64.to_ne_bytes());
-    arguments.iter().for_each(|argument| data.extend(argument.to_ne_bytes()));
+    arguments
+        .iter()
+        .for_each(|argument| data.extend(argument.to_ne_bytes()));
     let (mut at, mut accumulator) = (0, 0u32);
     loop {
-        let Instruction { code, jump_true, jump_false, value } = program[at];
+        let Instruction {
+            code,
+            jump_true,
+            jump_false,
+            value,
+        } = program[at];
         at += 1;
         let condition = match code {
             0x20 => {
@@ -45,7 +54,12 @@ const X86_64: u32 = 0xc000_003e;
 
 fn compiled() -> Vec<Instruction> {
     let bytes = filter();
-    bytes.as_chunks::<8>().0.iter().map(|chunk| Instruction::from_bytes(*chunk)).collect()
+    bytes
+        .as_chunks::<8>()
+        .0
+        .iter()
+        .map(|chunk| Instruction::from_bytes(*chunk))
+        .collect()
 }
 
 #[test]
@@ -56,11 +70,19 @@ fn every_call_is_listed_exactly_once() {
         .chain(policy.deny_values.iter().map(|v| &v.syscall))
         .chain(policy.only_values.iter().map(|v| &v.syscall));
     let mut listed = BTreeSet::new();
-    for name in policy.allow.iter().chain(&policy.deny).chain(&policy.absent).chain(conditional) {
+    for name in policy
+        .allow
+        .iter()
+        .chain(&policy.deny)
+        .chain(&policy.absent)
+        .chain(conditional)
+    {
         assert!(listed.insert(name.clone()), "{name} is listed twice");
     }
-    let missing: Vec<_> =
-        Sysno::iter().map(|call| call.name()).filter(|name| !listed.contains(*name)).collect();
+    let missing: Vec<_> = Sysno::iter()
+        .map(|call| call.name())
+        .filter(|name| !listed.contains(*name))
+        .collect();
     assert!(missing.is_empty(), "not in the policy: {missing:?}");
     let known: BTreeSet<_> = Sysno::iter().map(|call| call.name().to_owned()).collect();
     let other_architectures = ["riscv_flush_icache", "set_thread_area"];
@@ -82,7 +104,11 @@ fn the_program_does_what_the_policy_says_for_every_number() {
             Some(Action::Absent) | None => ENOSYS,
             Some(_) => continue,
         };
-        assert_eq!(run(&program, X86_64, number, [0; 6]), expected, "call {number}");
+        assert_eq!(
+            run(&program, X86_64, number, [0; 6]),
+            expected,
+            "call {number}"
+        );
     }
 }
 
@@ -98,8 +124,20 @@ fn conditions_look_at_their_argument() {
     // What a thread and a fork of libc pass.
     assert_eq!(call("clone", first(0x3d_0f00)), ALLOW);
     assert_eq!(call("clone", first(0x0120_0011)), ALLOW);
-    for namespace in [0x2_0000, 0x0200_0000, 0x0400_0000, 0x0800_0000, 0x1000_0000u64, 0x2000_0000, 0x4000_0000] {
-        assert_eq!(call("clone", first(namespace | 17)), EPERM, "{namespace:#x}");
+    for namespace in [
+        0x2_0000,
+        0x0200_0000,
+        0x0400_0000,
+        0x0800_0000,
+        0x1000_0000u64,
+        0x2000_0000,
+        0x4000_0000,
+    ] {
+        assert_eq!(
+            call("clone", first(namespace | 17)),
+            EPERM,
+            "{namespace:#x}"
+        );
     }
     assert_eq!(call("ioctl", second(0x5401)), ALLOW);
     assert_eq!(call("ioctl", second(0x5412)), EPERM);
