@@ -7,9 +7,7 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use pinfold_proto::{Configure, TransferEnded, reply};
-use pinfold_sys::process::{
-    Reaped, SignalNumber, SingleThreaded, kill_everybody, peer_pid, reap,
-};
+use pinfold_sys::process::{Reaped, SignalNumber, SingleThreaded, kill_everybody, peer_pid, reap};
 use rustix::io::Errno;
 
 use crate::boot::Boot;
@@ -27,6 +25,8 @@ const REAP_BATCH: u32 = 256;
 const REQUEST_BATCH: u32 = 16;
 /// Links accepted at once.
 const ACCEPT_BATCH: u32 = 4;
+/// How long nobody is accepted after the kernel could not.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 /// Timers served at once.
 const DUE_BATCH: u32 = 64;
 
@@ -38,6 +38,7 @@ pub(crate) struct Agent {
     workers: Workers,
     dials: Dials,
     listen: OwnedFd,
+    listen_registration: Registration,
     child_signals: OwnedFd,
     single: SingleThreaded,
     powers: Powers,
@@ -67,6 +68,7 @@ impl Agent {
             workers: Workers::default(),
             dials: Dials::default(),
             listen: boot.listen,
+            listen_registration: Registration::default(),
             child_signals: boot.child_signals,
             single: boot.single,
             powers: Powers::find()?,
@@ -76,12 +78,16 @@ impl Agent {
             more_to_reap: false,
             ending: Ending::No,
         };
-        let poller = &agent.poller;
-        let read = Interest::READ;
-        poller.set(&agent.listen, Token::Listen, &mut Registration::default(), read)?;
-        let signals = &agent.child_signals;
-        poller.set(signals, Token::ChildSignals, &mut Registration::default(), read)?;
-        agent.links.add(boot.first_link, &agent.poller, &mut agent.timers)?;
+        agent.listen_for(Interest::READ)?;
+        // Registered for good.
+        let mut registration = Registration::default();
+        let (signals, token) = (&agent.child_signals, Token::ChildSignals);
+        agent
+            .poller
+            .set(signals, token, &mut registration, Interest::READ)?;
+        agent
+            .links
+            .add(boot.first_link, &agent.poller, &mut agent.timers)?;
         Ok(agent)
     }
 
@@ -91,14 +97,15 @@ impl Agent {
             for token in self.poller.wait(timeout)? {
                 self.event(token);
             }
+            // First, so that what has ended in time is not taken for late.
+            if self.more_to_reap {
+                self.reap();
+            }
             for _ in 0..DUE_BATCH {
                 match self.timers.take_due() {
                     Some(due) => self.due(due),
                     None => break,
                 }
-            }
-            if self.more_to_reap {
-                self.reap();
             }
             self.tell_ends();
         }
@@ -106,7 +113,11 @@ impl Agent {
     }
 
     fn timeout(&self) -> Option<Duration> {
-        if self.more_to_reap { Some(Duration::ZERO) } else { self.timers.next() }
+        if self.more_to_reap {
+            Some(Duration::ZERO)
+        } else {
+            self.timers.next()
+        }
     }
 
     fn event(&mut self, token: Token) {
@@ -142,6 +153,11 @@ impl Agent {
                     self.close_link(serial);
                 }
             }
+            Due::Accept => {
+                if self.listen_for(Interest::READ).is_err() {
+                    self.timers.add(ACCEPT_PAUSE, Due::Accept);
+                }
+            }
             Due::Worker { pid, serial } => self.workers.overdue(pid, serial),
             Due::ShutdownKill => {
                 // Nobody to kill is fine.
@@ -154,7 +170,11 @@ impl Agent {
     fn accept(&mut self) {
         for _ in 0..ACCEPT_BATCH {
             let flags = rustix::net::SocketFlags::CLOEXEC;
-            let Ok(socket) = rustix::net::accept_with(&self.listen, flags) else { return };
+            let socket = match rustix::net::accept_with(&self.listen, flags) {
+                Ok(socket) => socket,
+                Err(Errno::AGAIN) => return,
+                Err(_) => return self.pause_accepting(),
+            };
             // A host sits outside of this PID namespace and so has no number here. Anybody who has
             // one is a tenant's process that got at the socket.
             if peer_pid(&socket).is_ok_and(|pid| pid == 0) {
@@ -162,6 +182,20 @@ impl Agent {
                 let _ = self.links.add(socket, &self.poller, &mut self.timers);
             }
         }
+    }
+
+    /// Without memory or descriptors the host that waits would wake us again and again.
+    fn pause_accepting(&mut self) {
+        let none = Interest::default();
+        if self.listen_for(none).is_ok() {
+            self.timers.add(ACCEPT_PAUSE, Due::Accept);
+        }
+    }
+
+    fn listen_for(&mut self, interest: Interest) -> rustix::io::Result<()> {
+        let registration = &mut self.listen_registration;
+        self.poller
+            .set(&self.listen, Token::Listen, registration, interest)
     }
 
     fn link_ready(&mut self, serial: u32) {
@@ -182,7 +216,7 @@ impl Agent {
         if self.config.die_with_host && self.links.is_greeted(serial) {
             self.ending = Ending::Now;
         }
-        self.links.close(serial);
+        self.links.close(&self.poller, serial);
         self.workers.orphaned(serial, &mut self.timers);
     }
 
@@ -210,24 +244,36 @@ impl Agent {
         if self.commands.reaped(reaped, &self.poller, &mut self.timers) {
             return;
         }
-        if let Some(obituary) = self.workers.reaped(reaped) {
+        if let Some(obituary) = self.workers.reaped(reaped, &mut self.timers) {
             self.publish(obituary);
         }
     }
 
     fn publish(&mut self, obituary: Obituary) {
-        let Obituary { link, request, failure, transfer } = obituary;
+        let Obituary {
+            link,
+            request,
+            failure,
+            transfer,
+        } = obituary;
         let answer = reply::Body::Failure(failure.clone());
-        self.links.send(&self.poller, link, request, answer, Vec::new());
+        self.links
+            .send(&self.poller, link, request, answer, Vec::new());
         if transfer {
-            let ended = TransferEnded { transfer: request, bytes: 0, failure: Some(failure) };
+            let ended = TransferEnded {
+                transfer: request,
+                bytes: 0,
+                failure: Some(failure),
+            };
             let ended = reply::Body::TransferEnded(ended);
             self.links.send(&self.poller, link, 0, ended, Vec::new());
         }
     }
 
     fn answer_dial(&mut self, dialed: Option<Dialed>) {
-        let Some(((link, request), result)) = dialed else { return };
+        let Some(((link, request), result)) = dialed else {
+            return;
+        };
         let (body, fds) = match result {
             Ok(socket) => (reply::Body::Dialed(pinfold_proto::Dialed {}), vec![socket]),
             Err(refusal) => (failure(refusal), Vec::new()),
@@ -237,7 +283,9 @@ impl Agent {
 
     /// Tells the current host which commands ended, as far as its socket takes it.
     fn tell_ends(&mut self) {
-        let Some(link) = self.links.current() else { return };
+        let Some(link) = self.links.current() else {
+            return;
+        };
         while self.commands.has_untold() && self.links.is_clear(link) {
             if let Some(exited) = self.commands.take_untold() {
                 let body = reply::Body::Exited(exited);

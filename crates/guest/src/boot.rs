@@ -55,7 +55,10 @@ pub(crate) fn nonblocking(fd: &OwnedFd) -> rustix::io::Result<()> {
 /// Up to the hard limit, or as far as it goes.
 fn raise_file_limit() -> u64 {
     let limit = rustix::process::getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
     match rustix::process::setrlimit(Resource::Nofile, raised) {
         Ok(()) => limit.maximum.unwrap_or(u64::MAX),
         Err(_) => limit.current.unwrap_or(u64::MAX),

@@ -56,7 +56,10 @@ pub(crate) struct Command {
 
 impl Command {
     fn exited(&mut self, reaped: Reaped) -> Exited {
-        let start_errno = self.failure.take().map_or(0, |pipe| child::read_failure(&pipe));
+        let start_errno = self
+            .failure
+            .take()
+            .map_or(0, |pipe| child::read_failure(&pipe));
         let (code, signal) = match reaped.end {
             End::Code(code) => (Some(code), None),
             End::Signal(signal) => (None, Some(signal)),

@@ -25,6 +25,7 @@ struct Attempt {
     asker: Asker,
     port: u16,
     socket: OwnedFd,
+    registration: Registration,
     /// Addresses to try after this one.
     rest: Vec<SocketAddr>,
     timer: Key,
@@ -63,7 +64,10 @@ impl Dials {
         self.serial += 1;
         let timer = timers.add(timeout, Due::Dial(self.serial));
         // Taken from the end.
-        let rest = vec![(Ipv6Addr::LOCALHOST, port).into(), (Ipv4Addr::LOCALHOST, port).into()];
+        let rest = vec![
+            (Ipv6Addr::LOCALHOST, port).into(),
+            (Ipv4Addr::LOCALHOST, port).into(),
+        ];
         let over = self.attempt(self.serial, asker, port, rest, timer, poller);
         if over.is_some() {
             timers.remove(timer);
@@ -79,7 +83,21 @@ impl Dials {
         timers: &mut Timers,
     ) -> Option<Dialed> {
         let attempt = self.attempts.remove(&serial)?;
-        let Attempt { asker, port, socket, rest, timer, .. } = attempt;
+        let Attempt {
+            asker,
+            port,
+            socket,
+            mut registration,
+            rest,
+            timer,
+        } = attempt;
+        // The host's copy keeps the socket open, and epoll would tell us of all its traffic.
+        let _ = poller.set(
+            &socket,
+            Token::Dial(serial),
+            &mut registration,
+            Interest::default(),
+        );
         let over = match sockopt::socket_error(&socket) {
             Ok(Ok(())) => Some((asker, Ok(socket))),
             Ok(Err(_)) | Err(_) if !rest.is_empty() => {
@@ -118,8 +136,14 @@ impl Dials {
                     let token = Token::Dial(serial);
                     match poller.set(&socket, token, &mut registration, Interest::WRITE) {
                         Ok(()) => {
-                            let attempt =
-                                Attempt { asker, port, socket, rest, timer };
+                            let attempt = Attempt {
+                                asker,
+                                port,
+                                socket,
+                                registration,
+                                rest,
+                                timer,
+                            };
                             self.attempts.insert(serial, attempt);
                             return None;
                         }
@@ -139,7 +163,11 @@ enum Progress {
 }
 
 fn connect(address: &SocketAddr) -> rustix::io::Result<(OwnedFd, Progress)> {
-    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let family = if address.is_ipv4() {
+        AddressFamily::INET
+    } else {
+        AddressFamily::INET6
+    };
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
     match rustix::net::connect(&socket, address) {
@@ -157,5 +185,35 @@ fn refused(port: u16, errno: Errno) -> Refusal {
             Refusal::kernel(&format!("port {port}"), Errno::CONNREFUSED)
         }
         _ => refusal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_that_was_handed_over_is_no_longer_watched() {
+        let server = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
+        let port = server.local_addr().expect("address").port();
+        let mut poller = Poller::new().expect("epoll");
+        let (mut dials, mut timers) = (Dials::default(), Timers::default());
+        let dial = Dial {
+            port: port.into(),
+            timeout_ms: 0,
+        };
+        let mut over = dials.begin(dial, (1, 2), &poller, &mut timers);
+        while over.is_none() {
+            for token in poller.wait(None).expect("wait") {
+                assert_eq!(token, Token::Dial(1));
+                over = dials.ready(1, &poller, &mut timers);
+            }
+        }
+        let (asker, socket) = over.expect("over");
+        let _host = socket.expect("connected");
+        assert_eq!(asker, (1, 2));
+        let events = poller.wait(Some(Duration::ZERO)).expect("wait");
+        assert!(events.is_empty(), "{events:?}");
+        assert!(timers.next().is_none());
     }
 }

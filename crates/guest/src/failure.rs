@@ -17,7 +17,11 @@ pub(crate) type Outcome<T> = Result<T, Refusal>;
 
 impl Refusal {
     pub(crate) fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), errno: 0 }
+        Self {
+            kind,
+            message: message.into(),
+            errno: 0,
+        }
     }
 
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
@@ -55,7 +59,11 @@ impl std::error::Error for Refusal {}
 
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
-        Self { kind: refusal.kind.into(), message: refusal.message, errno: refusal.errno }
+        Self {
+            kind: refusal.kind.into(),
+            message: refusal.message,
+            errno: refusal.errno,
+        }
     }
 }
 

@@ -98,9 +98,17 @@ fn list_directory(path: &Path, list: &List) -> Outcome<reply::Body> {
 }
 
 fn make_directory(path: &Path, make: &MakeDir) -> Outcome<()> {
-    let missing = if make.parents { Missing::Make } else { Missing::Refuse };
+    let missing = if make.parents {
+        Missing::Make
+    } else {
+        Missing::Refuse
+    };
     let place = Resolver::new(path)?.place(true, missing)?;
-    let mode = if make.mode == 0 { NEW_DIRECTORY_MODE } else { make.mode & MODE_BITS };
+    let mode = if make.mode == 0 {
+        NEW_DIRECTORY_MODE
+    } else {
+        make.mode & MODE_BITS
+    };
     match rustix::fs::mkdirat(&place.parent, &place.name, Mode::from_raw_mode(mode)) {
         Err(Errno::EXIST) if make.parents && place.is_directory() => Ok(()),
         other => other.map_err(|errno| Refusal::kernel(&shown(path), errno)),
@@ -111,12 +119,18 @@ fn move_entry(from: &Path, to: &Path, overwrite: bool) -> Outcome<()> {
     let source = Resolver::new(from)?.place(false, Missing::Refuse)?;
     let target = Resolver::new(to)?.place(false, Missing::Refuse)?;
     if source.is_root() || target.is_root() {
-        return Err(Refusal::invalid("this directory can be neither moved nor replaced"));
+        return Err(Refusal::invalid(
+            "this directory can be neither moved nor replaced",
+        ));
     }
     if source.entry.is_none() {
         return Err(Refusal::kernel(&shown(from), Errno::NOENT));
     }
-    let flags = if overwrite { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
+    let flags = if overwrite {
+        RenameFlags::empty()
+    } else {
+        RenameFlags::NOREPLACE
+    };
     let (a, b) = (&source, &target);
     match rustix::fs::renameat_with(&a.parent, &a.name, &b.parent, &b.name, flags) {
         Err(Errno::XDEV) => copy::move_across(&source, &target, overwrite)

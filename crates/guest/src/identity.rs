@@ -87,7 +87,11 @@ impl Identity {
             gid: (gid != powers.gid).then_some(gid),
             groups: may_set_groups.then(|| groups.map(|gid| Gid::from_raw(*gid)).collect()),
             surplus: powers.surplus,
-            kept: if user.uid == 0 { powers.held & ROOT } else { CapabilitySet::empty() },
+            kept: if user.uid == 0 {
+                powers.held & ROOT
+            } else {
+                CapabilitySet::empty()
+            },
         })
     }
 
@@ -156,7 +160,9 @@ impl IdMap {
     }
 
     fn contains(&self, id: u32) -> bool {
-        self.0.iter().any(|(first, count)| (*first..first + count).contains(&u64::from(id)))
+        self.0
+            .iter()
+            .any(|(first, count)| (*first..first + count).contains(&u64::from(id)))
     }
 
     fn is_single(&self) -> bool {

@@ -55,7 +55,11 @@ pub(crate) enum Received {
 
 impl Links {
     pub(crate) fn new() -> Self {
-        Self { list: Vec::new(), serial: 0, buffer: vec![0; BUFFER_BYTES] }
+        Self {
+            list: Vec::new(),
+            serial: 0,
+            buffer: vec![0; BUFFER_BYTES],
+        }
     }
 
     /// Takes a connected socket in; it has a little time to say Hello.
@@ -71,10 +75,21 @@ impl Links {
         }
         self.serial += 1;
         let mut registration = Registration::default();
-        poller.set(&socket, Token::Link(self.serial), &mut registration, Interest::READ)?;
+        poller.set(
+            &socket,
+            Token::Link(self.serial),
+            &mut registration,
+            Interest::READ,
+        )?;
         timers.add(HELLO_TIME, Due::Hello(self.serial));
         let (serial, outbox) = (self.serial, VecDeque::new());
-        self.list.push(Link { serial, socket, registration, greeted: false, outbox });
+        self.list.push(Link {
+            serial,
+            socket,
+            registration,
+            greeted: false,
+            outbox,
+        });
         Ok(())
     }
 
@@ -93,11 +108,13 @@ impl Links {
     }
 
     pub(crate) fn is_greeted(&self, serial: u32) -> bool {
-        self.list.iter().any(|link| link.serial == serial && link.greeted)
+        self.list
+            .iter()
+            .any(|link| link.serial == serial && link.greeted)
     }
 
     /// Makes a link the current one and closes all others that were.
-    pub(crate) fn greet(&mut self, serial: u32) {
+    pub(crate) fn greet(&mut self, poller: &Poller, serial: u32) {
         let older: Vec<_> = self
             .list
             .iter()
@@ -105,7 +122,7 @@ impl Links {
             .map(|link| link.serial)
             .collect();
         for serial in older {
-            self.close(serial);
+            self.close(poller, serial);
         }
         if let Some(link) = self.list.iter_mut().find(|link| link.serial == serial) {
             link.greeted = true;
@@ -114,17 +131,27 @@ impl Links {
 
     /// The link that is told what happens.
     pub(crate) fn current(&self) -> Option<u32> {
-        self.list.iter().find(|link| link.greeted).map(|link| link.serial)
+        self.list
+            .iter()
+            .find(|link| link.greeted)
+            .map(|link| link.serial)
     }
 
     pub(crate) fn socket(&self, serial: u32) -> Option<BorrowedFd<'_>> {
-        self.list.iter().find(|link| link.serial == serial).map(|link| link.socket.as_fd())
+        self.list
+            .iter()
+            .find(|link| link.serial == serial)
+            .map(|link| link.socket.as_fd())
     }
 
     /// Closes a link; workers that still hold its socket find it shut.
-    pub(crate) fn close(&mut self, serial: u32) {
+    pub(crate) fn close(&mut self, poller: &Poller, serial: u32) {
         if let Some(at) = self.list.iter().position(|link| link.serial == serial) {
-            let link = self.list.swap_remove(at);
+            let mut link = self.list.swap_remove(at);
+            // A worker's copy keeps the socket open, and epoll would go on about it.
+            let token = Token::Link(serial);
+            let none = Interest::default();
+            let _ = poller.set(&link.socket, token, &mut link.registration, none);
             // The peer may have gone first.
             let _ = rustix::net::shutdown(&link.socket, rustix::net::Shutdown::Both);
         }
@@ -132,7 +159,9 @@ impl Links {
 
     /// Whether a link has nothing waiting, so that an event may be tried.
     pub(crate) fn is_clear(&self, serial: u32) -> bool {
-        self.list.iter().any(|link| link.serial == serial && link.outbox.is_empty())
+        self.list
+            .iter()
+            .any(|link| link.serial == serial && link.outbox.is_empty())
     }
 
     /// Sends a reply now or when the socket has room; a link that is gone drops it.
@@ -145,21 +174,29 @@ impl Links {
         fds: Vec<OwnedFd>,
     ) {
         if let Some(link) = self.list.iter_mut().find(|link| link.serial == serial) {
-            link.outbox.push_back((Reply { id, body: Some(body) }, fds));
+            link.outbox.push_back((
+                Reply {
+                    id,
+                    body: Some(body),
+                },
+                fds,
+            ));
             self.flush(poller, serial);
         }
     }
 
     /// Sends what waits, as far as it goes.
     pub(crate) fn flush(&mut self, poller: &Poller, serial: u32) {
-        let Some(link) = self.list.iter_mut().find(|link| link.serial == serial) else { return };
+        let Some(link) = self.list.iter_mut().find(|link| link.serial == serial) else {
+            return;
+        };
         if link.flush().is_err() {
             // Found closed by the next read, which does all that a link's end asks for.
             link.outbox.clear();
             let _ = rustix::net::shutdown(&link.socket, rustix::net::Shutdown::Both);
         }
         if link.register(poller).is_err() {
-            self.close(serial);
+            self.close(poller, serial);
         }
     }
 }

@@ -27,8 +27,14 @@ pub(crate) struct Interest {
 }
 
 impl Interest {
-    pub(crate) const READ: Self = Self { read: true, write: false };
-    pub(crate) const WRITE: Self = Self { read: false, write: true };
+    pub(crate) const READ: Self = Self {
+        read: true,
+        write: false,
+    };
+    pub(crate) const WRITE: Self = Self {
+        read: false,
+        write: true,
+    };
 
     const fn is_none(self) -> bool {
         !self.read && !self.write
@@ -58,7 +64,10 @@ pub(crate) struct Poller {
 impl Poller {
     pub(crate) fn new() -> rustix::io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        Ok(Self { epoll, events: Vec::with_capacity(BATCH) })
+        Ok(Self {
+            epoll,
+            events: Vec::with_capacity(BATCH),
+        })
     }
 
     pub(crate) fn set(
@@ -86,7 +95,10 @@ impl Poller {
     /// Waits for events, at most this long.
     pub(crate) fn wait(&mut self, timeout: Option<Duration>) -> rustix::io::Result<Vec<Token>> {
         let timeout = timeout.map(|timeout| {
-            Timespec::try_from(timeout).unwrap_or(Timespec { tv_sec: 3600, tv_nsec: 0 })
+            Timespec::try_from(timeout).unwrap_or(Timespec {
+                tv_sec: 3600,
+                tv_nsec: 0,
+            })
         });
         self.events.clear();
         let spare = rustix::buffer::spare_capacity(&mut self.events);
@@ -94,7 +106,11 @@ impl Poller {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(errno),
         }
-        Ok(self.events.iter().filter_map(|event| decode(event.data.u64())).collect())
+        Ok(self
+            .events
+            .iter()
+            .filter_map(|event| decode(event.data.u64()))
+            .collect())
     }
 }
 
@@ -150,10 +166,14 @@ mod tests {
         let (reader, writer) = rustix::pipe::pipe().expect("pipe");
         let mut registration = Registration::default();
         let token = Token::Input(1);
-        poller.set(&reader, token, &mut registration, Interest::READ).expect("add");
+        poller
+            .set(&reader, token, &mut registration, Interest::READ)
+            .expect("add");
         drop(writer);
         assert_eq!(poller.wait(Some(Duration::ZERO)).expect("wait"), [token]);
-        poller.set(&reader, token, &mut registration, Interest::default()).expect("delete");
+        poller
+            .set(&reader, token, &mut registration, Interest::default())
+            .expect("delete");
         assert!(poller.wait(Some(Duration::ZERO)).expect("wait").is_empty());
     }
 }

@@ -97,7 +97,11 @@ fn make(
 
 impl Flow {
     fn new(pipe: OwnedFd) -> Self {
-        Self { pipe: Some(pipe), registration: Registration::default(), bytes: Vec::new() }
+        Self {
+            pipe: Some(pipe),
+            registration: Registration::default(),
+            bytes: Vec::new(),
+        }
     }
 }
 
@@ -110,7 +114,9 @@ impl Terminal {
     /// The process group that ^C would reach.
     pub(crate) fn foreground(&self) -> Option<u32> {
         let group = rustix::termios::tcgetpgrp(&self.master).ok()?;
-        u32::try_from(group.as_raw_nonzero().get()).ok().filter(|group| *group > 1)
+        u32::try_from(group.as_raw_nonzero().get())
+            .ok()
+            .filter(|group| *group > 1)
     }
 
     /// The command has ended: what the kernel holds now is the last that is its own.
@@ -128,7 +134,10 @@ impl Terminal {
         let hung_up = self.pump_output();
         self.pump_input();
         self.register(serial, poller, hung_up);
-        Pumped { hung_up, look_again: hung_up && self.drain_left.is_none() }
+        Pumped {
+            hung_up,
+            look_again: hung_up && self.drain_left.is_none(),
+        }
     }
 
     /// Returns whether nobody has the terminal open.
@@ -216,12 +225,18 @@ impl Terminal {
         let master = Token::Master(serial);
         let _ = poller.set(&self.master, master, &mut self.master_registration, wanted);
         if let Some(pipe) = &self.input.pipe {
-            let wanted = Interest { read: self.input.bytes.is_empty(), write: false };
+            let wanted = Interest {
+                read: self.input.bytes.is_empty(),
+                write: false,
+            };
             let registration = &mut self.input.registration;
             let _ = poller.set(pipe.as_fd(), Token::Input(serial), registration, wanted);
         }
         if let Some(pipe) = &self.output.pipe {
-            let wanted = Interest { read: false, write: !self.output.bytes.is_empty() };
+            let wanted = Interest {
+                read: false,
+                write: !self.output.bytes.is_empty(),
+            };
             let registration = &mut self.output.registration;
             let _ = poller.set(pipe.as_fd(), Token::Output(serial), registration, wanted);
         }
@@ -230,5 +245,10 @@ impl Terminal {
 
 fn size(window: Window) -> Winsize {
     let cells = |count: u32| u16::try_from(count).unwrap_or(u16::MAX);
-    Winsize { ws_row: cells(window.rows), ws_col: cells(window.cols), ws_xpixel: 0, ws_ypixel: 0 }
+    Winsize {
+        ws_row: cells(window.rows),
+        ws_col: cells(window.cols),
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    }
 }

@@ -9,14 +9,22 @@ pub(crate) enum Due {
     /// A command's own timeout, by its serial.
     CommandTimeout(u32),
     /// Another pass over a tree that is being killed, with the passes left after it.
-    Sweep { command: u32, left: u32 },
+    Sweep {
+        command: u32,
+        left: u32,
+    },
     /// A second look at a terminal that nobody had open.
     Terminal(u32),
     Dial(u32),
     /// A link that has not said Hello.
     Hello(u32),
+    /// Hosts may be accepted again.
+    Accept,
     /// A worker has had its time, by its pid and serial.
-    Worker { pid: u32, serial: u32 },
+    Worker {
+        pid: u32,
+        serial: u32,
+    },
     /// Everything that is still alive is killed.
     ShutdownKill,
 }
@@ -34,7 +42,9 @@ impl Timers {
     pub(crate) fn add(&mut self, after: Duration, due: Due) -> Key {
         let now = Instant::now();
         // A time too far away for the clock is as good as a year.
-        let at = now.checked_add(after).unwrap_or(now + Duration::from_secs(365 * 24 * 3600));
+        let at = now
+            .checked_add(after)
+            .unwrap_or(now + Duration::from_secs(365 * 24 * 3600));
         self.serial += 1;
         self.queue.insert((at, self.serial), due);
         (at, self.serial)

@@ -31,7 +31,11 @@ impl TransferJob {
             let message = "this guest knows no such transfer";
             return Err(Refusal::new(FailureKind::Unsupported, message));
         }
-        Ok(Self { path, kind, request })
+        Ok(Self {
+            path,
+            kind,
+            request,
+        })
     }
 }
 
@@ -42,7 +46,11 @@ pub(crate) fn run(
     control: &OwnedFd,
     report: Report<'_>,
 ) -> std::io::Result<()> {
-    let TransferJob { path, kind, request } = job;
+    let TransferJob {
+        path,
+        kind,
+        request,
+    } = job;
     let begun = match Data::new(data, control) {
         Ok(data) => begin(&path, kind, &request, data),
         Err(errno) => Err(Refusal::kernel("pipe", errno)),

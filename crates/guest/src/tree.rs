@@ -58,8 +58,10 @@ pub(crate) fn signal(root: &Root<'_>, others: &BTreeMap<u32, u32>, signal: Signa
     let mut alive = 0;
     for _ in 0..ROUNDS_MAX {
         let members = members(root, others);
-        let new: Vec<_> =
-            members.into_iter().filter(|process| seen.insert((process.pid, process.started))).collect();
+        let new: Vec<_> = members
+            .into_iter()
+            .filter(|process| seen.insert((process.pid, process.started)))
+            .collect();
         if new.is_empty() {
             break;
         }
@@ -78,9 +80,13 @@ pub(crate) fn count() -> u64 {
 
 /// Signals a process that may have been replaced by another one with its number.
 fn send(process: Process, signal: SignalNumber) {
-    let Some(pid) = i32::try_from(process.pid).ok().and_then(Pid::from_raw) else { return };
+    let Some(pid) = i32::try_from(process.pid).ok().and_then(Pid::from_raw) else {
+        return;
+    };
     // Gone is as good as signalled.
-    let Ok(pidfd) = pidfd_open(pid, PidfdFlags::empty()) else { return };
+    let Ok(pidfd) = pidfd_open(pid, PidfdFlags::empty()) else {
+        return;
+    };
     if read_stat(process.pid).is_some_and(|now| now.started == process.started) {
         let _ = kill_pidfd(&pidfd, signal);
     }
@@ -139,7 +145,11 @@ fn select(
             choose(at, processes, &children, &mut chosen);
         }
     }
-    chosen.into_iter().map(|at| processes[at]).filter(|process| !process.zombie).collect()
+    chosen
+        .into_iter()
+        .map(|at| processes[at])
+        .filter(|process| !process.zombie)
+        .collect()
 }
 
 /// Takes a process and all its descendants.
@@ -185,11 +195,19 @@ fn parse_stat(pid: u32, bytes: &[u8]) -> Option<Process> {
     let session = fields.next()?.parse().ok()?;
     // From field 7 (tty_nr) to field 22 (starttime).
     let started = fields.nth(15)?.parse().ok()?;
-    Some(Process { pid, parent, session, started, zombie: matches!(state, "Z" | "X") })
+    Some(Process {
+        pid,
+        parent,
+        session,
+        started,
+        zombie: matches!(state, "Z" | "X"),
+    })
 }
 
 fn mark(pid: u32, command: &str, budget: &mut u64) -> Mark {
-    let Ok(file) = File::open(format!("/proc/{pid}/environ")) else { return Mark::None };
+    let Ok(file) = File::open(format!("/proc/{pid}/environ")) else {
+        return Mark::None;
+    };
     let mut environ = Vec::new();
     let limit = ENVIRON_MAX_BYTES.min(*budget);
     // What was read before an error still counts.
@@ -215,7 +233,13 @@ mod tests {
     use proptest::prelude::*;
 
     fn process(pid: u32, parent: u32, session: u32) -> Process {
-        Process { pid, parent, session, started: 0, zombie: false }
+        Process {
+            pid,
+            parent,
+            session,
+            started: 0,
+            zombie: false,
+        }
     }
 
     fn pids_of(found: Vec<Process>) -> Vec<u32> {
@@ -243,9 +267,19 @@ mod tests {
             process(21, 20, 20),
             process(30, 1, 30),
         ];
-        let root = Root { command: "c", session: Some(10), running: true };
+        let root = Root {
+            command: "c",
+            session: Some(10),
+            running: true,
+        };
         let others = BTreeMap::from([(20, 2)]);
-        let marks = |p: &Process| if [14, 21].contains(&p.pid) { Mark::Ours } else { Mark::None };
+        let marks = |p: &Process| {
+            if [14, 21].contains(&p.pid) {
+                Mark::Ours
+            } else {
+                Mark::None
+            }
+        };
         let found = pids_of(select(&root, &others, &processes, marks));
         assert_eq!(found, [10, 11, 12, 13, 14, 15]);
     }
@@ -253,9 +287,22 @@ mod tests {
     #[test]
     fn a_reused_session_number_does_not_reach_strangers() {
         let processes = [process(10, 1, 10), process(11, 1, 10)];
-        let root = Root { command: "c", session: Some(10), running: false };
-        let marks = |p: &Process| if p.pid == 10 { Mark::Others } else { Mark::None };
-        assert_eq!(pids_of(select(&root, &BTreeMap::new(), &processes, marks)), [11]);
+        let root = Root {
+            command: "c",
+            session: Some(10),
+            running: false,
+        };
+        let marks = |p: &Process| {
+            if p.pid == 10 {
+                Mark::Others
+            } else {
+                Mark::None
+            }
+        };
+        assert_eq!(
+            pids_of(select(&root, &BTreeMap::new(), &processes, marks)),
+            [11]
+        );
     }
 
     #[test]

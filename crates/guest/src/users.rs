@@ -54,19 +54,29 @@ fn by_uid(passwd: &str, uid: u32) -> Outcome<User> {
     if uid == u32::MAX {
         return Err(Refusal::invalid("no user has this number"));
     }
-    let found = passwd.lines().filter_map(entry).find(|user| user.uid == uid);
+    let found = passwd
+        .lines()
+        .filter_map(entry)
+        .find(|user| user.uid == uid);
     Ok(found.unwrap_or_else(|| User {
         uid,
         gid: if uid == 0 { 0 } else { uid },
         groups: Vec::new(),
-        name: if uid == 0 { "root".into() } else { uid.to_string() },
+        name: if uid == 0 {
+            "root".into()
+        } else {
+            uid.to_string()
+        },
         home: if uid == 0 { "/root".into() } else { "/".into() },
         shell: "/bin/sh".into(),
     }))
 }
 
 fn by_name(passwd: &str, name: &str) -> Outcome<User> {
-    let found = passwd.lines().filter_map(entry).find(|user| user.name == name);
+    let found = passwd
+        .lines()
+        .filter_map(entry)
+        .find(|user| user.name == name);
     match found {
         Some(user) => Ok(user),
         None if name == "root" => by_uid(passwd, 0),
@@ -90,8 +100,16 @@ fn entry(line: &str) -> Option<User> {
         gid: gid.parse().ok().filter(|gid| *gid != u32::MAX)?,
         groups: Vec::new(),
         name,
-        home: if home.is_empty() { "/".into() } else { home.into() },
-        shell: if shell.is_empty() { "/bin/sh".into() } else { shell.into() },
+        home: if home.is_empty() {
+            "/".into()
+        } else {
+            home.into()
+        },
+        shell: if shell.is_empty() {
+            "/bin/sh".into()
+        } else {
+            shell.into()
+        },
     })
 }
 
@@ -142,9 +160,13 @@ fn read(path: &str) -> String {
         return String::new();
     };
     let file = File::from(fd);
-    let regular = file.metadata().is_ok_and(|metadata| metadata.is_file());
-    let mut bytes = Vec::new();
-    if !regular || file.take(FILE_MAX_BYTES).read_to_end(&mut bytes).is_err() {
+    let Ok(metadata) = file.metadata() else {
+        return String::new();
+    };
+    // One byte more than there is shows the end without another read.
+    let size = metadata.len().min(FILE_MAX_BYTES) as usize + 1;
+    let mut bytes = Vec::with_capacity(size);
+    if !metadata.is_file() || file.take(FILE_MAX_BYTES).read_to_end(&mut bytes).is_err() {
         return String::new();
     }
     String::from_utf8_lossy(&bytes).into_owned()
@@ -167,7 +189,10 @@ mod tests {
         let bob = user("bob").expect("bob");
         assert_eq!((bob.uid, bob.gid), (1000, 1001));
         assert_eq!(bob.groups, [10, 44]);
-        assert_eq!((bob.home.as_str(), bob.shell.as_str()), ("/home/bob", "/bin/zsh"));
+        assert_eq!(
+            (bob.home.as_str(), bob.shell.as_str()),
+            ("/home/bob", "/bin/zsh")
+        );
         assert_eq!(user("1000"), Ok(bob));
     }
 
@@ -182,17 +207,32 @@ mod tests {
     #[test]
     fn a_number_needs_no_entry_and_a_group_can_be_chosen() {
         let stranger = user("4242").expect("stranger");
-        assert_eq!((stranger.uid, stranger.gid, stranger.home.as_str()), (4242, 4242, "/"));
-        assert_eq!(user("bob:wheel").map(|u| (u.gid, u.groups)), Ok((10, vec![])));
+        assert_eq!(
+            (stranger.uid, stranger.gid, stranger.home.as_str()),
+            (4242, 4242, "/")
+        );
+        assert_eq!(
+            user("bob:wheel").map(|u| (u.gid, u.groups)),
+            Ok((10, vec![]))
+        );
         assert_eq!(user("5:6").map(|u| (u.uid, u.gid)), Ok((5, 6)));
     }
 
     #[test]
     fn unknown_names_and_impossible_numbers_are_refused() {
         assert_eq!(user("eve").expect_err("eve").kind, FailureKind::NoSuchUser);
-        assert_eq!(user("bob:eve").expect_err("eve").kind, FailureKind::NoSuchUser);
-        assert_eq!(user("4294967295").expect_err("-1").kind, FailureKind::Invalid);
-        assert_eq!(user("0:4294967295").expect_err("-1").kind, FailureKind::Invalid);
+        assert_eq!(
+            user("bob:eve").expect_err("eve").kind,
+            FailureKind::NoSuchUser
+        );
+        assert_eq!(
+            user("4294967295").expect_err("-1").kind,
+            FailureKind::Invalid
+        );
+        assert_eq!(
+            user("0:4294967295").expect_err("-1").kind,
+            FailureKind::Invalid
+        );
         assert_eq!(user("nohome").expect("nohome").home, "/");
     }
 }

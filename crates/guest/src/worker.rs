@@ -15,11 +15,12 @@ use pinfold_sys::process::{self, End, Forked, Reaped, SignalNumber, SingleThread
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::Mode;
 use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Resource, Rlimit};
 
 use crate::failure::{Outcome, Refusal};
 use crate::files::{self, FileJob};
 use crate::identity::Identity;
-use crate::timers::{Due, Timers};
+use crate::timers::{Due, Key, Timers};
 use crate::transfer::{self, TransferJob};
 
 /// Transfers at once, watches included.
@@ -30,8 +31,13 @@ const FILE_JOBS_MAX: usize = 64;
 const CANCEL_TIME: Duration = Duration::from_secs(2);
 /// Longest that short file work may take: whole trees are removed and copied.
 const FILE_JOB_TIME: Duration = Duration::from_secs(600);
+/// What a worker may take, whatever an archive's headers or a directory's size ask for.
+const MEMORY_MAX_BYTES: u64 = 256 << 20;
 /// How long a host may take to make room for an answer.
-const ANSWER_TIME: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
+const ANSWER_TIME: Timespec = Timespec {
+    tv_sec: 60,
+    tv_nsec: 0,
+};
 
 #[derive(Debug)]
 pub(crate) enum Job {
@@ -47,6 +53,8 @@ struct Worker {
     /// The writing end; only transfers have one, until they are cancelled.
     control: Option<OwnedFd>,
     transfer: bool,
+    /// When it is killed if it is not done.
+    timer: Option<Key>,
 }
 
 #[derive(Debug, Default)]
@@ -76,44 +84,63 @@ impl Workers {
     ) -> Outcome<()> {
         let is_transfer = matches!(job, Job::Transfer(..));
         self.check_room(is_transfer)?;
-        let (control_reader, control) =
-            pipe_with(PipeFlags::CLOEXEC).map_err(|errno| Refusal::kernel("pipe", errno))?;
+        let (control_reader, control) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)
+            .map_err(|errno| Refusal::kernel("pipe", errno))?;
         let forked = process::fork(single).map_err(|error| Refusal::io("fork", &error))?;
         let pid = match forked {
             Forked::Parent { pid } => pid.unsigned_abs(),
             Forked::Child => {
                 drop(control);
-                let report = Report { link: link.1, request };
+                let report = Report {
+                    link: link.1,
+                    request,
+                };
                 report.run(identity, job, &control_reader)
             }
         };
         self.serial += 1;
-        if !is_transfer {
-            timers.add(FILE_JOB_TIME, Due::Worker { pid, serial: self.serial });
-        }
+        let serial = self.serial;
+        let timer = (!is_transfer).then(|| timers.add(FILE_JOB_TIME, Due::Worker { pid, serial }));
         let control = is_transfer.then_some(control);
         let worker = Worker {
-            serial: self.serial,
+            serial,
             link: link.0,
             request,
             control,
             transfer: is_transfer,
+            timer,
         };
         self.by_pid.insert(pid, worker);
         Ok(())
     }
 
     fn check_room(&self, transfer: bool) -> Outcome<()> {
-        let max = if transfer { TRANSFERS_MAX } else { FILE_JOBS_MAX };
-        if self.by_pid.values().filter(|worker| worker.transfer == transfer).count() < max {
+        let max = if transfer {
+            TRANSFERS_MAX
+        } else {
+            FILE_JOBS_MAX
+        };
+        if self
+            .by_pid
+            .values()
+            .filter(|worker| worker.transfer == transfer)
+            .count()
+            < max
+        {
             return Ok(());
         }
-        Err(Refusal::new(FailureKind::TooMany, "too much file work at once in this sandbox"))
+        Err(Refusal::new(
+            FailureKind::TooMany,
+            "too much file work at once in this sandbox",
+        ))
     }
 
     /// A child ended; `None` when it is no worker or has said all itself.
-    pub(crate) fn reaped(&mut self, reaped: Reaped) -> Option<Obituary> {
+    pub(crate) fn reaped(&mut self, reaped: Reaped, timers: &mut Timers) -> Option<Obituary> {
         let worker = self.by_pid.remove(&reaped.pid)?;
+        if let Some(timer) = worker.timer {
+            timers.remove(timer);
+        }
         if reaped.end == End::Code(0) {
             return None;
         }
@@ -122,22 +149,44 @@ impl Workers {
             End::Code(_) => FailureKind::Other,
         };
         let failure = Refusal::new(kind, "the work on this file was cut short").into();
-        let Worker { link, request, transfer, .. } = worker;
-        Some(Obituary { link, request, failure, transfer })
+        let Worker {
+            link,
+            request,
+            transfer,
+            ..
+        } = worker;
+        Some(Obituary {
+            link,
+            request,
+            failure,
+            transfer,
+        })
     }
 
     /// Whether there was such a transfer.
     pub(crate) fn cancel(&mut self, link: u32, request: u64, timers: &mut Timers) -> bool {
         let found = self.transfer(link, request);
-        let Some((pid, worker)) = found else { return false };
+        let Some((pid, worker)) = found else {
+            return false;
+        };
         worker.control = None;
-        timers.add(CANCEL_TIME, Due::Worker { pid, serial: worker.serial });
+        let serial = worker.serial;
+        if worker.timer.is_none() {
+            worker.timer = Some(timers.add(CANCEL_TIME, Due::Worker { pid, serial }));
+        }
         true
     }
 
     /// Hands the commit on; whether there was such a transfer.
     pub(crate) fn commit(&mut self, link: u32, request: u64, bytes: u64) -> bool {
-        let Some((_, Worker { control: Some(control), .. })) = self.transfer(link, request) else {
+        let Some((
+            _,
+            Worker {
+                control: Some(control),
+                ..
+            },
+        )) = self.transfer(link, request)
+        else {
             return false;
         };
         // Eight bytes fit into the empty pipe. A worker that has ended reads nothing any more, and
@@ -161,7 +210,11 @@ impl Workers {
 
     /// A cancel was not heard in time, or short work takes long.
     pub(crate) fn overdue(&self, pid: u32, serial: u32) {
-        if self.by_pid.get(&pid).is_some_and(|worker| worker.serial == serial) {
+        if self
+            .by_pid
+            .get(&pid)
+            .is_some_and(|worker| worker.serial == serial)
+        {
             // Not reaped yet, so the number is still its own.
             let _ = process::kill(pid, SignalNumber::KILL);
         }
@@ -170,9 +223,7 @@ impl Workers {
     fn transfer(&mut self, link: u32, request: u64) -> Option<(u32, &mut Worker)> {
         self.by_pid
             .iter_mut()
-            .find(|(_, worker)| {
-                worker.transfer && worker.link == link && worker.request == request
-            })
+            .find(|(_, worker)| worker.transfer && worker.link == link && worker.request == request)
             .map(|(pid, worker)| (*pid, worker))
     }
 }
@@ -199,12 +250,18 @@ impl Report<'_> {
 
     fn work(self, identity: &Identity, job: Job, control: &OwnedFd) -> i32 {
         rustix::process::umask(Mode::empty());
-        let assumed = identity.assume().map_err(|errno| Refusal::kernel("user", errno));
+        let memory = Rlimit {
+            current: Some(MEMORY_MAX_BYTES),
+            maximum: Some(MEMORY_MAX_BYTES),
+        };
+        // Lowering a limit is always allowed.
+        let _ = rustix::process::setrlimit(Resource::As, memory);
+        let assumed = identity
+            .assume()
+            .map_err(|errno| Refusal::kernel("user", errno));
         let told = match (assumed, job) {
             (Err(refusal), _) => self.answer(failure(refusal)),
-            (Ok(()), Job::File(job)) => {
-                self.answer(files::run(job).unwrap_or_else(failure))
-            }
+            (Ok(()), Job::File(job)) => self.answer(files::run(job).unwrap_or_else(failure)),
             (Ok(()), Job::Transfer(job, data)) => transfer::run(job, data, control, self),
         };
         i32::from(told.is_err())
@@ -212,7 +269,10 @@ impl Report<'_> {
 
     /// Answers the request. Fails when the host is gone, and then there is nobody to tell.
     pub(crate) fn answer(self, body: reply::Body) -> std::io::Result<()> {
-        self.send(&Reply { id: self.request, body: Some(body) })
+        self.send(&Reply {
+            id: self.request,
+            body: Some(body),
+        })
     }
 
     pub(crate) fn ended(self, result: Outcome<u64>) -> std::io::Result<()> {
@@ -220,8 +280,15 @@ impl Report<'_> {
             Ok(bytes) => (bytes, None),
             Err(refusal) => (0, Some(refusal.into())),
         };
-        let ended = TransferEnded { transfer: self.request, bytes, failure };
-        self.send(&Reply { id: 0, body: Some(reply::Body::TransferEnded(ended)) })
+        let ended = TransferEnded {
+            transfer: self.request,
+            bytes,
+            failure,
+        };
+        self.send(&Reply {
+            id: 0,
+            body: Some(reply::Body::TransferEnded(ended)),
+        })
     }
 
     fn send(self, reply: &Reply) -> std::io::Result<()> {

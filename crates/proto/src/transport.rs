@@ -42,7 +42,9 @@ pub fn receive<M: Message + Default>(
     let message = match frame::split(&buffer[..len]).map_err(invalid)? {
         Datagram::Inline(body) => frame::decode(body),
         Datagram::Memfd => {
-            let memfd = fds.pop().ok_or_else(|| invalid("a memfd frame without its memfd"))?;
+            let memfd = fds
+                .pop()
+                .ok_or_else(|| invalid("a memfd frame without its memfd"))?;
             frame::decode(&unsealed(memfd)?)
         }
     };
@@ -89,16 +91,29 @@ mod tests {
         let (reader, _writer) = rustix::pipe::pipe().expect("pipe");
         send(&a, message, &[reader.as_fd()]).expect("send");
         let mut buffer = vec![0; BUFFER_BYTES];
-        let (got, fds) = receive(&b, &mut buffer).expect("receive").expect("a message");
+        let (got, fds) = receive(&b, &mut buffer)
+            .expect("receive")
+            .expect("a message");
         assert_eq!(fds.len(), 1);
         got
     }
 
     #[test]
     fn small_and_large_messages_arrive_whole_with_their_descriptors() {
-        for env_bytes in [1, frame::INLINE_MAX_BYTES - 40, frame::INLINE_MAX_BYTES, 1 << 20] {
-            let body = Start { env: vec!["x".repeat(env_bytes)], ..Start::default() };
-            let message = Request { id: 3, body: Some(request::Body::Start(body)) };
+        for env_bytes in [
+            1,
+            frame::INLINE_MAX_BYTES - 40,
+            frame::INLINE_MAX_BYTES,
+            1 << 20,
+        ] {
+            let body = Start {
+                env: vec!["x".repeat(env_bytes)],
+                ..Start::default()
+            };
+            let message = Request {
+                id: 3,
+                body: Some(request::Body::Start(body)),
+            };
             assert_eq!(roundtrip(&message), message);
         }
     }

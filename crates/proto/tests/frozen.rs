@@ -7,11 +7,19 @@ use prost::Message;
 const V1: &str = include_str!("frozen/v1.txt");
 
 fn request(body: request::Body) -> Vec<u8> {
-    Request { id: 300, body: Some(body) }.encode_to_vec()
+    Request {
+        id: 300,
+        body: Some(body),
+    }
+    .encode_to_vec()
 }
 
 fn reply(body: reply::Body) -> Vec<u8> {
-    Reply { id: 300, body: Some(body) }.encode_to_vec()
+    Reply {
+        id: 300,
+        body: Some(body),
+    }
+    .encode_to_vec()
 }
 
 fn path(text: &[u8]) -> proto::Path {
@@ -24,11 +32,18 @@ fn path(text: &[u8]) -> proto::Path {
 }
 
 fn hello() -> proto::Hello {
-    proto::Hello { major: 1, minor: 2, release: "0.1.0".into(), boot: u64::MAX }
+    proto::Hello {
+        major: 1,
+        minor: 2,
+        release: "0.1.0".into(),
+        boot: u64::MAX,
+    }
 }
 
 fn command() -> proto::CommandRef {
-    proto::CommandRef { command: "cmd_1".into() }
+    proto::CommandRef {
+        command: "cmd_1".into(),
+    }
 }
 
 fn window() -> proto::Window {
@@ -36,7 +51,11 @@ fn window() -> proto::Window {
 }
 
 fn failure() -> proto::Failure {
-    proto::Failure { kind: proto::FailureKind::Cancelled.into(), message: "m".into(), errno: 2 }
+    proto::Failure {
+        kind: proto::FailureKind::Cancelled.into(),
+        message: "m".into(),
+        errno: 2,
+    }
 }
 
 fn exited() -> proto::Exited {
@@ -124,35 +143,74 @@ fn requests() -> Vec<(&'static str, Vec<u8>)> {
                 window: Some(window()),
             })),
         ),
-        ("request.list_commands", request(Body::ListCommands(proto::ListCommands {}))),
+        (
+            "request.list_commands",
+            request(Body::ListCommands(proto::ListCommands {})),
+        ),
         ("request.adopt", request(Body::Adopt(command()))),
         ("request.forget", request(Body::Forget(command()))),
         ("request.stat", request(Body::Stat(path(b"/f\xff")))),
         (
             "request.list",
-            request(Body::List(proto::List { at: at(), after: b"a".to_vec(), limit: 10 })),
+            request(Body::List(proto::List {
+                at: at(),
+                after: b"a".to_vec(),
+                limit: 10,
+            })),
         ),
         (
             "request.make_dir",
-            request(Body::MakeDir(proto::MakeDir { at: at(), parents: true, mode: 0o700 })),
+            request(Body::MakeDir(proto::MakeDir {
+                at: at(),
+                parents: true,
+                mode: 0o700,
+            })),
         ),
         (
             "request.move",
-            request(Body::Move(proto::Move { from: at(), to: at(), overwrite: true })),
+            request(Body::Move(proto::Move {
+                from: at(),
+                to: at(),
+                overwrite: true,
+            })),
         ),
-        ("request.remove", request(Body::Remove(proto::Remove { at: at(), recursive: true }))),
-        ("request.set_mode", request(Body::SetMode(proto::SetMode { at: at(), mode: 0o600 }))),
+        (
+            "request.remove",
+            request(Body::Remove(proto::Remove {
+                at: at(),
+                recursive: true,
+            })),
+        ),
+        (
+            "request.set_mode",
+            request(Body::SetMode(proto::SetMode {
+                at: at(),
+                mode: 0o600,
+            })),
+        ),
         ("request.transfer", request(Body::Transfer(transfer()))),
         (
             "request.cancel_transfer",
             request(Body::CancelTransfer(proto::CancelTransfer { transfer: 9 })),
         ),
-        ("request.dial", request(Body::Dial(proto::Dial { port: 80, timeout_ms: 5000 }))),
+        (
+            "request.dial",
+            request(Body::Dial(proto::Dial {
+                port: 80,
+                timeout_ms: 5000,
+            })),
+        ),
         ("request.usage", request(Body::Usage(proto::UsageQuery {}))),
-        ("request.shutdown", request(Body::Shutdown(proto::Shutdown { grace_ms: 100 }))),
+        (
+            "request.shutdown",
+            request(Body::Shutdown(proto::Shutdown { grace_ms: 100 })),
+        ),
         (
             "request.commit_transfer",
-            request(Body::CommitTransfer(proto::CommitTransfer { transfer: 9, bytes: 3 })),
+            request(Body::CommitTransfer(proto::CommitTransfer {
+                transfer: 9,
+                bytes: 3,
+            })),
         ),
     ]
 }
@@ -160,29 +218,58 @@ fn requests() -> Vec<(&'static str, Vec<u8>)> {
 /// Every reply of this version with every field set, and the frames of a watch.
 fn replies() -> Vec<(&'static str, Vec<u8>)> {
     use reply::Body;
-    let entry =
-        proto::CommandEntry { command: "cmd_1".into(), pid: 7, exited: Some(exited()) };
+    let entry = proto::CommandEntry {
+        command: "cmd_1".into(),
+        pid: 7,
+        exited: Some(exited()),
+    };
     let usage = proto::Usage {
         processes: 1,
         disk_used_bytes: 2,
         disk_total_bytes: 3,
         uptime_ms: 4,
     };
-    let ended = proto::TransferEnded { transfer: 9, bytes: 3, failure: Some(failure()) };
-    let event =
-        proto::FileEvent { kind: proto::FileEventKind::Mode.into(), path: b"a/\xff".to_vec() };
+    let ended = proto::TransferEnded {
+        transfer: 9,
+        bytes: 3,
+        failure: Some(failure()),
+    };
+    let event = proto::FileEvent {
+        kind: proto::FileEventKind::Mode.into(),
+        path: b"a/\xff".to_vec(),
+    };
     vec![
         ("reply.hello", reply(Body::Hello(hello()))),
         ("reply.failure", reply(Body::Failure(failure()))),
         ("reply.done", reply(Body::Done(proto::Done {}))),
-        ("reply.started", reply(Body::Started(proto::Started { pid: 7, existing: true }))),
+        (
+            "reply.started",
+            reply(Body::Started(proto::Started {
+                pid: 7,
+                existing: true,
+            })),
+        ),
         ("reply.exited", reply(Body::Exited(exited()))),
-        ("reply.commands", reply(Body::Commands(proto::Commands { commands: vec![entry] }))),
-        ("reply.adopted", reply(Body::Adopted(proto::Adopted { stdin: true, stderr: true }))),
+        (
+            "reply.commands",
+            reply(Body::Commands(proto::Commands {
+                commands: vec![entry],
+            })),
+        ),
+        (
+            "reply.adopted",
+            reply(Body::Adopted(proto::Adopted {
+                stdin: true,
+                stderr: true,
+            })),
+        ),
         ("reply.stat", reply(Body::Stat(stat()))),
         (
             "reply.entries",
-            reply(Body::Entries(proto::Entries { entries: vec![stat()], more: true })),
+            reply(Body::Entries(proto::Entries {
+                entries: vec![stat()],
+                more: true,
+            })),
         ),
         ("reply.dialed", reply(Body::Dialed(proto::Dialed {}))),
         ("reply.usage", reply(Body::Usage(usage))),

@@ -69,6 +69,11 @@ pub trait Driver: Send + Sync + 'static {
 
     async fn thaw(&self, id: &SandboxId) -> Result<(), DriverError>;
 
+    /// Whether `stop` can keep a disk here; otherwise why not. Asked before anything is ended.
+    fn check_stop(&self) -> Result<(), DriverError> {
+        Ok(())
+    }
+
     /// Ends all processes and keeps the disk, so that `boot` with the same id finds it again.
     async fn stop(&self, id: &SandboxId) -> Result<(), DriverError>;
 

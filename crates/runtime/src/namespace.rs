@@ -279,13 +279,13 @@ impl Inner {
         let directory = self.directory(id);
         teardown::remove_cgroups(&self.cgroups, id.as_str())?;
         self.disks.remove(id.as_str())?;
-        if let Some(record) = Record::read(&directory)? {
-            if let Some(slot) = record.slot.and_then(Slots::from_number) {
-                if record.link {
-                    uplink::unplug(slot)?;
-                }
-                self.slots.release(slot, &directory)?;
+        let record = Record::read(&directory)?;
+        let slot = record.as_ref().and_then(|record| record.slot);
+        if let Some(slot) = slot.and_then(Slots::from_number) {
+            if record.is_some_and(|record| record.link) {
+                uplink::unplug(slot)?;
             }
+            self.slots.release(slot, &directory)?;
         }
         match std::fs::remove_dir_all(&directory) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -293,15 +293,20 @@ impl Inner {
         }
     }
 
+    fn check_stop(&self) -> Result<(), DriverError> {
+        if self.disks.keeps() {
+            return Ok(());
+        }
+        Err(DriverError::Unsupported(
+            "disks are kept in memory on this host, so a sandbox cannot be stopped and keep its \
+             disk; suspend it instead"
+                .to_owned(),
+        ))
+    }
+
     /// Ends the processes and forgets them; disk and slot stay.
     async fn stop(&self, id: &SandboxId) -> Result<(), DriverError> {
-        if !self.disks.keeps() {
-            return Err(DriverError::Unsupported(
-                "disks are kept in memory on this host, so a sandbox cannot be stopped and keep \
-                 its disk; suspend it instead"
-                    .to_owned(),
-            ));
-        }
+        self.check_stop()?;
         self.kill(id)
             .await
             .map_err(step("end the sandbox's processes"))?;
@@ -420,6 +425,10 @@ impl Driver for NamespaceDriver {
 
     async fn thaw(&self, id: &SandboxId) -> Result<(), DriverError> {
         self.set_frozen(id, false).await
+    }
+
+    fn check_stop(&self) -> Result<(), DriverError> {
+        self.inner.check_stop()
     }
 
     async fn stop(&self, id: &SandboxId) -> Result<(), DriverError> {

@@ -287,8 +287,8 @@ pub fn peer_pid(socket: impl AsFd) -> io::Result<i32> {
 }
 
 /// Closes every descriptor of this process from 3 on but those in `keep`. For a forked child that
-/// goes on without exec and never returns to its parent's code: every other owner of a descriptor
-/// in its memory is left without one.
+/// never returns to its parent's code: every other owner of a descriptor in its memory is left
+/// without one.
 pub fn close_all_but(keep: &[BorrowedFd<'_>]) -> io::Result<()> {
     let mut kept: Vec<u32> = keep
         .iter()

@@ -39,12 +39,17 @@ impl Agent {
                 return;
             }
             Some(body) => self.perform(link, id, body, fds),
-            None => Err(Refusal::new(FailureKind::Unsupported, "this guest knows no such request")),
+            None => Err(Refusal::new(
+                FailureKind::Unsupported,
+                "this guest knows no such request",
+            )),
         };
         match answer {
             Ok(None) => {}
             Ok(Some((body, fds))) => self.links.send(&self.poller, link, id, body, fds),
-            Err(refusal) => self.links.send(&self.poller, link, id, failure(refusal), Vec::new()),
+            Err(refusal) => self
+                .links
+                .send(&self.poller, link, id, failure(refusal), Vec::new()),
         }
     }
 
@@ -52,7 +57,7 @@ impl Agent {
     fn hello(&mut self, link: u32, theirs: &Hello) -> reply::Body {
         if check_version(theirs).is_ok() && !self.links.is_greeted(link) {
             let older = self.links.current();
-            self.links.greet(link);
+            self.links.greet(&self.poller, link);
             if let Some(older) = older {
                 self.workers.orphaned(older, &mut self.timers);
             }
@@ -96,16 +101,17 @@ impl Agent {
                 done()
             }
             Body::CloseStdin(command) => {
-                self.commands.close_stdin(&command.command, &self.poller, &mut self.timers)?;
+                self.commands
+                    .close_stdin(&command.command, &self.poller, &mut self.timers)?;
                 done()
             }
             Body::Resize(resize) => {
                 self.commands.resize(&resize)?;
                 done()
             }
-            Body::ListCommands(_) => {
-                plain(reply::Body::Commands(Commands { commands: self.commands.list() }))
-            }
+            Body::ListCommands(_) => plain(reply::Body::Commands(Commands {
+                commands: self.commands.list(),
+            })),
             Body::Adopt(command) => {
                 let (adopted, fds) = self.commands.adopt(&command.command)?;
                 Ok(Some((reply::Body::Adopted(adopted), fds)))
@@ -116,7 +122,9 @@ impl Agent {
             }
             Body::Dial(dial) => {
                 let asker = (link, id);
-                let dialed = self.dials.begin(dial, asker, &self.poller, &mut self.timers);
+                let dialed = self
+                    .dials
+                    .begin(dial, asker, &self.poller, &mut self.timers);
                 self.answer_dial(dialed);
                 Ok(None)
             }
@@ -145,7 +153,10 @@ impl Agent {
     ) -> Outcome<Answer> {
         let [data] = <[_; 1]>::try_from(fds)
             .map_err(|_| Refusal::invalid("a transfer comes with one descriptor"))?;
-        let user = transfer.at.as_ref().map_or_else(String::new, |at: &Path| at.user.clone());
+        let user = transfer
+            .at
+            .as_ref()
+            .map_or_else(String::new, |at: &Path| at.user.clone());
         let job = TransferJob::from_request(transfer)?;
         self.work(link, id, &user, Job::Transfer(job, data))
     }
@@ -154,7 +165,8 @@ impl Agent {
         let identity = Identity::of(&users::find(user)?, &self.powers)?;
         if let Some(socket) = self.links.socket(link) {
             let link = (link, socket.as_fd());
-            self.workers.start(&self.single, &identity, link, id, job, &mut self.timers)?;
+            self.workers
+                .start(&self.single, &identity, link, id, job, &mut self.timers)?;
         }
         Ok(None)
     }
@@ -182,5 +194,9 @@ fn plain(body: reply::Body) -> Outcome<Answer> {
 }
 
 fn found(found: bool) -> Outcome<Answer> {
-    if found { done() } else { Err(Refusal::new(FailureKind::NotFound, "no such transfer")) }
+    if found {
+        done()
+    } else {
+        Err(Refusal::new(FailureKind::NotFound, "no such transfer"))
+    }
 }

@@ -4,12 +4,10 @@
 //! may allocate for an error's text.
 
 use std::ffi::CString;
-use std::fs::File;
-use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use pinfold_sys::namespace::{exit_now, place_descriptor};
-use pinfold_sys::process::{ExecStrings, exec, restore_signals_for_exec};
+use pinfold_sys::process::{ExecStrings, close_all_but, exec, restore_signals_for_exec};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit};
@@ -49,7 +47,11 @@ pub(super) struct Prepared {
 /// What becomes the command's 0, 1 and 2.
 #[derive(Debug)]
 pub(super) enum Streams {
-    Pipes { stdin: Option<OwnedFd>, stdout: OwnedFd, stderr: OwnedFd },
+    Pipes {
+        stdin: Option<OwnedFd>,
+        stdout: OwnedFd,
+        stderr: OwnedFd,
+    },
     Terminal(OwnedFd),
 }
 
@@ -82,32 +84,51 @@ impl Prepared {
         raise_oom_score();
         rustix::process::setsid().map_err(at("setsid"))?;
         self.place_streams().map_err(at("standard streams"))?;
+        // What follows may wait for something of the tenant's, and must not hold the pipes of other
+        // commands open meanwhile.
+        close_all_but(&[self.failure.as_fd()])
+            .map_err(|error| errno_of(&error))
+            .map_err(at("descriptors"))?;
+        self.place_null().map_err(at("/dev/null"))?;
         limit(Resource::Nofile, FILES_SOFT, FILES_HARD);
         limit(Resource::Core, 0, 0);
         rustix::process::umask(Mode::from_raw_mode(0o022));
         self.identity.assume().map_err(at("user"))?;
         self.enter_cwd().map_err(at(&self.cwd.to_string_lossy()))?;
         restore_signals_for_exec();
-        Err(Stop { errno: self.exec(), subject: self.name.clone() })
+        Err(Stop {
+            errno: self.exec(),
+            subject: self.name.clone(),
+        })
     }
 
     fn place_streams(&self) -> rustix::io::Result<()> {
         match &self.streams {
-            Streams::Pipes { stdin, stdout, stderr } => {
-                match stdin {
-                    Some(stdin) => place(stdin.as_fd(), 0)?,
-                    None => {
-                        let null = rustix::fs::open(c"/dev/null", OFlags::RDONLY, Mode::empty())?;
-                        place(null.as_fd(), 0)?;
-                    }
-                }
+            Streams::Pipes {
+                stdin,
+                stdout,
+                stderr,
+            } => {
                 place(stdout.as_fd(), 1)?;
-                place(stderr.as_fd(), 2)
+                place(stderr.as_fd(), 2)?;
+                stdin
+                    .as_ref()
+                    .map_or(Ok(()), |stdin| place(stdin.as_fd(), 0))
             }
             Streams::Terminal(slave) => {
                 rustix::process::ioctl_tiocsctty(slave)?;
                 (0..3).try_for_each(|number| place(slave.as_fd(), number))
             }
+        }
+    }
+
+    fn place_null(&self) -> rustix::io::Result<()> {
+        match self.streams {
+            Streams::Pipes { stdin: None, .. } => {
+                let null = rustix::fs::open(c"/dev/null", OFlags::RDONLY, Mode::empty())?;
+                place(null.as_fd(), 0)
+            }
+            _ => Ok(()),
         }
     }
 
@@ -142,8 +163,11 @@ impl Prepared {
 }
 
 fn place(fd: BorrowedFd<'_>, number: i32) -> rustix::io::Result<()> {
-    let errno = |error: &std::io::Error| Errno::from_io_error(error).unwrap_or(Errno::IO);
-    place_descriptor(fd, number).map_err(|error| errno(&error))
+    place_descriptor(fd, number).map_err(|error| errno_of(&error))
+}
+
+fn errno_of(error: &std::io::Error) -> Errno {
+    Errno::from_io_error(error).unwrap_or(Errno::IO)
 }
 
 fn describe(stop: &Stop, program: &str) -> String {
@@ -168,15 +192,17 @@ fn raise_oom_score() {
 fn limit(resource: Resource, soft: u64, hard: u64) {
     let now = rustix::process::getrlimit(resource);
     let hard = now.maximum.map_or(hard, |maximum| maximum.min(hard));
-    let limit = Rlimit { current: Some(soft.min(hard)), maximum: Some(hard) };
+    let limit = Rlimit {
+        current: Some(soft.min(hard)),
+        maximum: Some(hard),
+    };
     let _ = rustix::process::setrlimit(resource, limit);
 }
 
 /// The errno that a child left before it ended, 0 where its program ran.
 pub(super) fn read_failure(pipe: &OwnedFd) -> i32 {
     let mut bytes = [0; 4];
-    let Ok(copy) = pipe.try_clone() else { return 0 };
-    match File::from(copy).read(&mut bytes) {
+    match rustix::io::read(pipe, &mut bytes) {
         Ok(4) => i32::from_ne_bytes(bytes),
         _ => 0,
     }

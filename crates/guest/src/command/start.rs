@@ -41,7 +41,11 @@ pub(super) fn start(ground: &Ground<'_>, start: Start, fds: Vec<OwnedFd>) -> Out
         pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).map_err(no_room)?;
     let prepared = Prepared {
         identity,
-        make: if start.make_cwd { prefixes(&start.cwd)? } else { Vec::new() },
+        make: if start.make_cwd {
+            prefixes(&start.cwd)?
+        } else {
+            Vec::new()
+        },
         cwd,
         candidates,
         argvs,
@@ -78,15 +82,23 @@ fn check(start: &Start) -> Outcome<()> {
     let first_is_missing = start.argv.first().is_none_or(Vec::is_empty);
     if start.shell.is_some() != start.argv.is_empty() || (start.shell.is_none() && first_is_missing)
     {
-        return Err(Refusal::invalid("either a program or a shell line, and not both"));
+        return Err(Refusal::invalid(
+            "either a program or a shell line, and not both",
+        ));
     }
     if start.argv.iter().any(|arg| arg.contains(&0))
         || start.shell.as_deref().is_some_and(bytes)
         || start.env.iter().any(|entry| bytes(entry))
     {
-        return Err(Refusal::invalid("no argument or variable may hold a NUL byte"));
+        return Err(Refusal::invalid(
+            "no argument or variable may hold a NUL byte",
+        ));
     }
-    if start.env.iter().any(|entry| entry.find('=').is_none_or(|at| at == 0)) {
+    if start
+        .env
+        .iter()
+        .any(|entry| entry.find('=').is_none_or(|at| at == 0))
+    {
         return Err(Refusal::invalid("a variable has the form NAME=value"));
     }
     if !start.cwd.is_empty() && !start.cwd.starts_with('/') {
@@ -101,7 +113,11 @@ fn check(start: &Start) -> Outcome<()> {
 /// Whether the directory is there is found out before the command exists, so that a wrong one is a
 /// refusal. Opening it as a path never blocks; whether the user may enter shows in the child.
 fn working_directory(start: &Start) -> Outcome<CString> {
-    let cwd = if start.cwd.is_empty() { "/" } else { &start.cwd };
+    let cwd = if start.cwd.is_empty() {
+        "/"
+    } else {
+        &start.cwd
+    };
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     match rustix::fs::open(cwd, flags, Mode::empty()) {
         Err(Errno::NOENT) if start.make_cwd => {}
@@ -124,7 +140,11 @@ fn prefixes(path: &str) -> Outcome<Vec<CString>> {
 }
 
 fn environment(start: &Start, user: &User, config: &Configure) -> Vec<String> {
-    let path = if config.default_path.is_empty() { FALLBACK_PATH } else { &config.default_path };
+    let path = if config.default_path.is_empty() {
+        FALLBACK_PATH
+    } else {
+        &config.default_path
+    };
     let mut defaults = vec![
         ("PATH", path),
         ("HOME", &user.home),
@@ -159,14 +179,27 @@ fn program(start: &Start, env: &[String]) -> Outcome<Program> {
             Ok(ExecStrings::new(words.into_iter().collect::<Outcome<_>>()?))
         };
         let candidates = vec![
-            Candidate { path: c"/bin/bash".into(), argv: 0 },
-            Candidate { path: c"/bin/sh".into(), argv: 1 },
+            Candidate {
+                path: c"/bin/bash".into(),
+                argv: 0,
+            },
+            Candidate {
+                path: c"/bin/sh".into(),
+                argv: 1,
+            },
         ];
-        return Ok((candidates, vec![argv("bash")?, argv("sh")?], "/bin/sh".into()));
+        return Ok((
+            candidates,
+            vec![argv("bash")?, argv("sh")?],
+            "/bin/sh".into(),
+        ));
     }
     let name = &start.argv[0];
     let candidates = if name.contains(&b'/') {
-        vec![Candidate { path: c_string(name.clone())?, argv: 0 }]
+        vec![Candidate {
+            path: c_string(name.clone())?,
+            argv: 0,
+        }]
     } else {
         search_path(env)
             .split(':')
@@ -174,17 +207,27 @@ fn program(start: &Start, env: &[String]) -> Outcome<Program> {
                 // An empty entry is the working directory.
                 let directory = if directory.is_empty() { "." } else { directory };
                 let path = [directory.as_bytes(), b"/", name].concat();
-                Ok(Candidate { path: c_string(path)?, argv: 0 })
+                Ok(Candidate {
+                    path: c_string(path)?,
+                    argv: 0,
+                })
             })
             .collect::<Outcome<_>>()?
     };
-    let argv = start.argv.iter().cloned().map(c_string).collect::<Outcome<_>>()?;
+    let argv = start
+        .argv
+        .iter()
+        .cloned()
+        .map(c_string)
+        .collect::<Outcome<_>>()?;
     let shown = String::from_utf8_lossy(name).into_owned();
     Ok((candidates, vec![ExecStrings::new(argv)], shown))
 }
 
 fn search_path(env: &[String]) -> &str {
-    env.iter().find_map(|entry| entry.strip_prefix("PATH=")).unwrap_or(FALLBACK_PATH)
+    env.iter()
+        .find_map(|entry| entry.strip_prefix("PATH="))
+        .unwrap_or(FALLBACK_PATH)
 }
 
 /// Hands out the descriptors that came with the request; see [`Start`] for their order.
@@ -197,18 +240,45 @@ fn streams(
     if let Some(window) = start.terminal {
         let [input, stdin, stdout, output] = <[_; 4]>::try_from(fds).map_err(wrong)?;
         let (terminal, slave) = terminal::open(window, user, input, output)?;
-        let pipes = Pipes { stdin: Some(stdin), stdout, stderr: None };
+        let pipes = Pipes {
+            stdin: Some(stdin),
+            stdout,
+            stderr: None,
+        };
         return Ok((Streams::Terminal(slave), pipes, Some(terminal)));
     }
     if start.stdin {
-        let [stdin, kept, stdout, out, stderr, err] =
-            <[_; 6]>::try_from(fds).map_err(wrong)?;
-        let streams = Streams::Pipes { stdin: Some(stdin), stdout: out, stderr: err };
-        return Ok((streams, Pipes { stdin: Some(kept), stdout, stderr: Some(stderr) }, None));
+        let [stdin, kept, stdout, out, stderr, err] = <[_; 6]>::try_from(fds).map_err(wrong)?;
+        let streams = Streams::Pipes {
+            stdin: Some(stdin),
+            stdout: out,
+            stderr: err,
+        };
+        return Ok((
+            streams,
+            Pipes {
+                stdin: Some(kept),
+                stdout,
+                stderr: Some(stderr),
+            },
+            None,
+        ));
     }
     let [stdout, out, stderr, err] = <[_; 4]>::try_from(fds).map_err(wrong)?;
-    let streams = Streams::Pipes { stdin: None, stdout: out, stderr: err };
-    Ok((streams, Pipes { stdin: None, stdout, stderr: Some(stderr) }, None))
+    let streams = Streams::Pipes {
+        stdin: None,
+        stdout: out,
+        stderr: err,
+    };
+    Ok((
+        streams,
+        Pipes {
+            stdin: None,
+            stdout,
+            stderr: Some(stderr),
+        },
+        None,
+    ))
 }
 
 fn c_string(bytes: impl Into<Vec<u8>>) -> Outcome<CString> {
@@ -243,17 +313,31 @@ mod tests {
         assert!(env.contains(&format!("PATH={FALLBACK_PATH}")));
         assert!(env.contains(&"USER=bob".to_owned()));
         assert!(!env.iter().any(|entry| entry.starts_with("TERM=")));
-        assert_eq!(env.iter().filter(|entry| entry.starts_with("HOME=")).count(), 1);
+        assert_eq!(
+            env.iter()
+                .filter(|entry| entry.starts_with("HOME="))
+                .count(),
+            1
+        );
     }
 
     #[test]
     fn programs_are_searched_in_the_commands_own_path() {
-        let start = Start { argv: vec![b"ls".to_vec()], ..Start::default() };
+        let start = Start {
+            argv: vec![b"ls".to_vec()],
+            ..Start::default()
+        };
         let env = ["PATH=/a::/b".to_owned()];
         let (candidates, ..) = program(&start, &env).expect("program");
-        let paths: Vec<_> = candidates.iter().map(|c| c.path.to_string_lossy()).collect();
+        let paths: Vec<_> = candidates
+            .iter()
+            .map(|c| c.path.to_string_lossy())
+            .collect();
         assert_eq!(paths, ["/a/ls", "./ls", "/b/ls"]);
-        let start = Start { argv: vec![b"x/ls".to_vec()], ..Start::default() };
+        let start = Start {
+            argv: vec![b"x/ls".to_vec()],
+            ..Start::default()
+        };
         assert_eq!(program(&start, &env).expect("program").0.len(), 1);
     }
 
@@ -262,14 +346,39 @@ mod tests {
         let argv = vec![b"true".to_vec()];
         for start in [
             Start::default(),
-            Start { argv: vec![vec![]], ..Start::default() },
-            Start { argv: argv.clone(), shell: Some("x".into()), ..Start::default() },
-            Start { argv: vec![b"a\0b".to_vec()], ..Start::default() },
-            Start { argv: argv.clone(), env: vec!["=x".into()], ..Start::default() },
-            Start { argv: argv.clone(), env: vec!["x".into()], ..Start::default() },
-            Start { argv, cwd: "relative".into(), ..Start::default() },
+            Start {
+                argv: vec![vec![]],
+                ..Start::default()
+            },
+            Start {
+                argv: argv.clone(),
+                shell: Some("x".into()),
+                ..Start::default()
+            },
+            Start {
+                argv: vec![b"a\0b".to_vec()],
+                ..Start::default()
+            },
+            Start {
+                argv: argv.clone(),
+                env: vec!["=x".into()],
+                ..Start::default()
+            },
+            Start {
+                argv: argv.clone(),
+                env: vec!["x".into()],
+                ..Start::default()
+            },
+            Start {
+                argv,
+                cwd: "relative".into(),
+                ..Start::default()
+            },
         ] {
-            assert_eq!(check(&start).expect_err("refused").kind, FailureKind::Invalid);
+            assert_eq!(
+                check(&start).expect_err("refused").kind,
+                FailureKind::Invalid
+            );
         }
     }
 

@@ -67,7 +67,10 @@ impl Commands {
             return Err(Refusal::invalid("a command needs an id"));
         }
         if self.table.len() as u64 >= self.max {
-            return Err(Refusal::new(FailureKind::TooMany, "too many commands in this sandbox"));
+            return Err(Refusal::new(
+                FailureKind::TooMany,
+                "too many commands in this sandbox",
+            ));
         }
         let timeout_ms = start.timeout_ms;
         let command = start::start(ground, start, fds)?;
@@ -85,13 +88,20 @@ impl Commands {
             command.timer = Some(timers.add(timeout, Due::CommandTimeout(serial)));
         }
         self.pump(serial, poller, timers);
-        Ok(Started { pid, existing: false })
+        Ok(Started {
+            pid,
+            existing: false,
+        })
     }
 
     /// A child ended; `false` when it is no command's own process.
     pub(crate) fn reaped(&mut self, reaped: Reaped, poller: &Poller, timers: &mut Timers) -> bool {
-        let Some(serial) = self.running.remove(&reaped.pid) else { return false };
-        let Some(command) = self.table.get_mut(&serial) else { return false };
+        let Some(serial) = self.running.remove(&reaped.pid) else {
+            return false;
+        };
+        let Some(command) = self.table.get_mut(&serial) else {
+            return false;
+        };
         if let Some(timer) = command.timer.take() {
             timers.remove(timer);
         }
@@ -109,8 +119,12 @@ impl Commands {
 
     /// Moves a terminal's bytes as far as they go now.
     pub(crate) fn pump(&mut self, serial: u32, poller: &Poller, timers: &mut Timers) {
-        let Some(command) = self.table.get_mut(&serial) else { return };
-        let Some(terminal) = &mut command.terminal else { return };
+        let Some(command) = self.table.get_mut(&serial) else {
+            return;
+        };
+        let Some(terminal) = &mut command.terminal else {
+            return;
+        };
         let pumped = terminal.pump(serial, poller);
         if pumped.look_again {
             timers.add(TERMINAL_PAUSE, Due::Terminal(serial));
@@ -170,14 +184,10 @@ impl Commands {
         self.signal_tree(serial, SignalNumber::KILL, left, timers);
     }
 
-    fn signal_tree(
-        &mut self,
-        serial: u32,
-        signal: SignalNumber,
-        sweeps: u32,
-        timers: &mut Timers,
-    ) {
-        let Some(command) = self.table.get(&serial) else { return };
+    fn signal_tree(&mut self, serial: u32, signal: SignalNumber, sweeps: u32, timers: &mut Timers) {
+        let Some(command) = self.table.get(&serial) else {
+            return;
+        };
         let root = Root {
             command: &command.id,
             session: command.owns_number.then_some(command.pid),
@@ -185,13 +195,22 @@ impl Commands {
         };
         let alive = tree::signal(&root, &self.running, signal);
         if signal == SignalNumber::KILL && alive > 0 && sweeps > 0 {
-            timers.add(SWEEP_PAUSE, Due::Sweep { command: serial, left: sweeps - 1 });
+            timers.add(
+                SWEEP_PAUSE,
+                Due::Sweep {
+                    command: serial,
+                    left: sweeps - 1,
+                },
+            );
         }
     }
 
     fn signal_foreground(&self, serial: u32, signal: SignalNumber) -> Outcome<()> {
         let command = &self.table[&serial];
-        let group = command.terminal.as_ref().and_then(crate::terminal::Terminal::foreground);
+        let group = command
+            .terminal
+            .as_ref()
+            .and_then(crate::terminal::Terminal::foreground);
         match group {
             Some(group) => signalled(process::kill_group(group, signal)),
             None if command.is_running() => signalled(process::kill_group(command.pid, signal)),
@@ -227,8 +246,15 @@ impl Commands {
     /// Duplicates of the host's ends.
     pub(crate) fn adopt(&self, id: &str) -> Outcome<(Adopted, Vec<OwnedFd>)> {
         let pipes = &self.table[&self.serial_of(id)?].pipes;
-        let adopted = Adopted { stdin: pipes.stdin.is_some(), stderr: pipes.stderr.is_some() };
-        let ends = [pipes.stdin.as_ref(), Some(&pipes.stdout), pipes.stderr.as_ref()];
+        let adopted = Adopted {
+            stdin: pipes.stdin.is_some(),
+            stderr: pipes.stderr.is_some(),
+        };
+        let ends = [
+            pipes.stdin.as_ref(),
+            Some(&pipes.stdout),
+            pipes.stderr.as_ref(),
+        ];
         let fds: Result<_, _> = ends.into_iter().flatten().map(OwnedFd::try_clone).collect();
         Ok((adopted, fds.map_err(|error| Refusal::io("pipe", &error))?))
     }
@@ -236,7 +262,10 @@ impl Commands {
     pub(crate) fn forget(&mut self, id: &str) -> Outcome<()> {
         let serial = self.serial_of(id)?;
         if !matches!(self.table[&serial].state, State::Ended(_)) {
-            return Err(Refusal::new(FailureKind::Conflict, "this command still runs"));
+            return Err(Refusal::new(
+                FailureKind::Conflict,
+                "this command still runs",
+            ));
         }
         self.table.remove(&serial);
         self.ids.remove(id);
@@ -255,7 +284,10 @@ impl Commands {
 
     /// A new host is told every end that is not forgotten.
     pub(crate) fn tell_again(&mut self) {
-        let ended = self.table.iter().filter(|(_, command)| command.end().is_some());
+        let ended = self
+            .table
+            .iter()
+            .filter(|(_, command)| command.end().is_some());
         self.untold = ended.map(|(serial, _)| *serial).collect();
     }
 
@@ -279,7 +311,10 @@ impl Commands {
 
     fn serial_of(&self, id: &str) -> Outcome<u32> {
         self.ids.get(id).copied().ok_or_else(|| {
-            Refusal::new(FailureKind::NoSuchCommand, format!("no command {id} in this sandbox"))
+            Refusal::new(
+                FailureKind::NoSuchCommand,
+                format!("no command {id} in this sandbox"),
+            )
         })
     }
 }
@@ -295,7 +330,10 @@ impl Command {
 
 fn again(command: &Command, start: &Start) -> Outcome<Started> {
     if command.fingerprint == start.fingerprint {
-        return Ok(Started { pid: command.pid, existing: true });
+        return Ok(Started {
+            pid: command.pid,
+            existing: true,
+        });
     }
     let message = format!("command {} was started with another payload", start.command);
     Err(Refusal::new(FailureKind::Conflict, message))

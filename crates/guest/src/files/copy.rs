@@ -32,12 +32,22 @@ pub(super) fn move_across(
         return Err(Errno::EXIST);
     }
     let temporary = temporary_name()?;
-    let moved = copy(source.parent.as_fd(), &source.name, target.parent.as_fd(), &temporary, 0)
-        .and_then(|()| {
-            let flags = if overwrite { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
-            let to = &target.parent;
-            rustix::fs::renameat_with(to, &temporary, to, &target.name, flags)
-        });
+    let moved = copy(
+        source.parent.as_fd(),
+        &source.name,
+        target.parent.as_fd(),
+        &temporary,
+        0,
+    )
+    .and_then(|()| {
+        let flags = if overwrite {
+            RenameFlags::empty()
+        } else {
+            RenameFlags::NOREPLACE
+        };
+        let to = &target.parent;
+        rustix::fs::renameat_with(to, &temporary, to, &target.name, flags)
+    });
     if let Err(errno) = moved {
         // Nothing may be left of a copy that failed; it may not even have begun.
         let _ = remove::tree(target.parent.as_fd(), &temporary);

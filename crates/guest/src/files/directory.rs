@@ -77,7 +77,11 @@ pub(super) fn some_names(directory: impl AsFd, max: usize) -> rustix::io::Result
     let mut names = Vec::new();
     let stopped = each_name(directory, |name| {
         names.push(name);
-        if names.len() < max { Ok(()) } else { Err(Errno::NOBUFS) }
+        if names.len() < max {
+            Ok(())
+        } else {
+            Err(Errno::NOBUFS)
+        }
     });
     match stopped {
         Ok(()) | Err(Errno::NOBUFS) => Ok(names),

@@ -77,21 +77,40 @@ impl<'a> Resolver<'a> {
         check(&path.path)?;
         let root = open_root().map_err(|errno| Refusal::kernel("/", errno))?;
         if path.within.is_empty() {
-            return Ok(Self { path, start: vec![root], fence: None });
+            return Ok(Self {
+                path,
+                start: vec![root],
+                fence: None,
+            });
         }
         check(&path.within)?;
         let subject = String::from_utf8_lossy(&path.within).into_owned();
-        let walk = Walk { stack: vec![root], fence: None, missing: Missing::Refuse, links: 0 };
-        let start = walk.directory(&path.within).map_err(|stop| stop.refusal(&subject))?;
+        let walk = Walk {
+            stack: vec![root],
+            fence: None,
+            missing: Missing::Refuse,
+            links: 0,
+        };
+        let start = walk
+            .directory(&path.within)
+            .map_err(|stop| stop.refusal(&subject))?;
         let stat = top_stat(&start).map_err(|errno| Refusal::kernel(&subject, errno))?;
-        Ok(Self { path, start, fence: Some(identity(&stat)) })
+        Ok(Self {
+            path,
+            start,
+            fence: Some(identity(&stat)),
+        })
     }
 
     /// A resolver for names below a directory that this one has found.
     pub(crate) fn below(path: &'a Path, directory: OwnedFd) -> Outcome<Self> {
         let refuse = |errno| Refusal::kernel(".", errno);
         let stat = rustix::fs::fstat(&directory).map_err(refuse)?;
-        Ok(Self { path, start: vec![directory], fence: Some(identity(&stat)) })
+        Ok(Self {
+            path,
+            start: vec![directory],
+            fence: Some(identity(&stat)),
+        })
     }
 
     /// The place of a path whose last component need not exist.
@@ -123,7 +142,9 @@ impl<'a> Resolver<'a> {
                 _ => Err(Refusal::kernel(&self.shown(), Errno::NOENT)),
             };
         };
-        let copy = entry.try_clone().map_err(|error| Refusal::io(&self.shown(), &error))?;
+        let copy = entry
+            .try_clone()
+            .map_err(|error| Refusal::io(&self.shown(), &error))?;
         place.entry = Some(entry);
         match self.fence {
             Some(fence) if !holds(&parents, fence) && !is(&copy, fence) => Err(self.outside()),
@@ -134,7 +155,12 @@ impl<'a> Resolver<'a> {
     fn walk(&self, follow: bool, missing: Missing) -> Outcome<(Place, Vec<OwnedFd>)> {
         let stack: Result<_, _> = self.start.iter().map(OwnedFd::try_clone).collect();
         let stack = stack.map_err(|error| Refusal::io(&self.shown(), &error))?;
-        let mut walk = Walk { stack, fence: self.fence, missing, links: 0 };
+        let mut walk = Walk {
+            stack,
+            fence: self.fence,
+            missing,
+            links: 0,
+        };
         match walk.run(&self.path.path, follow) {
             Ok(place) => Ok((place, walk.stack)),
             // What is wrong outside is nobody's business.
@@ -216,11 +242,19 @@ impl Walk {
                 continue;
             }
             let parent = self.top().try_clone_to_owned().map_err(|_| Errno::MFILE)?;
-            return Ok(Place { parent, name, entry });
+            return Ok(Place {
+                parent,
+                name,
+                entry,
+            });
         }
         let parent = self.top().try_clone_to_owned().map_err(|_| Errno::MFILE)?;
         let entry = Some(parent.try_clone().map_err(|_| Errno::MFILE)?);
-        Ok(Place { parent, name: c".".into(), entry })
+        Ok(Place {
+            parent,
+            name: c".".into(),
+            entry,
+        })
     }
 
     /// Goes through one component that has more behind it.
@@ -323,7 +357,10 @@ fn top_stat(stack: &[OwnedFd]) -> rustix::io::Result<Stat> {
 }
 
 fn identity(stat: &Stat) -> Identity {
-    Identity { device: stat.st_dev, inode: stat.st_ino }
+    Identity {
+        device: stat.st_dev,
+        inode: stat.st_ino,
+    }
 }
 
 fn is(fd: &OwnedFd, fence: Identity) -> bool {

@@ -40,20 +40,32 @@ pub(super) fn begin(path: &Path) -> Outcome<Archive> {
             Some(open_directory(&place).map_err(|errno| Refusal::kernel(&subject, errno))?)
         }
         Some(FileType::RegularFile | FileType::Symlink) => None,
-        _ => return Err(Refusal::invalid(format!("{subject}: is no file or directory"))),
+        _ => {
+            return Err(Refusal::invalid(format!(
+                "{subject}: is no file or directory"
+            )));
+        }
     };
-    Ok(Archive { place, directory, subject })
+    Ok(Archive {
+        place,
+        directory,
+        subject,
+    })
 }
 
 impl Archive {
     pub(super) fn run(self, mut data: Data<'_>) -> Outcome<u64> {
-        self.send(&mut data).map_err(|error| data::refusal(&self.subject, &error))?;
+        self.send(&mut data)
+            .map_err(|error| data::refusal(&self.subject, &error))?;
         Ok(data.bytes)
     }
 
     fn send(&self, data: &mut Data<'_>) -> io::Result<()> {
         let builder = Builder::new(BufWriter::with_capacity(BUFFER_BYTES, data));
-        let mut tar = Tar { builder, links: HashMap::new() };
+        let mut tar = Tar {
+            builder,
+            links: HashMap::new(),
+        };
         match &self.directory {
             Some(directory) => {
                 let stat = rustix::fs::fstat(directory)?;
@@ -96,7 +108,8 @@ impl<W: Write> Tar<W> {
             FileType::Symlink => {
                 let target = rustix::fs::readlinkat(parent, name, Vec::new())?;
                 let target = FsPath::new(OsStr::from_bytes(target.as_bytes()));
-                self.builder.append_link(&mut header(&stat, EntryType::Symlink), path, target)
+                self.builder
+                    .append_link(&mut header(&stat, EntryType::Symlink), path, target)
             }
             // Pipes, sockets and devices mean nothing elsewhere.
             _ => Ok(()),
@@ -118,13 +131,18 @@ impl<W: Write> Tar<W> {
             return Err(Errno::NAMETOOLONG.into());
         }
         let mut header = header(stat, EntryType::Directory);
-        self.builder.append_data(&mut header, path.join(""), io::empty())?;
+        self.builder
+            .append_data(&mut header, path.join(""), io::empty())?;
         let mut below = names(directory, NAMES_MAX)?;
         below.sort_unstable();
         for name in below {
             let component = OsStr::from_bytes(name.as_bytes());
             // The top is `./`, what is below it has no prefix.
-            let path = if depth == 0 { PathBuf::from(component) } else { path.join(component) };
+            let path = if depth == 0 {
+                PathBuf::from(component)
+            } else {
+                path.join(component)
+            };
             self.entry(directory.as_fd(), &name, &path, depth + 1)?;
         }
         Ok(())

@@ -34,14 +34,21 @@ impl<'a> Data<'a> {
     pub(super) fn new(pipe: OwnedFd, control: &'a OwnedFd) -> rustix::io::Result<Self> {
         nonblocking(&pipe)?;
         nonblocking(control)?;
-        Ok(Self { pipe, control, bytes: 0, commit: None })
+        Ok(Self {
+            pipe,
+            control,
+            bytes: 0,
+            commit: None,
+        })
     }
 
     /// Moves a file's bytes out, from where it stands, at most `limit`, without looking at them.
     pub(super) fn send_file(&mut self, file: &OwnedFd, limit: u64) -> io::Result<u64> {
         let mut left = limit;
         while left > 0 {
-            let len = usize::try_from(left).unwrap_or(SPLICE_BYTES).min(SPLICE_BYTES);
+            let len = usize::try_from(left)
+                .unwrap_or(SPLICE_BYTES)
+                .min(SPLICE_BYTES);
             let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
             match rustix::pipe::splice(file, None, &self.pipe, None, len, flags) {
                 Ok(0) => break,
@@ -112,7 +119,10 @@ impl<'a> Data<'a> {
                 return Ok(bytes);
             }
             let left = end.saturating_duration_since(Instant::now());
-            let timeout = Timespec::try_from(left).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 });
+            let timeout = Timespec::try_from(left).unwrap_or(Timespec {
+                tv_sec: 1,
+                tv_nsec: 0,
+            });
             let mut control = [PollFd::new(self.control, PollFlags::IN)];
             match poll(&mut control, Some(&timeout)) {
                 Ok(0) => {
@@ -128,8 +138,10 @@ impl<'a> Data<'a> {
 
     /// Waits until the pipe (or `other`, too) is ready.
     fn wait(&mut self, flags: PollFlags) -> io::Result<()> {
-        let mut fds =
-            [PollFd::new(&self.pipe, flags), PollFd::new(self.control, PollFlags::IN)];
+        let mut fds = [
+            PollFd::new(&self.pipe, flags),
+            PollFd::new(self.control, PollFlags::IN),
+        ];
         match poll(&mut fds, None) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
@@ -158,11 +170,18 @@ impl<'a> Data<'a> {
             Err(errno) => return Err(errno.into()),
         }
         let [_, pipe, control] = &fds;
-        let (broken, told) = (pipe.revents().contains(PollFlags::ERR), !control.revents().is_empty());
+        let (broken, told) = (
+            pipe.revents().contains(PollFlags::ERR),
+            !control.revents().is_empty(),
+        );
         if told {
             self.hear()?;
         }
-        if broken { Err(Errno::PIPE.into()) } else { Ok(()) }
+        if broken {
+            Err(Errno::PIPE.into())
+        } else {
+            Ok(())
+        }
     }
 
     /// Takes what the control pipe holds: a commit, or the end, which means stop.

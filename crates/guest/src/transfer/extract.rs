@@ -38,7 +38,11 @@ pub(super) fn begin(path: &Path, parents: bool) -> Outcome<Extract> {
     let subject = shown(path);
     let refuse = |errno| Refusal::kernel(&subject, errno);
     let resolver = Resolver::new(path)?;
-    let missing = if parents { Missing::Make } else { Missing::Refuse };
+    let missing = if parents {
+        Missing::Make
+    } else {
+        Missing::Refuse
+    };
     let mut place = resolver.place_or_itself(missing)?;
     if place.entry.is_none() && parents {
         let mode = Mode::from_raw_mode(0o755);
@@ -49,7 +53,11 @@ pub(super) fn begin(path: &Path, parents: bool) -> Outcome<Extract> {
         place = resolver.place_or_itself(missing)?;
     }
     let target = open_directory(&place).map_err(refuse)?;
-    Ok(Extract { target, owners: rustix::process::geteuid().is_root(), subject })
+    Ok(Extract {
+        target,
+        owners: rustix::process::geteuid().is_root(),
+        subject,
+    })
 }
 
 impl Extract {
@@ -77,7 +85,8 @@ impl Extract {
             if let Ok(place) = self.place(&path, true)
                 && place.is_directory()
             {
-                self.dress_directory(&place, &header).map_err(|failed| failed.refusal(self, &path))?;
+                self.dress_directory(&place, &header)
+                    .map_err(|failed| failed.refusal(self, &path))?;
             }
         }
         Ok(())
@@ -120,7 +129,9 @@ impl Extract {
                 })?;
                 Ok(())
             }
-            _ => Err(Failed::Refused("devices and unknown kinds of entries are not unpacked")),
+            _ => Err(Failed::Refused(
+                "devices and unknown kinds of entries are not unpacked",
+            )),
         }
     }
 
@@ -148,7 +159,9 @@ impl Extract {
 
     fn symlink<R: Read>(&self, entry: &Entry<'_, R>, place: &Place) -> Result<(), Failed> {
         let target = link_name(entry)?;
-        replacing(place, || rustix::fs::symlinkat(&target, &place.parent, &place.name))?;
+        replacing(place, || {
+            rustix::fs::symlinkat(&target, &place.parent, &place.name)
+        })?;
         let (parent, name, flags) = (&place.parent, &place.name, AtFlags::SYMLINK_NOFOLLOW);
         if let Some((uid, gid)) = self.owner(entry.header()) {
             let _ = rustix::fs::chownat(parent, name, Some(uid), Some(gid), flags);
@@ -168,13 +181,21 @@ impl Extract {
         }
         replacing(place, || {
             let (from, to) = (&source, &place);
-            rustix::fs::linkat(&from.parent, &from.name, &to.parent, &to.name, AtFlags::empty())
+            rustix::fs::linkat(
+                &from.parent,
+                &from.name,
+                &to.parent,
+                &to.name,
+                AtFlags::empty(),
+            )
         })?;
         Ok(())
     }
 
     fn dress_directory(&self, place: &Place, header: &Header) -> Result<(), Failed> {
-        let Some(entry) = &place.entry else { return Ok(()) };
+        let Some(entry) = &place.entry else {
+            return Ok(());
+        };
         let path = proc_path(entry);
         if let Some((uid, gid)) = self.owner(header) {
             let _ = rustix::fs::chown(&path, Some(uid), Some(gid));
@@ -185,7 +206,10 @@ impl Extract {
     }
 
     fn place(&self, name: &[u8], follow: bool) -> Result<Place, Failed> {
-        let path = Path { path: name.to_vec(), ..Path::default() };
+        let path = Path {
+            path: name.to_vec(),
+            ..Path::default()
+        };
         let target = self.target.try_clone()?;
         let resolver = Resolver::below(&path, target).map_err(Failed::Place)?;
         resolver.place(follow, Missing::Make).map_err(Failed::Place)
@@ -196,7 +220,10 @@ impl Extract {
             return None;
         }
         let id = |id: io::Result<u64>| u32::try_from(id.ok()?).ok().filter(|id| *id != u32::MAX);
-        Some((Uid::from_raw(id(header.uid())?), Gid::from_raw(id(header.gid())?)))
+        Some((
+            Uid::from_raw(id(header.uid())?),
+            Gid::from_raw(id(header.gid())?),
+        ))
     }
 
     fn refusal(&self, what: &str, error: &io::Error) -> Refusal {
@@ -240,14 +267,19 @@ impl Failed {
 }
 
 fn check(name: &[u8]) -> Result<(), Failed> {
-    if name.split(|byte| *byte == b'/').any(|component| component == b"..") {
+    if name
+        .split(|byte| *byte == b'/')
+        .any(|component| component == b"..")
+    {
         return Err(Failed::Refused("leads out of the archive's directory"));
     }
     Ok(())
 }
 
 fn link_name<R: Read>(entry: &Entry<'_, R>) -> Result<CString, Failed> {
-    let name = entry.link_name_bytes().ok_or(Failed::Refused("a link without a target"))?;
+    let name = entry
+        .link_name_bytes()
+        .ok_or(Failed::Refused("a link without a target"))?;
     CString::new(name.into_owned()).map_err(|_| Failed::Refused("a link with a NUL byte"))
 }
 
@@ -284,7 +316,16 @@ fn mode_of(header: &Header) -> Mode {
 }
 
 fn times(header: &Header) -> Timestamps {
-    let seconds = header.mtime().ok().and_then(|mtime| i64::try_from(mtime).ok());
-    let time = Timespec { tv_sec: seconds.unwrap_or(0), tv_nsec: 0 };
-    Timestamps { last_access: time, last_modification: time }
+    let seconds = header
+        .mtime()
+        .ok()
+        .and_then(|mtime| i64::try_from(mtime).ok());
+    let time = Timespec {
+        tv_sec: seconds.unwrap_or(0),
+        tv_nsec: 0,
+    };
+    Timestamps {
+        last_access: time,
+        last_modification: time,
+    }
 }

@@ -29,12 +29,20 @@ pub(super) fn begin(path: &Path, request: &Transfer) -> Outcome<(FileStat, Read)
     let stat = stat_of(&file, last_component(&path.path)).map_err(refuse)?;
     rustix::fs::seek(&file, SeekFrom::Start(request.offset)).map_err(refuse)?;
     let limit = request.length.unwrap_or(u64::MAX);
-    Ok((stat, Read { file, limit, subject }))
+    Ok((
+        stat,
+        Read {
+            file,
+            limit,
+            subject,
+        },
+    ))
 }
 
 impl Read {
     pub(super) fn run(self, mut data: Data<'_>) -> Outcome<u64> {
-        data.send_file(&self.file, self.limit).map_err(|error| data::refusal(&self.subject, &error))
+        data.send_file(&self.file, self.limit)
+            .map_err(|error| data::refusal(&self.subject, &error))
     }
 }
 

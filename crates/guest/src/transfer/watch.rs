@@ -59,7 +59,10 @@ pub(super) fn begin(path: &Path, recursive: bool) -> Outcome<Watch> {
         open_directory(&place).map_err(refuse)?
     } else {
         // Editors replace files, so a file is watched by its name.
-        place.parent.try_clone().map_err(|error| Refusal::io(&subject, &error))?
+        place
+            .parent
+            .try_clone()
+            .map_err(|error| Refusal::io(&subject, &error))?
     };
     let inotify = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).map_err(refuse)?;
     let root_watch = add(&inotify, &root).map_err(refuse)?;
@@ -92,7 +95,8 @@ pub(super) fn begin(path: &Path, recursive: bool) -> Outcome<Watch> {
 
 impl Watch {
     pub(super) fn run(mut self, mut data: Data<'_>) -> Outcome<u64> {
-        self.follow(&mut data).map_err(|error| data::refusal(&self.subject, &error))?;
+        self.follow(&mut data)
+            .map_err(|error| data::refusal(&self.subject, &error))?;
         Ok(data.bytes)
     }
 
@@ -143,12 +147,20 @@ impl Watch {
             self.paths.remove(&seen.watch);
             return Ok(seen.watch == self.root_watch);
         }
-        let Some(name) = seen.name else { return Ok(false) };
-        if self.above.as_ref().is_some_and(|above| *above == (seen.watch, name.clone())) {
+        let Some(name) = seen.name else {
+            return Ok(false);
+        };
+        if self
+            .above
+            .as_ref()
+            .is_some_and(|above| *above == (seen.watch, name.clone()))
+        {
             told.push(event(FileEventKind::Removed, PathBuf::new()));
             return Ok(true);
         }
-        let Some(directory) = self.paths.get(&seen.watch) else { return Ok(false) };
+        let Some(directory) = self.paths.get(&seen.watch) else {
+            return Ok(false);
+        };
         if self.only.as_ref().is_some_and(|only| *only != name) || is_temporary(&name) {
             return Ok(false);
         }
@@ -162,7 +174,10 @@ impl Watch {
         if self.recursive && seen.flags.contains(ReadFlags::ISDIR) {
             if seen.flags.contains(ReadFlags::MOVED_FROM) {
                 self.leave(&path);
-            } else if seen.flags.intersects(ReadFlags::CREATE | ReadFlags::MOVED_TO) {
+            } else if seen
+                .flags
+                .intersects(ReadFlags::CREATE | ReadFlags::MOVED_TO)
+            {
                 self.enter(path, told)?;
             }
         }
@@ -173,7 +188,9 @@ impl Watch {
     fn enter(&mut self, path: PathBuf, told: &mut Vec<FileEvent>) -> rustix::io::Result<()> {
         let mut todo = vec![path];
         while let Some(path) = todo.pop() {
-            let Some(directory) = self.open(&path)? else { continue };
+            let Some(directory) = self.open(&path)? else {
+                continue;
+            };
             if self.paths.len() >= WATCHES_MAX {
                 told.push(event(FileEventKind::Overflow, path));
                 return Ok(());
@@ -202,7 +219,11 @@ impl Watch {
     fn open(&self, path: &std::path::Path) -> rustix::io::Result<Option<OwnedFd>> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-        let at = if path.as_os_str().is_empty() { std::path::Path::new(".") } else { path };
+        let at = if path.as_os_str().is_empty() {
+            std::path::Path::new(".")
+        } else {
+            path
+        };
         match rustix::fs::openat2(&self.root, at, flags, Mode::empty(), resolve) {
             Ok(directory) => Ok(Some(directory)),
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ACCESS | Errno::AGAIN) => {
@@ -261,5 +282,8 @@ fn kind_of(flags: ReadFlags) -> Option<FileEventKind> {
 }
 
 fn event(kind: FileEventKind, path: PathBuf) -> FileEvent {
-    FileEvent { kind: kind.into(), path: path.into_os_string().into_encoded_bytes() }
+    FileEvent {
+        kind: kind.into(),
+        path: path.into_os_string().into_encoded_bytes(),
+    }
 }

@@ -31,7 +31,11 @@ pub(super) struct Write {
 
 pub(super) fn begin(path: &Path, request: &Transfer) -> Outcome<Write> {
     let subject = shown(path);
-    let missing = if request.parents { Missing::Make } else { Missing::Refuse };
+    let missing = if request.parents {
+        Missing::Make
+    } else {
+        Missing::Refuse
+    };
     let place = Resolver::new(path)?.place(!path.no_follow, missing)?;
     if place.entry.is_some() {
         if request.exclusive {
@@ -41,18 +45,29 @@ pub(super) fn begin(path: &Path, request: &Transfer) -> Outcome<Write> {
     }
     let (file, temporary) = new_file(&place).map_err(|errno| Refusal::kernel(&subject, errno))?;
     let (exclusive, expect) = (request.exclusive, request.expect);
-    let write = Write { place, file, temporary, exclusive, expect, subject };
-    write.dress(request.mode).map_err(|errno| write.give_up(write.refusal(errno)))?;
+    let write = Write {
+        place,
+        file,
+        temporary,
+        exclusive,
+        expect,
+        subject,
+    };
+    write
+        .dress(request.mode)
+        .map_err(|errno| write.give_up(write.refusal(errno)))?;
     Ok(write)
 }
 
 impl Write {
     pub(super) fn run(self, mut data: Data<'_>) -> Outcome<u64> {
-        self.fill(&mut data).map_err(|refusal| self.give_up(refusal))
+        self.fill(&mut data)
+            .map_err(|refusal| self.give_up(refusal))
     }
 
     fn fill(&self, data: &mut Data<'_>) -> Outcome<u64> {
-        data.receive_file(&self.file).map_err(|error| data::refusal(&self.subject, &error))?;
+        data.receive_file(&self.file)
+            .map_err(|error| data::refusal(&self.subject, &error))?;
         let came = data.bytes;
         let meant = data.committed()?;
         for wanted in [Some(meant), self.expect].into_iter().flatten() {
@@ -67,7 +82,12 @@ impl Write {
 
     /// The mode and owner that the target has, or those of a new file.
     fn dress(&self, mode: u32) -> rustix::io::Result<()> {
-        let replaced = self.place.entry.as_ref().map(rustix::fs::fstat).transpose()?;
+        let replaced = self
+            .place
+            .entry
+            .as_ref()
+            .map(rustix::fs::fstat)
+            .transpose()?;
         let mode = match &replaced {
             _ if mode != 0 => mode & MODE_BITS,
             Some(stat) => stat.st_mode & MODE_BITS,
@@ -147,6 +167,8 @@ fn new_file(place: &Place) -> rustix::io::Result<(OwnedFd, Option<CString>)> {
     }
     let name = temporary_name()?;
     let flags = flags | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
-    Ok((rustix::fs::openat(&place.parent, &name, flags, mode)?, Some(name)))
+    Ok((
+        rustix::fs::openat(&place.parent, &name, flags, mode)?,
+        Some(name),
+    ))
 }
-

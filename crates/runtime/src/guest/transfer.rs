@@ -368,7 +368,7 @@ fn take_event(buffer: &mut Vec<u8>) -> Result<Option<FileEvent>, GuestError> {
     buffer.drain(..used);
     let path =
         <std::ffi::OsString as std::os::unix::ffi::OsStringExt>::from_vec(event.path.clone());
-    let path = std::path::PathBuf::from(std::ffi::OsString::from(path));
+    let path = std::path::PathBuf::from(path);
     Ok(Some(FileEvent {
         kind: event.kind(),
         path,

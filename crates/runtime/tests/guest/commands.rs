@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use pinfold_model::{ExitStatus, Program};
-use pinfold_runtime::guest::{FailureKind, GuestError, KillScope, StartSpec};
+use pinfold_runtime::guest::{FailureKind, FilePath, GuestError, KillScope, StartSpec};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
 
@@ -170,6 +170,29 @@ async fn stdin_is_a_pipe_that_ends_when_it_is_closed() {
         (output.text().as_str(), output.report.status),
         ("", ExitStatus::Code(0))
     );
+}
+
+#[tokio::test]
+async fn the_end_of_stdin_is_held_up_by_no_other_process_of_the_guest() {
+    let mut sandbox = Sandbox::boot().await;
+    let spec = StartSpec {
+        stdin: true,
+        ..argv(&["cat"])
+    };
+    let started = sandbox.start(&spec).await;
+    let watched = FilePath::new("/workspace");
+    let _worker = within(sandbox.guest.watch(&watched, false))
+        .await
+        .expect("watch");
+    let _neighbour = sandbox.start(&argv(&["sleep", "983"])).await;
+    // Becomes no program for as long as nobody writes to its stdin.
+    sandbox.shell("rm /dev/null; mkfifo /dev/null").await;
+    let _stuck = sandbox.start(&argv(&["true"])).await;
+    within(sandbox.guest.close_stdin(&spec.id))
+        .await
+        .expect("close");
+    drop(started.pipes.stdin);
+    assert_eq!(sandbox.ended(&spec.id).await.status, ExitStatus::Code(0));
 }
 
 #[tokio::test]

@@ -24,17 +24,21 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 const SETUP: &str = r#"
 set -e
 mount --make-rprivate /
-mount -t tmpfs -o mode=755 tmpfs "$ROOT"
+mount -t tmpfs -o mode=755,size=64m tmpfs "$ROOT"
 cd "$ROOT"
 mkdir -p usr etc proc dev/pts root home/bob workspace
 mkdir -m 1777 tmp
+mount -t tmpfs -o mode=1777,size=64m tmpfs tmp
 mount --rbind /usr usr
 for name in bin sbin lib lib64; do [ ! -e /$name ] || ln -s usr/$name $name; done
 cp /etc/ld.so.cache etc || true
 printf 'root:x:0:0:root:/root:/bin/bash\nbob:x:1000:1001:Bob:/home/bob:/bin/sh\n' > etc/passwd
 printf 'root:x:0:\nbob:x:1001:\nwheel:x:10:bob\n' > etc/group
 [ -n "$ROOTLESS" ] || chown 1000:1001 home/bob
-for name in null zero urandom; do : > dev/$name; mount --bind /dev/$name dev/$name; done
+for name in null zero urandom; do
+  if [ -n "$ROOTLESS" ]; then : > dev/$name; mount --bind /dev/$name dev/$name
+  else cp -a /dev/$name dev/; fi
+done
 mount -t devpts -o newinstance,ptmxmode=666,mode=620 devpts dev/pts
 ln -s pts/ptmx dev/ptmx
 mount -t proc proc proc

@@ -181,7 +181,7 @@ async fn a_write_that_is_not_finished_changes_nothing() {
 #[tokio::test]
 async fn a_full_disk_is_told_and_leaves_the_old_file() {
     let mut sandbox = Sandbox::boot().await;
-    sandbox.shell("echo -n old > /tmp/f").await;
+    sandbox.shell("echo -n old > /workspace/f").await;
     let size = sandbox
         .shell("df --output=avail -B1 / | tail -1")
         .await
@@ -189,7 +189,7 @@ async fn a_full_disk_is_told_and_leaves_the_old_file() {
     let available: u64 = size.trim().parse().expect("a number");
     let fill = format!("fallocate -l {} /fill", available.saturating_sub(1 << 20));
     assert!(sandbox.shell(&fill).await.report.status.success());
-    let mut write = within(sandbox.guest.write(&at("/tmp/f"), WriteOptions::default()))
+    let mut write = within(sandbox.guest.write(&at("/workspace/f"), WriteOptions::default()))
         .await
         .expect("write");
     let _ = within(write.write_all(&vec![7; 4 << 20])).await;
@@ -198,7 +198,7 @@ async fn a_full_disk_is_told_and_leaves_the_old_file() {
         Some(FailureKind::NoSpace)
     );
     assert_eq!(
-        sandbox.shell("cat /tmp/f; ls -A /tmp").await.text(),
+        sandbox.shell("cat /workspace/f; ls -A /workspace").await.text(),
         "oldf\n"
     );
 }

@@ -1,0 +1,13 @@
+//! Between the wire's structs and the domain's: pure functions, one module per thing.
+
+pub(crate) mod access;
+pub(crate) mod audit;
+pub(crate) mod command;
+pub(crate) mod file;
+pub(crate) mod image;
+pub(crate) mod journal;
+pub(crate) mod quantity;
+pub(crate) mod sandbox;
+pub(crate) mod signal;
+pub(crate) mod template;
+pub(crate) mod usage;

@@ -1,0 +1,153 @@
+//! Sandboxes.
+
+use std::time::Duration;
+
+use pinfold_engine::{CreateSandbox, ImageOrTemplate, SandboxFilter, States, Wait};
+use pinfold_model::sandbox::{EndReason, IdleAction};
+use pinfold_model::{Error, NetworkMode, Result, Sandbox, SandboxState};
+use pinfold_wire as wire;
+
+use super::quantity::{millis, time, vcpu, vcpu_millis};
+
+pub(crate) fn to_wire(sandbox: Sandbox) -> wire::Sandbox {
+    let spec = sandbox.spec;
+    wire::Sandbox {
+        id: sandbox.id.into(),
+        project_id: sandbox.project.into(),
+        name: spec.name,
+        state: state(sandbox.state),
+        reason: sandbox.reason.map(reason),
+        failure: sandbox.failure,
+        image: spec.image_name,
+        image_id: spec.image.into(),
+        template_version_id: spec.template_version.map(Into::into),
+        vcpu: vcpu(spec.resources.vcpu_millis),
+        memory_mib: spec.resources.memory_mib,
+        disk_mib: spec.resources.disk_mib,
+        pids: spec.resources.pids,
+        network: network(spec.network),
+        env_names: spec.env.into_keys().collect(),
+        workdir: spec.workdir,
+        user: spec.user,
+        hostname: spec.hostname,
+        metadata: spec.metadata,
+        ttl_ms: spec.ttl.map(millis),
+        idle_timeout_ms: spec.idle_timeout.map(millis),
+        idle_action: match spec.idle_action {
+            IdleAction::Destroy => wire::IdleAction::Destroy,
+            IdleAction::Suspend => wire::IdleAction::Suspend,
+            IdleAction::Stop => wire::IdleAction::Stop,
+        },
+        created_at: time(sandbox.created_at),
+        running_since: sandbox.running_since.map(time),
+        expires_at: sandbox.expires_at.map(time),
+        last_active_at: time(sandbox.last_active_at),
+        ended_at: sandbox.ended_at.map(time),
+    }
+}
+
+fn state(state: SandboxState) -> wire::SandboxState {
+    match state {
+        SandboxState::Creating => wire::SandboxState::Creating,
+        SandboxState::Running => wire::SandboxState::Running,
+        SandboxState::Suspended => wire::SandboxState::Suspended,
+        SandboxState::Stopped => wire::SandboxState::Stopped,
+        SandboxState::Failed => wire::SandboxState::Failed,
+        SandboxState::Destroyed => wire::SandboxState::Destroyed,
+    }
+}
+
+fn reason(reason: EndReason) -> wire::EndReason {
+    match reason {
+        EndReason::Requested => wire::EndReason::Requested,
+        EndReason::TtlExpired => wire::EndReason::TtlExpired,
+        EndReason::IdleExpired => wire::EndReason::IdleExpired,
+        EndReason::BootFailed => wire::EndReason::BootFailed,
+        EndReason::Lost => wire::EndReason::Lost,
+        EndReason::OutOfMemory => wire::EndReason::OutOfMemory,
+    }
+}
+
+pub(crate) fn network(mode: NetworkMode) -> wire::NetworkMode {
+    match mode {
+        NetworkMode::None => wire::NetworkMode::None,
+        NetworkMode::Open => wire::NetworkMode::Open,
+    }
+}
+
+pub(crate) fn from_network(mode: wire::NetworkMode) -> Result<NetworkMode> {
+    // A word the wire does not know is one the domain does not, with its list of those it does.
+    mode.as_str().parse()
+}
+
+fn idle_action(action: wire::IdleAction) -> Result<IdleAction> {
+    match action {
+        wire::IdleAction::Destroy => Ok(IdleAction::Destroy),
+        wire::IdleAction::Suspend => Ok(IdleAction::Suspend),
+        wire::IdleAction::Stop => Ok(IdleAction::Stop),
+        wire::IdleAction::Unknown => Err(Error::invalid(
+            "idle_action",
+            "idle_action must be \"destroy\", \"suspend\" or \"stop\"",
+        )),
+    }
+}
+
+pub(crate) fn from_wire(request: wire::CreateSandbox) -> Result<CreateSandbox> {
+    let from = match (request.image, request.template, request.template_version) {
+        (None, Some(template), version) => ImageOrTemplate::Template { template, version },
+        (_, _, Some(_)) => {
+            return Err(Error::invalid(
+                "template_version",
+                "template_version goes with a template",
+            ));
+        }
+        (Some(_), Some(_), _) => {
+            return Err(Error::invalid(
+                "template",
+                "give an image or a template, not both",
+            ));
+        }
+        (Some(image), None, None) => ImageOrTemplate::Image(image),
+        (None, None, None) => ImageOrTemplate::Default,
+    };
+    Ok(CreateSandbox {
+        name: request.name,
+        from,
+        vcpu_millis: request.vcpu.map(vcpu_millis).transpose()?,
+        memory_mib: request.memory_mib,
+        disk_mib: request.disk_mib,
+        pids: request.pids,
+        network: request.network.map(from_network).transpose()?,
+        env: request.env,
+        workdir: request.workdir,
+        user: request.user,
+        hostname: request.hostname,
+        metadata: request.metadata,
+        ttl: request.ttl_ms.map(Duration::from_millis),
+        idle_timeout: request.idle_timeout_ms.map(Duration::from_millis),
+        idle_action: request.idle_action.map(idle_action).transpose()?,
+        mounts: Vec::new(),
+        wait: match request.wait {
+            Some(false) => Wait::No,
+            Some(true) | None => Wait::Running,
+        },
+    })
+}
+
+pub(crate) fn filter(query: &wire::ListSandboxes) -> Result<SandboxFilter> {
+    let states = match (query.state, query.include_ended.unwrap_or(false)) {
+        (None, false) => States::Present,
+        (None, true) => States::All,
+        (Some(_), true) => {
+            return Err(Error::invalid(
+                "include_ended",
+                "a state says already which sandboxes are wanted",
+            ));
+        }
+        (Some(state), false) => States::Only(vec![state.as_str().parse()?]),
+    };
+    Ok(SandboxFilter {
+        states,
+        metadata: query.metadata.clone(),
+    })
+}

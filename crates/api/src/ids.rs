@@ -1,0 +1,27 @@
+//! Ids in paths. A text that is no id names nothing, so it is as absent as an id nobody has.
+
+use std::str::FromStr;
+
+use pinfold_http::Failure;
+use pinfold_model::{Code, CommandId, Error, KeyId, ProjectId, SandboxId};
+
+fn parsed<T: FromStr>(text: &str, code: Code, noun: &str) -> Result<T, Failure> {
+    text.parse()
+        .map_err(|_| Error::new(code, format!("there is no such {noun}")).into())
+}
+
+pub(crate) fn sandbox(text: &str) -> Result<SandboxId, Failure> {
+    parsed(text, Code::SandboxNotFound, "sandbox")
+}
+
+pub(crate) fn command(text: &str) -> Result<CommandId, Failure> {
+    parsed(text, Code::CommandNotFound, "command")
+}
+
+pub(crate) fn project(text: &str) -> Result<ProjectId, Failure> {
+    parsed(text, Code::ProjectNotFound, "project")
+}
+
+pub(crate) fn key(text: &str) -> Result<KeyId, Failure> {
+    parsed(text, Code::KeyNotFound, "key")
+}

@@ -1,0 +1,35 @@
+//! The native HTTP API under `/v1`: every handler decodes, makes one engine call, encodes.
+//!
+//! ```text
+//! router() = facade( public: /healthz /docs /v1/openapi.json
+//!                  + authenticated: /v1/... and /metrics )
+//! ```
+//! Routes and the OpenAPI document come from the same macros, so neither can lack the other's. What
+//! is decided here is form only: names, statuses, encodings. No rule of the domain lives here, and
+//! no vendor is known.
+
+mod auth;
+mod commands;
+mod convert;
+mod document;
+mod files;
+mod ids;
+mod images;
+mod keys;
+mod output;
+mod page;
+mod projects;
+mod pty;
+mod render;
+mod router;
+mod sandboxes;
+mod server;
+mod state;
+mod templates;
+mod usage;
+
+pub use auth::EngineKeys;
+pub use document::{document, document_json};
+pub use render::FACADE;
+pub use router::router;
+pub use state::{ApiConfig, MetricsAccess};

@@ -1,0 +1,291 @@
+//! A server with two projects; the first has a sandbox, a command, an image and a template.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Method, Request, StatusCode};
+use http_body_util::BodyExt;
+use pinfold_api::{ApiConfig, router};
+use pinfold_engine::{CreateKey, Engine, EngineConfig, Parts, SystemClock};
+use pinfold_images::LayerStore;
+use pinfold_model::isolation::Level;
+use pinfold_model::sandbox::{EndReason, IdleAction};
+use pinfold_model::usage::Gauge;
+use pinfold_model::{
+    Command, CommandId, CommandSpec, CommandState, Ctx, ExitStatus, Image, ImageConfig, ImageId,
+    ImageSource, Isolation, KeyKind, NetworkMode, Program, Project, ProjectId, Resources, Role,
+    Sandbox, SandboxId, SandboxSpec, SandboxState, Time,
+};
+use pinfold_runtime::driver::{BootError, BootSpec, Driver, DriverError, Remains};
+use pinfold_runtime::guest::Guest;
+use pinfold_runtime::journal::Journals;
+use pinfold_store::Store;
+use serde_json::Value;
+use tempfile::TempDir;
+use tower::ServiceExt;
+
+/// A machine that can boot nothing and has nothing.
+struct NoMachine;
+
+#[async_trait]
+impl Driver for NoMachine {
+    fn isolation(&self) -> Isolation {
+        Isolation {
+            level: Level::Namespace,
+            enforced: Vec::new(),
+            weaker: vec!["nothing boots in this test".to_owned()],
+        }
+    }
+
+    async fn boot(&self, _: &BootSpec) -> Result<Guest, BootError> {
+        Err(BootError::Unsupported(
+            "nothing boots in this test".to_owned(),
+        ))
+    }
+
+    async fn attach(&self, _: &SandboxId) -> Result<Option<Guest>, DriverError> {
+        Ok(None)
+    }
+
+    async fn survey(&self) -> Result<Vec<Remains>, DriverError> {
+        Ok(Vec::new())
+    }
+
+    async fn freeze(&self, _: &SandboxId) -> Result<(), DriverError> {
+        Ok(())
+    }
+
+    async fn thaw(&self, _: &SandboxId) -> Result<(), DriverError> {
+        Ok(())
+    }
+
+    async fn stop(&self, _: &SandboxId) -> Result<(), DriverError> {
+        Ok(())
+    }
+
+    async fn destroy(&self, _: &SandboxId) -> Result<(), DriverError> {
+        Ok(())
+    }
+
+    async fn gauge(&self, _: &SandboxId) -> Result<Gauge, DriverError> {
+        Ok(Gauge::default())
+    }
+
+    async fn settle(&self) {}
+}
+
+pub(crate) struct World {
+    router: Router,
+    pub(crate) sandbox: SandboxId,
+    pub(crate) command: CommandId,
+    pub(crate) image: ImageId,
+    pub(crate) project: ProjectId,
+    /// An admin of the org.
+    pub(crate) admin: String,
+    /// A member of the project that owns everything here.
+    pub(crate) owner: String,
+    /// A member of the other project.
+    pub(crate) stranger: String,
+    _dir: TempDir,
+}
+
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: axum::http::HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&self.body)))
+    }
+
+    pub(crate) fn code(&self) -> String {
+        let json = self.json();
+        json["error"]["code"]
+            .as_str()
+            .expect("an error's code")
+            .to_owned()
+    }
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        let dir = TempDir::new().expect("a directory");
+        let store = Store::in_memory().await.expect("a store");
+        let engine = engine(dir.path(), &store).await;
+        let system = Ctx::new(engine.system_principal());
+        let (own, other) = (
+            project(&engine, &system, "own").await,
+            project(&engine, &system, "other").await,
+        );
+        let image = image(&own.id);
+        store.images().insert(&image).await.expect("recorded");
+        let sandbox = sandbox(&own.id, &image.id);
+        store
+            .sandboxes()
+            .insert(&sandbox, None)
+            .await
+            .expect("recorded");
+        let command = command(&sandbox);
+        store
+            .commands()
+            .insert(&command, None)
+            .await
+            .expect("recorded");
+        engine.start().await.expect("the engine starts");
+        let config = ApiConfig::new(dir.path().to_owned(), Arc::new(|| "pinfold_up 1\n".into()));
+        Self {
+            admin: key(&engine, &system, Role::Admin, &own.id).await,
+            owner: key(&engine, &system, Role::Member, &own.id).await,
+            stranger: key(&engine, &system, Role::Member, &other.id).await,
+            router: router(engine, config),
+            sandbox: sandbox.id,
+            command: command.id,
+            image: image.id,
+            project: own.id,
+            _dir: dir,
+        }
+    }
+
+    pub(crate) fn router(&self) -> Router {
+        self.router.clone()
+    }
+
+    /// One request; `body` as JSON where it is not null.
+    pub(crate) async fn ask(
+        &self,
+        method: &str,
+        target: &str,
+        key: Option<&str>,
+        body: &Value,
+    ) -> Answer {
+        let method = Method::from_bytes(method.as_bytes()).expect("a method");
+        let mut request = Request::builder().method(method).uri(target);
+        if let Some(key) = key {
+            request = request.header("authorization", format!("Bearer {key}"));
+        }
+        let body = match body {
+            Value::Null => Body::empty(),
+            json => {
+                request = request.header("content-type", "application/json");
+                Body::from(json.to_string())
+            }
+        };
+        let request = request.body(body).expect("a request");
+        let response = self.router().oneshot(request).await.expect("infallible");
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.expect("a whole body").to_bytes();
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body: body.to_vec(),
+        }
+    }
+}
+
+async fn engine(dir: &Path, store: &Store) -> Engine {
+    let parts = Parts {
+        store: store.clone(),
+        driver: Arc::new(NoMachine),
+        layers: LayerStore::open(&dir.join("layers")).expect("layers"),
+        journals: Journals::open(&dir.join("journals")).expect("journals"),
+        clock: Arc::new(SystemClock),
+    };
+    Engine::open(EngineConfig::default(), parts)
+        .await
+        .expect("an engine")
+}
+
+async fn project(engine: &Engine, ctx: &Ctx, name: &str) -> Project {
+    let quota = pinfold_engine::QuotaChange::default();
+    engine
+        .create_project(ctx, name, quota)
+        .await
+        .expect("a project")
+}
+
+async fn key(engine: &Engine, ctx: &Ctx, role: Role, project: &ProjectId) -> String {
+    let request = CreateKey {
+        name: role.as_str().to_owned(),
+        role,
+        kind: KeyKind::User,
+        project: Some(project.clone()),
+        expires_in: None,
+    };
+    engine.create_key(ctx, request).await.expect("a key").secret
+}
+
+fn image(project: &ProjectId) -> Image {
+    Image {
+        id: ImageId::generate(),
+        project: Some(project.clone()),
+        source: ImageSource::Tar,
+        layers: Vec::new(),
+        config: ImageConfig::default(),
+        size_bytes: 0,
+        names: Vec::new(),
+        created_at: now(),
+    }
+}
+
+fn now() -> Time {
+    Time::from_microsecond(Time::now().as_microsecond()).expect("a time")
+}
+
+/// A sandbox that has failed: it is still there, and nothing of it runs.
+fn sandbox(project: &ProjectId, image: &ImageId) -> Sandbox {
+    let spec = SandboxSpec {
+        name: Some("seen".to_owned()),
+        image: image.clone(),
+        image_name: "base".to_owned(),
+        template_version: None,
+        resources: Resources::default(),
+        network: NetworkMode::None,
+        env: BTreeMap::from([("TOKEN".to_owned(), "hidden-value".to_owned())]),
+        workdir: "/root".to_owned(),
+        user: "root".to_owned(),
+        hostname: "seen".to_owned(),
+        metadata: BTreeMap::from([("team".to_owned(), "a b".to_owned())]),
+        ttl: None,
+        idle_timeout: None,
+        idle_action: IdleAction::Destroy,
+        mounts: Vec::new(),
+    };
+    Sandbox {
+        id: SandboxId::generate(),
+        project: project.clone(),
+        spec,
+        state: SandboxState::Failed,
+        reason: Some(EndReason::BootFailed),
+        failure: Some("nothing boots in this test".to_owned()),
+        created_at: now(),
+        running_since: None,
+        expires_at: None,
+        last_active_at: now(),
+        ended_at: Some(now()),
+    }
+}
+
+fn command(sandbox: &Sandbox) -> Command {
+    let program = Program::Argv(vec!["true".to_owned()]);
+    Command {
+        id: CommandId::generate(),
+        sandbox: sandbox.id.clone(),
+        project: sandbox.project.clone(),
+        spec: CommandSpec::new(program),
+        state: CommandState::Exited(ExitStatus::Code(3)),
+        cancel: None,
+        created_at: now(),
+        started_at: Some(now()),
+        ended_at: Some(now()),
+        last_seq: Some(1),
+        truncated: false,
+    }
+}

@@ -1,0 +1,68 @@
+//! Following a command's journal.
+
+use pinfold_model::journal::{Record, Stream};
+use pinfold_model::{CommandId, Ctx, Error, Result};
+use pinfold_runtime::journal::{JournalReader, OpenError};
+
+use crate::Engine;
+use crate::errors::journal_error;
+
+/// Yields a command's records in order, waiting for more until its End has been given. A reader
+/// that begins at the last seq of another misses nothing and repeats nothing. Never delays the
+/// command; holds one record of 1 MiB at most.
+#[derive(Debug)]
+pub struct OutputReader {
+    /// `None`: nothing of it is kept.
+    journal: Option<JournalReader>,
+    after_seq: u64,
+}
+
+impl Engine {
+    /// Reads what the command wrote after record `after_seq` (0: from the first), and follows it.
+    pub async fn reader(&self, ctx: &Ctx, id: &CommandId, after_seq: u64) -> Result<OutputReader> {
+        self.timed("command.read", async {
+            self.any_command(ctx, id).await?;
+            let journal = match self.inner.parts.journals.reader(id, after_seq) {
+                Ok(reader) => Some(reader),
+                Err(OpenError::NotFound(_)) => None,
+                Err(error) => return Err(journal_error(error)),
+            };
+            Ok(OutputReader { journal, after_seq })
+        })
+        .await
+    }
+}
+
+impl OutputReader {
+    /// Leaves the output of the other stream out; marks are given in any case.
+    #[must_use]
+    pub fn only(mut self, stream: Stream) -> Self {
+        self.journal = self.journal.map(|reader| reader.only(stream));
+        self
+    }
+
+    /// Goes on after End with what background children of the command still write, until all of
+    /// them have closed its output.
+    #[must_use]
+    pub fn past_end(mut self) -> Self {
+        self.journal = self.journal.map(JournalReader::past_end);
+        self
+    }
+
+    /// The next record; `None` after the last. May be dropped while it waits without losing
+    /// anything.
+    pub async fn next(&mut self) -> Result<Option<Record>> {
+        match &mut self.journal {
+            Some(reader) => reader.next().await.map_err(Error::internal),
+            None => Ok(None),
+        }
+    }
+
+    /// The last record passed: a reader made with it goes on from here.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.journal
+            .as_ref()
+            .map_or(self.after_seq, JournalReader::position)
+    }
+}

@@ -1,0 +1,83 @@
+//! Running a command to its end and answering with what it wrote.
+
+use pinfold_model::journal::Stream;
+use pinfold_model::{Command, CommandId, CommandSpec, Ctx, Error, Result, SandboxId};
+use pinfold_runtime::journal::{Collected, OpenError};
+
+use crate::errors::journal_error;
+use crate::{Engine, Origin};
+
+/// Bounds of what [`Engine::run_command`] answers with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunOptions {
+    /// Bytes kept of each stream; the rest stays in the journal.
+    pub inline_bytes: usize,
+}
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        Self {
+            inline_bytes: 1 << 20,
+        }
+    }
+}
+
+/// A command that has ended, with the beginning of its output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunOutput {
+    pub command: Command,
+    pub stdout: Vec<u8>,
+    pub stderr: Vec<u8>,
+    /// More was written than is here; the journal has it.
+    pub stdout_truncated: bool,
+    pub stderr_truncated: bool,
+    pub origin: Origin,
+}
+
+impl Engine {
+    /// Starts a command, waits for its end and reads what it wrote until then. Dropping the future
+    /// leaves the command running.
+    pub async fn run_command(
+        &self,
+        ctx: &Ctx,
+        sandbox: &SandboxId,
+        spec: CommandSpec,
+        idempotency: Option<&str>,
+        options: RunOptions,
+    ) -> Result<RunOutput> {
+        let started = self.start_command(ctx, sandbox, spec, idempotency).await?;
+        let command = self.wait_command(ctx, &started.value.id, None).await?;
+        let (stdout, stderr) = self.collected(&command.id, options.inline_bytes)?;
+        Ok(RunOutput {
+            command,
+            stdout: stdout.bytes,
+            stderr: stderr.bytes,
+            stdout_truncated: stdout.truncated,
+            stderr_truncated: stderr.truncated,
+            origin: started.origin,
+        })
+    }
+
+    /// The beginning of both streams. The files were written a moment ago, so this reads memory.
+    fn collected(&self, id: &CommandId, bytes: usize) -> Result<(Collected, Collected)> {
+        let journal = match self.inner.parts.journals.get(id) {
+            Ok(journal) => journal,
+            Err(OpenError::NotFound(_)) => return Ok((nothing(), nothing())),
+            Err(error) => return Err(journal_error(error)),
+        };
+        let stdout = journal
+            .collect(Stream::Stdout, bytes)
+            .map_err(Error::internal)?;
+        let stderr = journal
+            .collect(Stream::Stderr, bytes)
+            .map_err(Error::internal)?;
+        Ok((stdout, stderr))
+    }
+}
+
+fn nothing() -> Collected {
+    Collected {
+        bytes: Vec::new(),
+        truncated: false,
+    }
+}

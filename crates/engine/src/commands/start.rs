@@ -1,0 +1,203 @@
+//! Starting a command exactly once.
+//!
+//! ```text
+//! one transaction: claim the idempotency key + record the command
+//!   -> the command's own task starts it at the guest, which starts an id once
+//! ```
+//! Whatever dies in between, recovery finds the record and asks the guest again with the same id.
+
+use std::sync::Arc;
+
+use pinfold_model::{Command, CommandId, CommandSpec, CommandState, Ctx, Error, Result, SandboxId};
+use pinfold_runtime::guest::StartSpec;
+use pinfold_store::{Idempotency, Inserted};
+use tokio::sync::oneshot;
+
+use crate::engine::{Shared, fingerprint};
+use crate::live::{self, Birth, Lease, LiveCommand, LiveSandbox};
+use crate::usecase::Note;
+use crate::{Accepted, Engine, Origin};
+
+impl Engine {
+    /// Starts a command; answers when it runs, or has ended already. A program that cannot be
+    /// started ends with 126 or 127 and says why on its stderr.
+    ///
+    /// The same idempotency key with the same request answers with the same command; with another
+    /// request it is a conflict.
+    pub async fn start_command(
+        &self,
+        ctx: &Ctx,
+        sandbox: &SandboxId,
+        spec: CommandSpec,
+        idempotency: Option<&str>,
+    ) -> Result<Accepted<Command>> {
+        let note = Note::new("command.start");
+        self.audited_behind(ctx, &note, async {
+            let accepted = self.start_accepted(ctx, sandbox, spec, idempotency).await?;
+            note.about(accepted.value.id.as_str());
+            note.of(&accepted.value.project);
+            note.fact("sandbox", sandbox.as_str());
+            note.fact("replay", accepted.origin == Origin::Replay);
+            Ok(accepted)
+        })
+        .await
+    }
+
+    async fn start_accepted(
+        &self,
+        ctx: &Ctx,
+        sandbox: &SandboxId,
+        spec: CommandSpec,
+        idempotency: Option<&str>,
+    ) -> Result<Accepted<Command>> {
+        spec.validate()?;
+        let claim = self.claim(ctx, "command.start", idempotency, &(sandbox, &spec))?;
+        let lease = self.lease(ctx, sandbox).await?;
+        let command = self.new_command(lease.live(), spec);
+        let start = start_spec(lease.live(), &command);
+        let live = LiveCommand::new(command, Arc::clone(lease.live()), lease.life(), start);
+        let accepting = Accepting {
+            shared: Arc::clone(self.shared()),
+            live: Arc::new(live),
+        };
+        let (answer, answered) = oneshot::channel();
+        let live = Arc::clone(lease.live());
+        live.run(&self.shared().tasks, accepting.run(claim, lease, answer));
+        answered.await.unwrap_or_else(|_| {
+            Err(Error::new(
+                pinfold_model::Code::Unavailable,
+                "the server is shutting down; the command may have been accepted",
+            ))
+        })
+    }
+
+    /// A new command is recorded as starting: what follows takes no time worth another write.
+    fn new_command(&self, live: &LiveSandbox, spec: CommandSpec) -> Command {
+        Command {
+            id: CommandId::generate(),
+            sandbox: live.id().clone(),
+            project: live.project().clone(),
+            spec,
+            state: CommandState::Starting,
+            cancel: None,
+            created_at: self.now(),
+            started_at: None,
+            ended_at: None,
+            last_seq: None,
+            truncated: false,
+        }
+    }
+}
+
+type Answer = oneshot::Sender<Result<Accepted<Command>>>;
+
+/// A command that can be found and waited for, and is about to be recorded. In a task of its own,
+/// so that a caller who goes away cannot leave a record without a process.
+struct Accepting {
+    shared: Arc<Shared>,
+    live: Arc<LiveCommand>,
+}
+
+impl Accepting {
+    async fn run(self, claim: Option<Idempotency>, lease: Lease, answer: Answer) {
+        // Before the record: whoever replays the key has to find the command to wait for.
+        self.shared.registry.add_command(Arc::clone(&self.live));
+        let command = self.live.command();
+        let inserted = self
+            .shared
+            .store
+            .commands()
+            .insert(&command, claim.as_ref())
+            .await;
+        match inserted {
+            Ok(Inserted::New(_)) => self.begin(lease, answer).await,
+            Ok(Inserted::Replay(known)) => {
+                self.shared.registry.remove_command(self.live.id());
+                let value = as_it_is_now(&self.shared, known);
+                // The one who asked may have gone.
+                let _ = answer.send(Ok(Accepted {
+                    value,
+                    origin: Origin::Replay,
+                }));
+            }
+            Err(error) => {
+                self.shared.registry.remove_command(self.live.id());
+                let _ = answer.send(Err(error.into()));
+            }
+        }
+    }
+
+    async fn begin(self, lease: Lease, answer: Answer) {
+        let live = Arc::clone(&self.live);
+        let begun = move || {
+            let _ = answer.send(Ok(Accepted {
+                value: live.command(),
+                origin: Origin::New,
+            }));
+        };
+        let in_use = Some(lease.into_use());
+        live::supervise(
+            self.shared,
+            self.live,
+            Birth::Fresh,
+            in_use,
+            Box::new(begun),
+        )
+        .await;
+    }
+}
+
+/// Memory is ahead of the record.
+fn as_it_is_now(shared: &Shared, recorded: Command) -> Command {
+    match shared.registry.command(&recorded.id) {
+        Some(live) => live.command(),
+        None => recorded,
+    }
+}
+
+/// The complete order for the guest: the command over the sandbox over the image.
+pub(crate) fn start_spec(live: &LiveSandbox, command: &Command) -> StartSpec {
+    let view = live.view();
+    let (sandbox, spec) = (&view.sandbox.spec, &command.spec);
+    let mut env = live.image().env.clone();
+    env.extend(sandbox.env.clone());
+    env.extend(spec.env.clone());
+    StartSpec {
+        id: command.id.clone(),
+        fingerprint: fingerprint(spec).to_vec(),
+        program: spec.program.clone(),
+        cwd: match &spec.cwd {
+            Some(cwd) => absolute(&sandbox.workdir, cwd),
+            None => sandbox.workdir.clone(),
+        },
+        // The sandbox's own working directory need not be in the image; one that a caller names
+        // for a command has to exist.
+        make_cwd: spec.cwd.is_none(),
+        env,
+        user: spec.user.clone().unwrap_or_else(|| sandbox.user.clone()),
+        stdin: spec.stdin == pinfold_model::StdinMode::Open,
+        terminal: spec.tty,
+        timeout: spec.timeout,
+    }
+}
+
+/// `path` from `base` on, unless it is absolute by itself.
+pub(crate) fn absolute(base: &str, path: &str) -> String {
+    if path.starts_with('/') {
+        return path.to_owned();
+    }
+    format!("{}/{path}", base.trim_end_matches('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::absolute;
+
+    #[test]
+    fn relative_paths_begin_at_the_base() {
+        assert_eq!(absolute("/a", "b"), "/a/b");
+        assert_eq!(absolute("/", "b"), "/b");
+        assert_eq!(absolute("/a/", "./b"), "/a/./b");
+        assert_eq!(absolute("/a", "/b"), "/b");
+    }
+}

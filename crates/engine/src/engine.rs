@@ -1,0 +1,204 @@
+//! The engine's handle, and what all use cases share.
+
+mod idempotency;
+mod orgs;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use pinfold_images::{HostImage, HostRoot};
+use pinfold_model::{Code, Error, Principal, Result, Role, Time};
+use pinfold_store::{Home, Store};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+use crate::audit::Trail;
+use crate::config::{EngineConfig, Parts};
+use crate::keys::{KeyCache, Pepper};
+use crate::live::Registry;
+use orgs::Orgs;
+
+pub(crate) use idempotency::fingerprint;
+
+/// All use cases. Cheap to clone; clones are one engine. Its tasks end with the last clone.
+#[derive(Clone)]
+pub struct Engine {
+    pub(crate) inner: Arc<Inner>,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").finish_non_exhaustive()
+    }
+}
+
+/// What becomes of sandboxes when the engine shuts down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drain {
+    /// They live on and are found again at the next start.
+    KeepSandboxes,
+    /// All are destroyed.
+    DestroySandboxes,
+}
+
+/// What the engine's tasks share. Holds no handle of the engine, so tasks do not keep it alive.
+pub(crate) struct Shared {
+    pub(crate) config: EngineConfig,
+    pub(crate) parts: Parts,
+    pub(crate) registry: Registry,
+    /// The image `host`, where this machine can offer it.
+    pub(crate) host: Option<HostRoot>,
+    /// Every task of this engine.
+    pub(crate) tasks: TaskTracker,
+    /// Cancelled when the tasks have to end.
+    pub(crate) ending: CancellationToken,
+}
+
+impl std::ops::Deref for Shared {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        &self.parts
+    }
+}
+
+pub(crate) struct Inner {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) home: Home,
+    pub(crate) pepper: Pepper,
+    pub(crate) keys: KeyCache,
+    pub(crate) orgs: Orgs,
+    pub(crate) trail: Trail,
+    started: AtomicBool,
+    _end_tasks: DropGuard,
+}
+
+impl std::ops::Deref for Inner {
+    type Target = Shared;
+    fn deref(&self) -> &Shared {
+        &self.shared
+    }
+}
+
+impl Engine {
+    /// Makes the engine over its parts and sees to what a fresh store lacks: the default org and
+    /// project, the image `host`, the shipped templates. Serves use cases after [`Engine::start`].
+    pub async fn open(config: EngineConfig, parts: Parts) -> Result<Self> {
+        let home = parts.store.projects().bootstrap(parts.clock.now()).await?;
+        let pepper = Pepper::new(&parts.store.settings().secret("key_pepper").await?);
+        let host = host_image(&parts).await;
+        let ending = CancellationToken::new();
+        let trail = Trail::start(parts.store.clone());
+        let inner = Inner {
+            shared: Arc::new(Shared {
+                config,
+                parts,
+                registry: Registry::default(),
+                host: host.clone(),
+                tasks: TaskTracker::new(),
+                ending: ending.clone(),
+            }),
+            home,
+            pepper,
+            keys: KeyCache::default(),
+            orgs: Orgs::default(),
+            trail,
+            started: AtomicBool::new(false),
+            _end_tasks: ending.drop_guard(),
+        };
+        let engine = Self {
+            inner: Arc::new(inner),
+        };
+        engine.ship_host_image(host).await?;
+        engine.ship_templates().await?;
+        Ok(engine)
+    }
+
+    /// Finds every sandbox again that an earlier engine left, brings records and reality together,
+    /// and starts the reconcilers. Call it once, before the first use case.
+    pub async fn start(&self) -> Result<()> {
+        crate::recovery::recover(&self.inner.shared).await?;
+        crate::reconcile::start(&self.inner.shared);
+        self.inner.started.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Ends the engine's tasks. What was accepted is recorded; with [`Drain::KeepSandboxes`]
+    /// commands run on in their sandboxes.
+    pub async fn shutdown(&self, drain: Drain) {
+        let shared = &self.inner.shared;
+        if drain == Drain::DestroySandboxes {
+            shared.registry.destroy_all().await;
+        }
+        shared.driver.settle().await;
+        shared.ending.cancel();
+        shared.tasks.close();
+        shared.tasks.wait().await;
+        self.inner.trail.flush().await;
+    }
+
+    /// Whether use cases are served: from the end of [`Engine::start`] to the beginning of
+    /// [`Engine::shutdown`].
+    #[must_use]
+    pub fn ready(&self) -> bool {
+        self.inner.started.load(Ordering::Acquire) && !self.inner.ending.is_cancelled()
+    }
+
+    /// The process itself: the default project, the role admin, no key.
+    #[must_use]
+    pub fn system_principal(&self) -> Principal {
+        Principal {
+            org: self.inner.home.org.id.clone(),
+            project: self.inner.home.project.id.clone(),
+            role: Role::Admin,
+            key: None,
+        }
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.inner.parts.store
+    }
+
+    pub(crate) fn config(&self) -> &EngineConfig {
+        &self.inner.config
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.inner.shared
+    }
+
+    pub(crate) fn now(&self) -> Time {
+        self.inner.parts.clock.now()
+    }
+
+    /// Runs work to its end even if the caller goes away meanwhile.
+    pub(crate) async fn detached<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        if self.inner.ending.is_cancelled() {
+            return Err(Error::new(Code::Unavailable, "the server is shutting down"));
+        }
+        match self.inner.tasks.spawn(work).await {
+            Ok(result) => result,
+            Err(error) => Err(Error::internal(error)),
+        }
+    }
+}
+
+/// A machine that cannot offer it can still run other images.
+async fn host_image(parts: &Parts) -> Option<HostRoot> {
+    let layers = parts.layers.clone();
+    let ensure = move || HostImage::of_this_machine().ensure(&layers);
+    match tokio::task::spawn_blocking(ensure).await {
+        Ok(Ok(root)) => Some(root),
+        Ok(Err(error)) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "no image host");
+            None
+        }
+        Err(error) => {
+            tracing::error!(%error, "making the image host failed");
+            None
+        }
+    }
+}

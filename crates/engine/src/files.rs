@@ -1,0 +1,301 @@
+//! Use cases of files inside a sandbox. Every path is resolved by the guest, inside; this machine
+//! never opens one of them.
+//!
+//! Relative paths begin at the sandbox's working directory. The sandbox's default user does the
+//! work, so it may touch what a command of that user may touch.
+
+mod entry;
+mod read;
+mod watch;
+mod write;
+
+use std::ops::RangeInclusive;
+
+use pinfold_model::{Ctx, Error, Result, SandboxId, limits};
+use pinfold_runtime::guest::{FilePath, Follow, WriteOptions};
+
+use crate::Engine;
+use crate::commands::absolute;
+use crate::errors::guest_error;
+use crate::live::Lease;
+use crate::usecase::Note;
+
+pub use entry::{FileEntry, FileKind, Listing};
+pub use read::FileReader;
+pub use watch::{FileChange, FileChangeKind, FileWatch};
+pub use write::FileWriter;
+
+/// Entries of one listing at most.
+const LISTING: RangeInclusive<u32> = 1..=100_000;
+/// Permission bits, setuid, setgid and sticky included.
+const MODE_MAX: u32 = 0o7777;
+
+/// Which bytes of a file to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ReadRange {
+    pub offset: u64,
+    /// `None`: to the end.
+    pub length: Option<u64>,
+}
+
+/// How to write a file. It replaces the target whole, or leaves it as it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WriteFile {
+    pub path: String,
+    /// `None`: as the replaced file had, else `0644`.
+    pub mode: Option<u32>,
+    /// Make missing directories above it.
+    pub parents: bool,
+    /// Fail where the file exists.
+    pub exclusive: bool,
+    /// Commit only if exactly this many bytes come.
+    pub expect_bytes: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MakeDirectory {
+    pub path: String,
+    /// Make missing directories above it, and accept that it exists.
+    pub parents: bool,
+    /// `None`: `0755`.
+    pub mode: Option<u32>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MoveFile {
+    pub from: String,
+    pub to: String,
+    /// Replace what is there; otherwise that is a conflict.
+    pub overwrite: bool,
+}
+
+impl Engine {
+    /// What a path is. A symlink in its last part is described, not followed.
+    pub async fn stat_file(&self, ctx: &Ctx, id: &SandboxId, path: &str) -> Result<FileEntry> {
+        self.timed("file.stat", async {
+            let lease = self.lease(ctx, id).await?;
+            entry::stat(&lease, &located(&lease, path, Follow::No)?).await
+        })
+        .await
+    }
+
+    /// A directory in order of name, at most `limit` entries (1 to 100,000).
+    pub async fn list_directory(
+        &self,
+        ctx: &Ctx,
+        id: &SandboxId,
+        path: &str,
+        limit: u32,
+    ) -> Result<Listing> {
+        if !LISTING.contains(&limit) {
+            return Err(Error::invalid("limit", "limit must be from 1 to 100000"));
+        }
+        self.timed("file.list", async {
+            let lease = self.lease(ctx, id).await?;
+            entry::list(&lease, &located(&lease, path, Follow::Yes)?, limit).await
+        })
+        .await
+    }
+
+    /// Reads a file's bytes as a stream, following symlinks. A range that begins behind the end
+    /// holds nothing.
+    pub async fn read_file(
+        &self,
+        ctx: &Ctx,
+        id: &SandboxId,
+        path: &str,
+        range: ReadRange,
+    ) -> Result<FileReader> {
+        self.timed("file.read", async {
+            let lease = self.lease(ctx, id).await?;
+            let at = located(&lease, path, Follow::Yes)?;
+            FileReader::file(lease, &at, range).await
+        })
+        .await
+    }
+
+    /// A tar of a directory or file, names relative to it.
+    pub async fn archive(&self, ctx: &Ctx, id: &SandboxId, path: &str) -> Result<FileReader> {
+        self.timed("file.archive", async {
+            let lease = self.lease(ctx, id).await?;
+            let at = located(&lease, path, Follow::Yes)?;
+            FileReader::archive(lease, &at).await
+        })
+        .await
+    }
+
+    /// Begins to write a file; nothing is seen at its path before [`FileWriter::finish`].
+    pub async fn write_file(
+        &self,
+        ctx: &Ctx,
+        id: &SandboxId,
+        request: WriteFile,
+    ) -> Result<FileWriter> {
+        let note = file_note("file.write", id, &request.path);
+        self.audited_behind(ctx, &note, async {
+            let options = WriteOptions {
+                mode: checked(request.mode)?.unwrap_or(0),
+                parents: request.parents,
+                exclusive: request.exclusive,
+                expect_bytes: request.expect_bytes,
+            };
+            let lease = self.lease(ctx, id).await?;
+            let at = located(&lease, &request.path, Follow::Yes)?;
+            FileWriter::file(lease, at, options).await
+        })
+        .await
+    }
+
+    /// Begins to unpack a tar (plain, not compressed) below a directory, which is made if missing.
+    /// What was unpacked before a failure stays.
+    pub async fn extract(&self, ctx: &Ctx, id: &SandboxId, path: &str) -> Result<FileWriter> {
+        let note = file_note("file.extract", id, path);
+        self.audited_behind(ctx, &note, async {
+            let lease = self.lease(ctx, id).await?;
+            let at = located(&lease, path, Follow::Yes)?;
+            FileWriter::archive(lease, at).await
+        })
+        .await
+    }
+
+    /// Changes of a path, and below it where `recursive`, from now until the watch is dropped.
+    pub async fn watch_files(
+        &self,
+        ctx: &Ctx,
+        id: &SandboxId,
+        path: &str,
+        recursive: bool,
+    ) -> Result<FileWatch> {
+        self.timed("file.watch", async {
+            let lease = self.lease(ctx, id).await?;
+            let at = located(&lease, path, Follow::Yes)?;
+            FileWatch::begin(lease, &at, recursive).await
+        })
+        .await
+    }
+
+    pub async fn make_directory(
+        &self,
+        ctx: &Ctx,
+        id: &SandboxId,
+        request: MakeDirectory,
+    ) -> Result<FileEntry> {
+        let note = file_note("file.mkdir", id, &request.path);
+        self.audited_behind(ctx, &note, async {
+            let mode = checked(request.mode)?.unwrap_or(0);
+            let lease = self.lease(ctx, id).await?;
+            let at = located(&lease, &request.path, Follow::No)?;
+            let made = lease.guest().make_dir(&at, request.parents, mode).await;
+            made.map_err(guest_error)?;
+            entry::stat(&lease, &at).await
+        })
+        .await
+    }
+
+    pub async fn move_file(
+        &self,
+        ctx: &Ctx,
+        id: &SandboxId,
+        request: MoveFile,
+    ) -> Result<FileEntry> {
+        let note = file_note("file.move", id, &request.from);
+        note.fact("to", request.to.as_str());
+        self.audited_behind(ctx, &note, async {
+            let lease = self.lease(ctx, id).await?;
+            let from = located(&lease, &request.from, Follow::No)?;
+            let to = located(&lease, &request.to, Follow::No)?;
+            let moved = lease.guest().move_(&from, &to, request.overwrite).await;
+            moved.map_err(guest_error)?;
+            entry::stat(&lease, &to).await
+        })
+        .await
+    }
+
+    /// Removes a file, a symlink (not what it points to), or a directory; one that is not empty
+    /// only where `recursive`.
+    pub async fn remove_file(
+        &self,
+        ctx: &Ctx,
+        id: &SandboxId,
+        path: &str,
+        recursive: bool,
+    ) -> Result<()> {
+        let note = file_note("file.remove", id, path);
+        self.audited_behind(ctx, &note, async {
+            let lease = self.lease(ctx, id).await?;
+            let at = located(&lease, path, Follow::No)?;
+            lease
+                .guest()
+                .remove(&at, recursive)
+                .await
+                .map_err(guest_error)
+        })
+        .await
+    }
+
+    /// Sets permission bits, following symlinks.
+    pub async fn set_file_mode(
+        &self,
+        ctx: &Ctx,
+        id: &SandboxId,
+        path: &str,
+        mode: u32,
+    ) -> Result<FileEntry> {
+        let note = file_note("file.chmod", id, path);
+        self.audited_behind(ctx, &note, async {
+            checked(Some(mode))?;
+            let lease = self.lease(ctx, id).await?;
+            let at = located(&lease, path, Follow::Yes)?;
+            lease
+                .guest()
+                .set_mode(&at, mode)
+                .await
+                .map_err(guest_error)?;
+            entry::stat(&lease, &at).await
+        })
+        .await
+    }
+
+    /// A running sandbox that counts as in use for as long as the lease is held.
+    pub(crate) async fn lease(&self, ctx: &Ctx, id: &SandboxId) -> Result<Lease> {
+        let live = self.need_live(ctx, id).await?;
+        live.lease(self.config().attach_timeout).await
+    }
+}
+
+fn file_note(action: &'static str, id: &SandboxId, path: &str) -> Note {
+    let note = Note::new(action);
+    note.about(id.as_str());
+    note.fact("path", path);
+    note
+}
+
+/// The path as the guest takes it: absolute, and done by the sandbox's default user.
+fn located(lease: &Lease, path: &str, follow: Follow) -> Result<FilePath> {
+    if path.is_empty() || path.contains('\0') || path.len() > limits::PATH_MAX_BYTES {
+        return Err(Error::invalid(
+            "path",
+            format!(
+                "a path has 1 to {} bytes and no NUL",
+                limits::PATH_MAX_BYTES
+            ),
+        ));
+    }
+    let spec = &lease.sandbox().spec;
+    Ok(FilePath {
+        path: absolute(&spec.workdir, path).into(),
+        user: spec.user.clone(),
+        within: None,
+        follow,
+    })
+}
+
+fn checked(mode: Option<u32>) -> Result<Option<u32>> {
+    match mode {
+        Some(mode) if mode > MODE_MAX => Err(Error::invalid(
+            "mode",
+            "mode must hold permission bits only, at most 7777 in octal",
+        )),
+        _ => Ok(mode),
+    }
+}

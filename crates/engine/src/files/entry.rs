@@ -1,0 +1,116 @@
+//! What a file is, and what a directory holds.
+
+use std::ffi::{OsStr, OsString};
+
+use pinfold_model::{Result, Time};
+use pinfold_runtime::guest::{FileKind as GuestKind, FilePath, FileStat};
+
+use crate::errors::guest_error;
+use crate::live::Lease;
+
+/// One file. Bytes of names that are no UTF-8 are shown as U+FFFD.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileEntry {
+    /// The last part of its path.
+    pub name: String,
+    /// Absolute.
+    pub path: String,
+    pub kind: FileKind,
+    pub size_bytes: u64,
+    /// Permission bits, setuid, setgid and sticky included.
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
+    pub modified_at: Time,
+    /// Where a symlink points.
+    pub target: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileKind {
+    File,
+    Directory,
+    Symlink,
+    /// A socket, pipe or device.
+    Other,
+}
+
+/// A directory's entries in order of name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing {
+    pub entries: Vec<FileEntry>,
+    /// The directory holds more than was asked for.
+    pub truncated: bool,
+}
+
+/// Entries of one answer of the guest at most.
+const CHUNK_MAX: usize = 1000;
+
+pub(super) async fn stat(lease: &Lease, at: &FilePath) -> Result<FileEntry> {
+    let stat = lease.guest().stat(at).await.map_err(guest_error)?;
+    Ok(to_entry(shown(at), stat))
+}
+
+pub(super) async fn list(lease: &Lease, at: &FilePath, limit: u32) -> Result<Listing> {
+    let limit = limit as usize;
+    let mut listing = Listing {
+        entries: Vec::new(),
+        truncated: false,
+    };
+    let mut after = OsString::new();
+    loop {
+        let want = (limit - listing.entries.len()).min(CHUNK_MAX);
+        let chunk = u32::try_from(want).expect("at most 1,000");
+        let chunk = lease
+            .guest()
+            .list(at, &after, chunk)
+            .await
+            .map_err(guest_error)?;
+        let last = chunk.entries.last().map(|stat| stat.name.clone());
+        let entries = chunk.entries.into_iter().take(want);
+        listing.entries.extend(entries.map(|stat| below(at, stat)));
+        match last {
+            Some(last) if chunk.more && listing.entries.len() < limit => after = last,
+            _ => {
+                listing.truncated = chunk.more;
+                return Ok(listing);
+            }
+        }
+    }
+}
+
+pub(super) fn to_entry(path: String, stat: FileStat) -> FileEntry {
+    FileEntry {
+        name: lossy(&stat.name),
+        path,
+        kind: to_kind(stat.kind),
+        size_bytes: stat.size_bytes,
+        mode: stat.mode,
+        uid: stat.uid,
+        gid: stat.gid,
+        modified_at: stat.modified,
+        target: stat.target.as_deref().map(lossy),
+    }
+}
+
+pub(super) fn shown(at: &FilePath) -> String {
+    lossy(at.path.as_os_str())
+}
+
+fn below(at: &FilePath, stat: FileStat) -> FileEntry {
+    let path = at.path.join(&stat.name);
+    to_entry(lossy(path.as_os_str()), stat)
+}
+
+fn lossy(text: &OsStr) -> String {
+    text.to_string_lossy().into_owned()
+}
+
+fn to_kind(kind: GuestKind) -> FileKind {
+    match kind {
+        GuestKind::File => FileKind::File,
+        GuestKind::Directory => FileKind::Directory,
+        GuestKind::Symlink => FileKind::Symlink,
+        GuestKind::Other => FileKind::Other,
+    }
+}

@@ -1,0 +1,204 @@
+//! Use cases of images: importing, looking them up, removing them.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+use pinfold_images::{HostRoot, Importer};
+use pinfold_model::{
+    Code, Ctx, Error, Image, ImageConfig, ImageId, ImageName, ImageSource, Result,
+};
+use pinfold_store::{Page, PageRequest};
+
+use crate::usecase::Note;
+use crate::{Engine, Share};
+
+pub use pinfold_images::Progress as ImageProgress;
+
+/// The image every installation has.
+const HOST: &str = "host";
+
+/// What to import.
+#[derive(Debug, Clone)]
+pub struct ImageImport {
+    pub name: ImageName,
+    /// A file or directory of this machine that the operator, or the facade that stored an upload,
+    /// vouches for: a tar of a root filesystem (plain, gzip, zstd), or an OCI layout as a directory
+    /// or a tar.
+    pub path: PathBuf,
+    /// Which image of a layout that holds several.
+    pub select: Option<String>,
+    pub share: Share,
+}
+
+/// Called about once a MiB of source, from another thread. Answering `Break` ends the import.
+pub type OnImageProgress = Box<dyn FnMut(ImageProgress) -> ControlFlow<()> + Send>;
+
+impl Engine {
+    /// Imports an image and gives it the name, taking it from the image that had it.
+    pub async fn import_image(
+        &self,
+        ctx: &Ctx,
+        import: ImageImport,
+        on_progress: OnImageProgress,
+    ) -> Result<Image> {
+        let note = Note::new("image.import");
+        note.fact("name", import.name.to_string());
+        self.audited(ctx, &note, async {
+            let project = self.owner(ctx, import.share)?;
+            if import.name == host_name()? {
+                return Err(Error::new(
+                    Code::AlreadyExists,
+                    "the name \"host\" stands for this machine's own view; choose another",
+                ));
+            }
+            let id = ImageId::generate();
+            note.about(id.as_str());
+            let image = Image {
+                id,
+                project,
+                source: ImageSource::Tar,
+                layers: Vec::new(),
+                config: ImageConfig::default(),
+                size_bytes: 0,
+                names: vec![import.name.clone()],
+                created_at: self.now(),
+            };
+            self.import_and_record(image, import, on_progress).await
+        })
+        .await
+    }
+
+    /// An image by id, or by name as the caller's project means it.
+    pub async fn get_image(&self, ctx: &Ctx, name_or_id: &str) -> Result<Image> {
+        self.timed("image.get", self.image(ctx, name_or_id)).await
+    }
+
+    /// The images of the caller's project and the shared ones, newest first.
+    pub async fn list_images(&self, ctx: &Ctx, page: &PageRequest) -> Result<Page<Image>> {
+        self.timed("image.list", async {
+            Ok(self
+                .store()
+                .images()
+                .list(&ctx.principal.project, page)
+                .await?)
+        })
+        .await
+    }
+
+    /// Removes an image that no live sandbox was made from. Its layers go when no other image
+    /// refers to them.
+    pub async fn remove_image(&self, ctx: &Ctx, name_or_id: &str) -> Result<()> {
+        let note = Note::new("image.remove");
+        note.fact("image", name_or_id);
+        self.audited(ctx, &note, async {
+            let image = self.image(ctx, name_or_id).await?;
+            note.about(image.id.as_str());
+            if image.project.is_none() {
+                ctx.require_admin()?;
+            }
+            if image.source == ImageSource::Host {
+                return Err(Error::new(
+                    Code::InUse,
+                    "the image \"host\" is built in and cannot be removed",
+                ));
+            }
+            Ok(self.store().images().delete(&image.id, self.now()).await?)
+        })
+        .await
+    }
+
+    pub(crate) async fn image(&self, ctx: &Ctx, name_or_id: &str) -> Result<Image> {
+        let found = match name_or_id.parse::<ImageId>() {
+            Ok(id) => match self.store().images().get(&id).await? {
+                Some(image) if self.sees_image(ctx, &image).await? => Some(image),
+                _ => None,
+            },
+            Err(_) => {
+                let name: ImageName = name_or_id.parse()?;
+                self.store()
+                    .images()
+                    .resolve(&ctx.principal.project, &name)
+                    .await?
+            }
+        };
+        found.ok_or_else(|| not_found(name_or_id))
+    }
+
+    pub(crate) async fn image_named(&self, ctx: &Ctx, name: &ImageName) -> Result<Image> {
+        let found = self
+            .store()
+            .images()
+            .resolve(&ctx.principal.project, name)
+            .await?;
+        found.ok_or_else(|| not_found(&name.to_string()))
+    }
+
+    /// Records the image `host` in a store that has none.
+    pub(crate) async fn ship_host_image(&self, host: Option<HostRoot>) -> Result<()> {
+        let name = host_name()?;
+        let images = self.store().images();
+        if images
+            .resolve(&self.inner.home.project.id, &name)
+            .await?
+            .is_some()
+        {
+            return Ok(());
+        }
+        let image = Image {
+            id: ImageId::generate(),
+            project: None,
+            source: ImageSource::Host,
+            layers: Vec::new(),
+            config: host.map(|root| root.config).unwrap_or_default(),
+            size_bytes: 0,
+            names: vec![name],
+            created_at: self.now(),
+        };
+        Ok(images.insert(&image).await?)
+    }
+
+    async fn sees_image(&self, ctx: &Ctx, image: &Image) -> Result<bool> {
+        match &image.project {
+            None => Ok(true),
+            Some(project) => self.sees(ctx, project).await,
+        }
+    }
+
+    /// In a task of its own: unpacking blocks, and the record has to follow the layers even if the
+    /// caller goes away.
+    async fn import_and_record(
+        &self,
+        mut image: Image,
+        import: ImageImport,
+        mut on_progress: OnImageProgress,
+    ) -> Result<Image> {
+        let shared = self.shared().clone();
+        let layers = shared.layers.clone();
+        self.detached(async move {
+            let unpack = move || {
+                let select = import.select.as_deref();
+                Importer::new(&layers).import(&import.path, select, &mut *on_progress)
+            };
+            let unpacked = tokio::task::spawn_blocking(unpack).await;
+            let imported = unpacked.map_err(Error::internal)??;
+            image.layers = imported.layers.clone();
+            image.config = imported.config.clone();
+            image.size_bytes = imported.size_bytes;
+            shared.store.images().insert(&image).await?;
+            drop(imported.lease);
+            Ok(image)
+        })
+        .await
+    }
+}
+
+fn host_name() -> Result<ImageName> {
+    HOST.parse()
+}
+
+fn not_found(name: &str) -> Error {
+    Error::new(
+        Code::ImageNotFound,
+        format!("no image {name:?}; import it first, or use \"host\""),
+    )
+}

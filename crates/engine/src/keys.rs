@@ -1,0 +1,245 @@
+//! Use cases of API keys: proving who calls, creating, listing and revoking keys.
+//!
+//! A secret is `pfk_`, 32 random bytes in hex and a checksum of 8 digits. Only its HMAC-SHA-256
+//! under the store's pepper is kept, so neither the database nor a log can give a secret away.
+
+mod cache;
+mod secret;
+
+use std::time::Duration;
+
+use pinfold_model::sandbox::validate_name;
+use pinfold_model::{Code, Ctx, Error, Key, KeyId, KeyKind, Principal, ProjectId, Result, Role};
+use pinfold_store::{Page, PageRequest};
+
+use crate::Engine;
+use crate::clock::later;
+use crate::usecase::Note;
+
+pub(crate) use cache::KeyCache;
+pub(crate) use secret::Pepper;
+
+/// What a new key is to be.
+#[derive(Debug, Clone)]
+pub struct CreateKey {
+    pub name: String,
+    pub role: Role,
+    pub kind: KeyKind,
+    /// `None`: the caller's own project.
+    pub project: Option<ProjectId>,
+    /// From now; `None` never expires.
+    pub expires_in: Option<Duration>,
+}
+
+/// A new key and its secret, which is shown this once and kept nowhere.
+#[derive(Clone)]
+pub struct CreatedKey {
+    pub key: Key,
+    pub secret: String,
+}
+
+impl std::fmt::Debug for CreatedKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CreatedKey")
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Shortest secret an operator may choose for the first admin key.
+pub const BOOTSTRAP_SECRET_MIN_CHARS: usize = 24;
+/// Longest secret that is looked at.
+const SECRET_MAX_BYTES: usize = 512;
+/// How many characters of a secret its key shows.
+const PREFIX_CHARS: usize = 12;
+/// The longest a key may live when it expires at all.
+const KEY_LIFE_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
+
+impl Engine {
+    /// Who holds this secret. Unknown, revoked and expired ones are told apart only in the log.
+    pub async fn authenticate(&self, secret: &str) -> Result<Principal> {
+        if secret.is_empty() || secret.len() > SECRET_MAX_BYTES {
+            return Err(unauthenticated());
+        }
+        let now = self.now();
+        let hash = self.inner.pepper.hash(secret);
+        if let Some(key) = self.inner.keys.get(&hash, now) {
+            return principal(&key, now);
+        }
+        let generation = self.inner.keys.generation();
+        let found = self.store().keys().by_secret_hash(hash).await?;
+        let Some(key) = found else {
+            return Err(unauthenticated());
+        };
+        let principal = principal(&key, now)?;
+        self.store().keys().touch(&key, now).await?;
+        self.inner.keys.put(hash, key, now, generation);
+        Ok(principal)
+    }
+
+    /// Makes a key. Needs the role admin; the key's project has to be of the caller's org.
+    pub async fn create_key(&self, ctx: &Ctx, request: CreateKey) -> Result<CreatedKey> {
+        let note = Note::new("key.create");
+        self.audited(ctx, &note, async {
+            ctx.require_admin()?;
+            validate_name("name", &request.name)?;
+            if request
+                .expires_in
+                .is_some_and(|life| life.is_zero() || life > KEY_LIFE_MAX)
+            {
+                return Err(Error::invalid(
+                    "expires_in",
+                    "a key lives from 1 ms to 10 years",
+                ));
+            }
+            let project = match &request.project {
+                Some(id) => self.project_of_org(ctx, id).await?.id,
+                None => ctx.principal.project.clone(),
+            };
+            let secret = secret::generate();
+            let now = self.now();
+            let key = Key {
+                id: KeyId::generate(),
+                org: ctx.principal.org.clone(),
+                project,
+                name: request.name,
+                kind: request.kind,
+                role: request.role,
+                prefix: shown(&secret),
+                created_at: now,
+                expires_at: request.expires_in.map(|life| later(now, life)),
+                revoked_at: None,
+                last_used_at: None,
+            };
+            note.about(key.id.as_str());
+            note.fact("role", key.role.as_str());
+            self.store()
+                .keys()
+                .insert(&key, self.inner.pepper.hash(&secret))
+                .await?;
+            Ok(CreatedKey { key, secret })
+        })
+        .await
+    }
+
+    /// Every key of the caller's org, newest first. Needs the role admin.
+    pub async fn list_keys(&self, ctx: &Ctx, page: &PageRequest) -> Result<Page<Key>> {
+        self.timed("key.list", async {
+            ctx.require_admin()?;
+            Ok(self.store().keys().list(&ctx.principal.org, page).await?)
+        })
+        .await
+    }
+
+    /// Ends a key at once and for good; repeating it changes nothing. Needs the role admin.
+    pub async fn revoke_key(&self, ctx: &Ctx, id: &KeyId) -> Result<Key> {
+        let note = Note::new("key.revoke");
+        note.about(id.as_str());
+        self.audited(ctx, &note, async {
+            ctx.require_admin()?;
+            let known = self.store().keys().get(id).await?;
+            if known.is_none_or(|key| key.org != ctx.principal.org) {
+                return Err(Error::new(Code::KeyNotFound, format!("no key {id}")));
+            }
+            let key = self.store().keys().revoke(id, self.now()).await?;
+            self.inner.keys.forget(id);
+            Ok(key)
+        })
+        .await
+    }
+
+    /// The caller as authentication found it.
+    #[must_use]
+    pub fn whoami<'a>(&self, ctx: &'a Ctx) -> &'a Principal {
+        &ctx.principal
+    }
+
+    /// Makes sure that the default org has an admin key at first start. With a secret of the
+    /// operator's choice (24 characters or more) that one becomes an admin key; without, and when
+    /// there is no key yet, a fresh one is made and returned for the operator.
+    pub async fn bootstrap_key(&self, chosen: Option<&str>) -> Result<Option<CreatedKey>> {
+        let ctx = Ctx::new(self.system_principal());
+        match chosen {
+            Some(secret) => {
+                self.adopt_secret(&ctx, secret).await?;
+                Ok(None)
+            }
+            None => {
+                let any = PageRequest::new(1, None);
+                let keys = self.store().keys().list(&ctx.principal.org, &any).await?;
+                if !keys.items.is_empty() {
+                    return Ok(None);
+                }
+                let request = CreateKey {
+                    name: "bootstrap".to_owned(),
+                    role: Role::Admin,
+                    kind: KeyKind::User,
+                    project: None,
+                    expires_in: None,
+                };
+                self.create_key(&ctx, request).await.map(Some)
+            }
+        }
+    }
+
+    async fn adopt_secret(&self, ctx: &Ctx, secret: &str) -> Result<()> {
+        let chars = secret.chars().count();
+        if chars < BOOTSTRAP_SECRET_MIN_CHARS || secret.len() > SECRET_MAX_BYTES {
+            return Err(Error::invalid(
+                "bootstrap_key",
+                format!(
+                    "a bootstrap key has {BOOTSTRAP_SECRET_MIN_CHARS} to {SECRET_MAX_BYTES} \
+                     characters"
+                ),
+            ));
+        }
+        let hash = self.inner.pepper.hash(secret);
+        if self.store().keys().by_secret_hash(hash).await?.is_some() {
+            return Ok(());
+        }
+        let note = Note::new("key.bootstrap");
+        self.audited(ctx, &note, async {
+            let key = Key {
+                id: KeyId::generate(),
+                org: ctx.principal.org.clone(),
+                project: ctx.principal.project.clone(),
+                name: "bootstrap".to_owned(),
+                kind: KeyKind::User,
+                role: Role::Admin,
+                prefix: secret.chars().take(4).collect(),
+                created_at: self.now(),
+                expires_at: None,
+                revoked_at: None,
+                last_used_at: None,
+            };
+            note.about(key.id.as_str());
+            Ok(self.store().keys().insert(&key, hash).await?)
+        })
+        .await
+    }
+}
+
+fn principal(key: &Key, now: pinfold_model::Time) -> Result<Principal> {
+    let expired = key.expires_at.is_some_and(|at| at <= now);
+    if key.revoked_at.is_some() || expired {
+        tracing::info!(key = %key.id, expired, "a dead key was presented");
+        return Err(unauthenticated());
+    }
+    Ok(Principal {
+        org: key.org.clone(),
+        project: key.project.clone(),
+        role: key.role,
+        key: Some(key.id.clone()),
+    })
+}
+
+fn unauthenticated() -> Error {
+    Error::new(
+        Code::Unauthenticated,
+        "the key is unknown, revoked or expired; send a valid one as \"Authorization: Bearer KEY\"",
+    )
+}
+
+fn shown(secret: &str) -> String {
+    secret.chars().take(PREFIX_CHARS).collect()
+}

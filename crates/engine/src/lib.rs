@@ -1,0 +1,66 @@
+//! Pinfold's use cases over model, store, runtime and images.
+//!
+//! Every use case takes a [`Ctx`](pinfold_model::Ctx), authorizes itself, is timed and leaves its
+//! line in the audit trail in one place (`usecase.rs`). This crate knows no HTTP and no vendor.
+//!
+//! ```text
+//! Engine --> use cases (sandboxes, commands, files, ...) --> Registry --> one owner task per sandbox
+//!                          |                                                   |
+//!                        Store                                      Driver, Guest, Journals
+//! ```
+//! The owner task of a sandbox makes every change of its state, one at a time; use cases read its
+//! published view without waiting. Each running command has a task of its own that ends with it.
+
+mod access;
+mod audit;
+mod clock;
+mod commands;
+mod config;
+mod engine;
+mod errors;
+mod files;
+mod images;
+mod keys;
+mod live;
+mod projects;
+mod reconcile;
+mod recovery;
+mod sandboxes;
+mod sessions;
+mod templates;
+mod usage;
+mod usecase;
+
+pub use clock::{Clock, SystemClock};
+pub use commands::{LogPage, LogsRequest, OutputReader, RunOptions, RunOutput};
+pub use config::{EngineConfig, HostMounts, Lifetime, Parts};
+pub use engine::{Drain, Engine};
+pub use files::{
+    FileChange, FileChangeKind, FileEntry, FileKind, FileReader, FileWatch, FileWriter, Listing,
+    MakeDirectory, MoveFile, ReadRange, WriteFile,
+};
+pub use images::{ImageImport, ImageProgress, OnImageProgress};
+pub use keys::{BOOTSTRAP_SECRET_MIN_CHARS, CreateKey, CreatedKey};
+pub use projects::QuotaChange;
+pub use sandboxes::{CreateSandbox, ImageOrTemplate, SandboxWatch, Wait};
+pub use sessions::{OpenTerminal, Terminal, TerminalInput};
+pub use templates::Share;
+pub use usage::SandboxUsage;
+
+pub use pinfold_store::{AuditFilter, Cursor, Page, PageRequest, SandboxFilter, States};
+
+/// What an idempotent request answered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Accepted<T> {
+    pub value: T,
+    pub origin: Origin,
+}
+
+/// Whose request made the thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// This one.
+    New,
+    /// An earlier one with the same idempotency key; nothing was made now.
+    Replay,
+}

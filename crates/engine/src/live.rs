@@ -1,0 +1,30 @@
+//! Live sandboxes: one owner task each, the view it publishes, and the commands in it.
+//!
+//! ```text
+//! use case --Change--> mailbox --> Owner (one change at a time) --> Driver, Store
+//!    |                               | publishes
+//!    +------ reads without waiting --+-> View { sandbox, Link } <-- each command's task waits here
+//! ```
+//! The owner never waits for a command: commands hold a [`Lease`] of the guest and run beside it.
+
+mod activity;
+mod command;
+mod follow;
+mod lease;
+mod meter;
+mod owner;
+mod registry;
+mod rootfs;
+mod sandbox;
+mod stdin;
+mod supervise;
+mod view;
+
+pub(crate) use activity::Activity;
+pub(crate) use command::LiveCommand;
+pub(crate) use lease::Lease;
+pub(crate) use owner::{Birth, adopt};
+pub(crate) use registry::Registry;
+pub(crate) use sandbox::{Change, LiveSandbox};
+pub(crate) use supervise::supervise;
+pub(crate) use view::{Link, View};

@@ -1,0 +1,164 @@
+//! How an owner begins: booting a new sandbox, or finding out what became of an old one.
+
+use std::time::Duration;
+
+use pinfold_model::sandbox::{EndReason, SandboxEvent};
+use pinfold_model::{Sandbox, SandboxState};
+use pinfold_runtime::driver::{BootError, BootSpec};
+use pinfold_runtime::guest::Guest;
+use pinfold_store::PageRequest;
+
+use super::{Birth, Owner};
+use crate::Lifetime;
+use crate::errors::{boot_failure, chain};
+use crate::live::Link;
+use crate::live::meter::Rate;
+use crate::live::rootfs::root_fs;
+
+/// How often and after what pauses to look whether remains are gone.
+const CLEAR_LOOKS: u32 = 250;
+const CLEAR_PAUSE: Duration = Duration::from_millis(20);
+
+impl Owner {
+    pub(super) async fn born(&mut self, birth: Birth) {
+        match birth {
+            Birth::Fresh => self.first_boot().await,
+            Birth::Recovered => self.find().await,
+        }
+    }
+
+    async fn first_boot(&mut self) {
+        let began = std::time::Instant::now();
+        match self.boot().await {
+            Ok(guest) => {
+                metrics::histogram!("pinfold_boot_seconds").record(began.elapsed());
+                self.running(guest).await;
+            }
+            Err(error) => self.boot_failed(&error).await,
+        }
+    }
+
+    pub(super) async fn boot(&self) -> Result<Guest, BootError> {
+        let view = self.live.view();
+        let sandbox = &view.sandbox;
+        let spec = BootSpec {
+            id: sandbox.id.clone(),
+            root: root_fs(&self.shared, &self.image)?,
+            resources: sandbox.spec.resources,
+            network: sandbox.spec.network,
+            hostname: sandbox.spec.hostname.clone(),
+            mounts: sandbox.spec.mounts.clone(),
+            die_with_host: self.shared.config.lifetime == Lifetime::WithProcess,
+        };
+        self.shared.driver.boot(&spec).await
+    }
+
+    /// A new life: publishes it, and records it behind the answers that waited for it. If this
+    /// engine dies before the record is written, recovery finds the guest and writes it.
+    pub(super) async fn running(&mut self, guest: Guest) {
+        let at = self.shared.clock.now();
+        self.live.activity.revive();
+        self.live.meter.set_cpu_counter(0);
+        self.live.meter.count_from(at, Some(Rate::Running));
+        self.follow_guest(&guest);
+        self.live.view.send_modify(|view| {
+            let mut sandbox: Sandbox = view.sandbox.as_ref().clone();
+            sandbox.state = SandboxState::Running;
+            sandbox.running_since = Some(at);
+            sandbox.last_active_at = at;
+            sandbox.ended_at = None;
+            view.sandbox = sandbox.into();
+            view.link = Link::Up(guest);
+            view.life += 1;
+        });
+        if let Err(error) = self.record(SandboxEvent::Booted, None, None).await {
+            tracing::error!(sandbox = %self.live.id(), %error, "running not recorded");
+        }
+    }
+
+    async fn boot_failed(&mut self, error: &BootError) {
+        let chain = chain(error);
+        tracing::warn!(sandbox = %self.live.id(), error = chain, "boot failed");
+        metrics::counter!("pinfold_boot_failures_total").increment(1);
+        self.fail(EndReason::BootFailed, boot_failure(error)).await;
+    }
+
+    /// What an earlier engine left, by what it recorded.
+    async fn find(&mut self) {
+        let since = self.metered_until().await;
+        match self.state() {
+            SandboxState::Creating => self.find_created().await,
+            SandboxState::Running => {
+                self.live.meter.count_from(since, Some(Rate::Running));
+                self.restore_link().await;
+            }
+            SandboxState::Suspended => {
+                self.live.meter.count_from(since, Some(Rate::Frozen));
+                // It may have been frozen or not when the record was written; a frozen guest
+                // cannot be greeted, so that waits for the thaw.
+                if let Err(error) = self.shared.driver.freeze(self.live.id()).await {
+                    tracing::warn!(sandbox = %self.live.id(), %error, "cannot be frozen again");
+                    self.lost().await;
+                }
+            }
+            SandboxState::Stopped => {
+                if let Err(error) = self.shared.driver.stop(self.live.id()).await {
+                    tracing::warn!(sandbox = %self.live.id(), %error, "cannot be stopped again");
+                }
+                self.publish_link(Link::Gone);
+            }
+            SandboxState::Failed | SandboxState::Destroyed => {}
+        }
+    }
+
+    /// Recorded as being created: it booted and that was not recorded, or it never did.
+    async fn find_created(&mut self) {
+        match self.attach().await {
+            Ok(Some(guest)) => {
+                let at = self.shared.clock.now();
+                self.live.meter.count_from(at, Some(Rate::Running));
+                self.connected(guest);
+                if let Err(error) = self.record(SandboxEvent::Booted, None, None).await {
+                    tracing::error!(sandbox = %self.live.id(), %error, "running not recorded");
+                }
+            }
+            Ok(None) if self.never_ran().await => {
+                self.clear_remains().await;
+                self.first_boot().await;
+            }
+            Ok(None) | Err(_) => self.lost().await,
+        }
+    }
+
+    /// Removes what a boot left that did not come to its end. The driver cleans up behind its
+    /// answer, and the same id cannot be booted before that is done; so it is not asked to where
+    /// there is nothing.
+    async fn clear_remains(&self) {
+        let (driver, id) = (&self.shared.driver, self.live.id());
+        for look in 0..CLEAR_LOOKS {
+            match driver.survey().await {
+                Ok(remains) if remains.iter().any(|left| left.id == *id) => {}
+                _ => return,
+            }
+            if look == 0
+                && let Err(error) = driver.destroy(id).await
+            {
+                tracing::warn!(sandbox = %id, %error, "remains of a boot");
+            }
+            tokio::time::sleep(CLEAR_PAUSE).await;
+        }
+        tracing::warn!(sandbox = %id, "remains of a boot do not go away");
+    }
+
+    /// No command was ever accepted in it, so booting it again repeats nothing.
+    async fn never_ran(&self) -> bool {
+        let any = PageRequest::new(1, None);
+        let commands = self
+            .shared
+            .store
+            .commands()
+            .list(self.live.id(), &any)
+            .await;
+        commands.is_ok_and(|page| page.items.is_empty())
+    }
+}

@@ -1,0 +1,179 @@
+//! Changes that leave the sandbox there: suspend, resume, stop, start, a longer life.
+
+use std::time::Duration;
+
+use pinfold_model::sandbox::{EndReason, IdleAction, SandboxEvent};
+use pinfold_model::{Code, Error, Result, Sandbox, SandboxState};
+use tokio::time::timeout;
+
+use super::{Owner, illegal};
+use crate::clock::later;
+use crate::errors::{boot_failure, driver_error};
+use crate::live::meter::Rate;
+use crate::live::{Change, Link};
+
+/// Added to the grace of a stop before its guest is ended from outside.
+const STOP_SLACK: Duration = Duration::from_secs(2);
+
+impl Owner {
+    pub(super) async fn change(&mut self, change: Change) -> Result<Sandbox> {
+        match change {
+            Change::Suspend => self.suspend().await?,
+            Change::Resume => self.resume().await?,
+            Change::Stop => self.stop().await?,
+            Change::Start => self.start().await?,
+            Change::Extend(ttl) => self.extend(ttl).await?,
+            Change::Destroy(reason) => self.destroy(reason).await?,
+        }
+        Ok(self.live.sandbox())
+    }
+
+    /// A timer is due.
+    pub(super) async fn on_deadline(&mut self) {
+        let view = self.live.view();
+        let now = self.shared.clock.now();
+        let result = if view.sandbox.expires_at.is_some_and(|at| at <= now) {
+            self.destroy(EndReason::TtlExpired).await
+        } else {
+            self.end_idleness(
+                view.sandbox.spec.idle_timeout,
+                view.sandbox.spec.idle_action,
+            )
+            .await
+        };
+        if let Err(error) = result {
+            tracing::error!(sandbox = %self.live.id(), %error, "a timer could not do its work");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    async fn end_idleness(&mut self, after: Option<Duration>, action: IdleAction) -> Result<()> {
+        if !after.is_some_and(|after| self.live.activity.retire(after)) {
+            return Ok(());
+        }
+        let result = match action {
+            IdleAction::Destroy => self.destroy(EndReason::IdleExpired).await,
+            IdleAction::Suspend => self.suspend().await,
+            IdleAction::Stop => self.stop().await,
+        };
+        if result.is_err() {
+            self.live.activity.revive();
+        }
+        result
+    }
+
+    async fn suspend(&mut self) -> Result<()> {
+        if self.state() == SandboxState::Suspended {
+            return Ok(());
+        }
+        self.state().require_running()?;
+        self.meter().await;
+        self.record(SandboxEvent::Freeze, None, None).await?;
+        if let Err(error) = self.shared.driver.freeze(self.live.id()).await {
+            self.record(SandboxEvent::Thaw, None, None).await?;
+            return Err(driver_error(error));
+        }
+        let now = self.shared.clock.now();
+        self.live.meter.count_from(now, Some(Rate::Frozen));
+        Ok(())
+    }
+
+    async fn resume(&mut self) -> Result<()> {
+        match self.state() {
+            SandboxState::Running => return Ok(()),
+            SandboxState::Suspended => {}
+            other => return Err(illegal(other, SandboxEvent::Thaw)),
+        }
+        self.meter().await;
+        self.shared
+            .driver
+            .thaw(self.live.id())
+            .await
+            .map_err(driver_error)?;
+        self.live.activity.revive();
+        self.record(SandboxEvent::Thaw, None, None).await?;
+        let now = self.shared.clock.now();
+        self.live.meter.count_from(now, Some(Rate::Running));
+        if self.guest().is_none() {
+            self.restore_link().await;
+            self.state().require_running()?;
+        }
+        Ok(())
+    }
+
+    async fn stop(&mut self) -> Result<()> {
+        match self.state() {
+            SandboxState::Stopped => return Ok(()),
+            SandboxState::Running | SandboxState::Suspended => {}
+            other => return Err(illegal(other, SandboxEvent::Stop)),
+        }
+        self.shared.driver.check_stop().map_err(driver_error)?;
+        self.meter().await;
+        let frozen = self.state() == SandboxState::Suspended;
+        self.record(SandboxEvent::Stop, None, None).await?;
+        if frozen {
+            // Frozen processes cannot react to TERM.
+            self.shared
+                .driver
+                .thaw(self.live.id())
+                .await
+                .map_err(driver_error)?;
+        }
+        self.end_guest().await;
+        self.shared
+            .driver
+            .stop(self.live.id())
+            .await
+            .map_err(driver_error)?;
+        self.followed().await;
+        self.publish_link(Link::Gone);
+        self.live.meter.count_from(self.shared.clock.now(), None);
+        self.commands_ended().await;
+        Ok(())
+    }
+
+    /// TERM to everything, with time to react; what ends within it is reported.
+    async fn end_guest(&mut self) {
+        let Some(guest) = self.guest() else {
+            return;
+        };
+        self.publish_link(Link::Closing);
+        let grace = self.shared.config.stop_grace;
+        if guest.shutdown(grace).await.is_ok() {
+            // Past the grace the driver ends it.
+            let _ = timeout(grace + STOP_SLACK, guest.closed()).await;
+        }
+    }
+
+    async fn start(&mut self) -> Result<()> {
+        match self.state() {
+            SandboxState::Running => return Ok(()),
+            SandboxState::Stopped => {}
+            other => return Err(illegal(other, SandboxEvent::Booted)),
+        }
+        match self.boot().await {
+            Ok(guest) => {
+                self.running(guest).await;
+                Ok(())
+            }
+            Err(error) => {
+                let text = boot_failure(&error);
+                let error = Error::new(Code::Unavailable, format!("it did not boot: {text}"))
+                    .because(error);
+                Err(error)
+            }
+        }
+    }
+
+    async fn extend(&mut self, ttl: Duration) -> Result<()> {
+        let at = later(self.shared.clock.now(), ttl);
+        let sandboxes = self.shared.store.sandboxes();
+        let sandbox = sandboxes.set_expires_at(self.live.id(), Some(at)).await?;
+        self.live.view.send_modify(|view| {
+            let mut known: Sandbox = view.sandbox.as_ref().clone();
+            known.expires_at = sandbox.expires_at;
+            view.sandbox = known.into();
+        });
+        Ok(())
+    }
+}

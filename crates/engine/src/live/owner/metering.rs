@@ -1,0 +1,91 @@
+//! Usage records: appended at changes of state and at the reconciler's ticks.
+
+use pinfold_model::usage::Gauge;
+use pinfold_model::{Result, SandboxState, Time};
+use pinfold_store::Metered;
+
+use super::Owner;
+use crate::errors::driver_error;
+
+impl Owner {
+    pub(super) async fn gauge(&self) -> Result<Gauge> {
+        self.shared
+            .driver
+            .gauge(self.live.id())
+            .await
+            .map_err(driver_error)
+    }
+
+    /// Records what was used up to now. What cannot be written is counted by the next record.
+    pub(super) async fn meter(&self) {
+        if self.state() == SandboxState::Running {
+            self.note_last_use().await;
+        }
+        let counter = self.shared.driver.gauge(self.live.id()).await;
+        self.write_record(counter.ok().map(|gauge| gauge.cpu_used_us))
+            .await;
+    }
+
+    /// The same before an end: nothing counts after it.
+    pub(super) async fn meter_for_the_last_time(&self) {
+        let counter = self.shared.driver.gauge(self.live.id()).await;
+        self.write_record(counter.ok().map(|gauge| gauge.cpu_used_us))
+            .await;
+        self.live.meter.count_from(self.shared.clock.now(), None);
+    }
+
+    /// From when on usage of an earlier engine is not recorded yet. Also makes the meter go on from
+    /// the CPU counter of its last record.
+    pub(super) async fn metered_until(&self) -> Time {
+        let view = self.live.view();
+        let since = view
+            .sandbox
+            .running_since
+            .unwrap_or(view.sandbox.created_at);
+        match self.shared.store.usage().mark(self.live.id()).await {
+            Ok(Some(mark)) => {
+                self.live.meter.set_cpu_counter(mark.cpu_counter_us);
+                since.max(mark.metered_to)
+            }
+            Ok(None) => since,
+            Err(error) => {
+                tracing::error!(sandbox = %self.live.id(), %error, "usage mark not readable");
+                self.shared.clock.now()
+            }
+        }
+    }
+
+    async fn note_last_use(&self) {
+        let last = self.live.activity.last();
+        if let Err(error) = self
+            .shared
+            .store
+            .sandboxes()
+            .touch(self.live.id(), last)
+            .await
+        {
+            tracing::warn!(sandbox = %self.live.id(), %error, "last use not recorded");
+        }
+    }
+
+    async fn write_record(&self, cpu_counter_us: Option<u64>) {
+        let now = self.shared.clock.now();
+        let Some((record, counter)) = self.live.meter.reading(now, cpu_counter_us) else {
+            return;
+        };
+        match self
+            .shared
+            .store
+            .usage()
+            .append_and_advance(&record, counter)
+            .await
+        {
+            Ok(Metered::Appended | Metered::AlreadyCounted) => {
+                self.live.meter.recorded(&record, counter);
+            }
+            Err(error) => {
+                tracing::error!(sandbox = %self.live.id(), %error, "usage not recorded yet");
+            }
+        }
+    }
+}

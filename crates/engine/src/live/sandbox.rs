@@ -1,0 +1,187 @@
+//! The handle of a live sandbox: what use cases and command tasks see of its owner.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pinfold_model::sandbox::EndReason;
+use pinfold_model::usage::{Gauge, UsageTotals};
+use pinfold_model::{
+    Code, Error, ImageConfig, ProjectId, Result, Sandbox, SandboxId, SandboxState, Time,
+};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::task::TaskTracker;
+
+use super::activity::Use;
+use super::meter::Meter;
+use super::{Activity, Lease, Link, View};
+
+/// Messages that wait for the owner at most; beyond, callers wait.
+pub(super) const MAILBOX_MAX: usize = 64;
+
+/// A change that somebody asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Change {
+    Suspend,
+    Resume,
+    Stop,
+    Start,
+    /// The absolute lifetime ends this long from now.
+    Extend(Duration),
+    Destroy(EndReason),
+}
+
+pub(super) enum Message {
+    Change(Change, oneshot::Sender<Result<Sandbox>>),
+    Gauge(oneshot::Sender<Result<Gauge>>),
+    Meter,
+}
+
+pub(crate) struct LiveSandbox {
+    id: SandboxId,
+    project: ProjectId,
+    image: ImageConfig,
+    mailbox: mpsc::Sender<Message>,
+    pub(super) view: watch::Sender<View>,
+    pub(super) activity: Activity,
+    pub(super) meter: Meter,
+    /// The tasks of its commands.
+    pub(super) commands: TaskTracker,
+}
+
+impl LiveSandbox {
+    pub(super) fn new(
+        sandbox: Sandbox,
+        image: ImageConfig,
+        activity: Activity,
+        mailbox: mpsc::Sender<Message>,
+    ) -> Self {
+        let view = View {
+            sandbox: Arc::new(sandbox),
+            link: Link::Down,
+            life: 0,
+        };
+        let sandbox = &view.sandbox;
+        Self {
+            id: sandbox.id.clone(),
+            project: sandbox.project.clone(),
+            image,
+            mailbox,
+            meter: Meter::new(sandbox),
+            view: watch::Sender::new(view),
+            activity,
+            commands: TaskTracker::new(),
+        }
+    }
+
+    pub(crate) fn id(&self) -> &SandboxId {
+        &self.id
+    }
+
+    pub(crate) fn project(&self) -> &ProjectId {
+        &self.project
+    }
+
+    /// Counts as in use until the answer is dropped; `None` for one that is being ended as idle.
+    pub(crate) fn use_it(&self) -> Option<Use> {
+        self.activity.begin()
+    }
+
+    /// Runs the task of one of its commands.
+    pub(crate) fn run(&self, tasks: &TaskTracker, task: impl Future<Output = ()> + Send + 'static) {
+        self.commands.spawn(tasks.track_future(task));
+    }
+
+    /// What its image says about how it wants to be run.
+    pub(crate) fn image(&self) -> &ImageConfig {
+        &self.image
+    }
+
+    pub(crate) fn watch(&self) -> watch::Receiver<View> {
+        self.view.subscribe()
+    }
+
+    pub(crate) fn view(&self) -> View {
+        self.view.borrow().clone()
+    }
+
+    /// The sandbox as it is now, with its last use up to date.
+    pub(crate) fn sandbox(&self) -> Sandbox {
+        let mut sandbox = self.view().sandbox.as_ref().clone();
+        if sandbox.state == SandboxState::Running {
+            sandbox.last_active_at = sandbox.last_active_at.max(self.activity.last());
+        }
+        sandbox
+    }
+
+    /// Waits until `settled` holds.
+    pub(crate) async fn until(&self, settled: impl Fn(&Sandbox) -> bool) -> Sandbox {
+        let mut view = self.watch();
+        match view.wait_for(|view| settled(&view.sandbox)).await {
+            Ok(view) => view.sandbox.as_ref().clone(),
+            Err(_) => unreachable!("the sender is ours"),
+        }
+    }
+
+    /// Asks the owner for a change; `None` when it has ended and only the record is left.
+    pub(crate) async fn change(&self, change: Change) -> Option<Result<Sandbox>> {
+        let (reply, answer) = oneshot::channel();
+        self.mailbox
+            .send(Message::Change(change, reply))
+            .await
+            .ok()?;
+        answer.await.ok()
+    }
+
+    pub(crate) async fn gauge(&self) -> Result<Gauge> {
+        let (reply, answer) = oneshot::channel();
+        if self.mailbox.send(Message::Gauge(reply)).await.is_err() {
+            return Ok(Gauge::default());
+        }
+        answer.await.unwrap_or_else(|_| Ok(Gauge::default()))
+    }
+
+    /// Adds what is not recorded yet.
+    pub(crate) fn add_usage(&self, totals: &mut UsageTotals, from: Time, to: Time, now: Time) {
+        self.meter.add_to(totals, from, to, now);
+    }
+
+    /// Asks the owner to meter; one that is too busy is asked again at the next turn.
+    pub(crate) fn ask_to_meter(&self) {
+        let _ = self.mailbox.try_send(Message::Meter);
+    }
+
+    /// The guest for new work, and the sandbox counts as in use until the lease is dropped. Waits,
+    /// at most `patience`, where the link is being restored.
+    pub(crate) async fn lease(self: &Arc<Self>, patience: Duration) -> Result<Lease> {
+        if let Some(lease) = self.try_lease()? {
+            return Ok(lease);
+        }
+        let mut view = self.watch();
+        let changed = view
+            .wait_for(|view| view.guest().is_some() || view.sandbox.state != SandboxState::Running);
+        let _ = tokio::time::timeout(patience, changed).await;
+        self.try_lease()?.ok_or_else(|| {
+            Error::new(
+                Code::GuestUnavailable,
+                "the sandbox cannot be reached at the moment; try again shortly",
+            )
+        })
+    }
+
+    fn try_lease(self: &Arc<Self>) -> Result<Option<Lease>> {
+        // Before the look at the view: then either the owner sees this use, or we see its change.
+        let in_use = self.activity.begin();
+        let view = self.view();
+        view.sandbox.state.require_running()?;
+        let in_use = in_use.ok_or_else(|| {
+            Error::new(
+                Code::SandboxNotRunning,
+                "the sandbox was idle for too long and is being ended",
+            )
+        })?;
+        Ok(view.guest().map(|guest| {
+            let guest = guest.clone();
+            Lease::new(Arc::clone(self), guest, &view, in_use)
+        }))
+    }
+}

@@ -1,0 +1,399 @@
+//! The task of one command, from its record to its recorded end.
+//!
+//! ```text
+//! start at the guest (again after a lost link: the guest starts an id once)
+//!   -> output flows into the journal
+//!   -> the guest reports the end, or every process of that life is gone: lost
+//!   -> End in the journal -> published -> recorded -> background children's output -> forgotten
+//! ```
+//! The end is published before it is recorded: the guest keeps it until it is told to forget, so a
+//! crash between the two finds it again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pinfold_model::journal::Stream;
+use pinfold_model::{CommandId, CommandState, ExitStatus, limits};
+use pinfold_runtime::guest::{ExitReport, Guest, GuestError};
+use pinfold_runtime::journal::{JournalWriter, OpenError, Pump};
+use pinfold_store::Progress;
+use tokio::sync::watch;
+
+use super::activity::Use;
+use super::{Birth, LiveCommand, View};
+use crate::engine::Shared;
+
+/// Between two attempts at something that has to happen.
+const RETRY: Duration = Duration::from_millis(500);
+/// Attempts to start through a link that stands but fails.
+const STARTS_MAX: u32 = 20;
+/// A command that runs longer than this is recorded as running; before, its record says starting.
+const RECORD_RUNNING_AFTER: Duration = Duration::from_secs(1);
+/// A terminal's last output comes after its last process is gone, by microseconds as a rule.
+const TERMINAL_TAIL: Duration = Duration::from_millis(250);
+/// What a shell gives where a program cannot be started for another reason than not being there.
+const CANNOT_START: i32 = 126;
+
+/// Called once, when the command runs or has ended without running.
+pub(crate) type OnBegun = Box<dyn FnOnce() + Send + Sync>;
+
+/// Runs to the command's end, or to the end of this engine.
+pub(crate) async fn supervise(
+    shared: Arc<Shared>,
+    command: Arc<LiveCommand>,
+    birth: Birth,
+    in_use: Option<Use>,
+    begun: OnBegun,
+) {
+    let mut task = Task {
+        shared,
+        command,
+        output: Output::None,
+        begun: Some(begun),
+        in_use,
+    };
+    let ending = task.shared.ending.clone();
+    tokio::select! {
+        biased;
+        () = task.run(birth) => task.leave(),
+        // The command runs on; the next engine finds it at the guest.
+        () = ending.cancelled() => {}
+    }
+}
+
+struct Task {
+    shared: Arc<Shared>,
+    command: Arc<LiveCommand>,
+    output: Output,
+    begun: Option<OnBegun>,
+    /// Keeps the sandbox in use until the command has ended.
+    in_use: Option<Use>,
+}
+
+/// Where the output goes.
+enum Output {
+    /// Nowhere: the journal cannot be opened.
+    None,
+    /// The command has not begun.
+    Waiting(JournalWriter),
+    Flowing(Pump),
+}
+
+/// What became of the command.
+enum Outcome {
+    Reported(ExitReport),
+    Refused(String),
+    Lost,
+}
+
+impl Task {
+    async fn run(&mut self, birth: Birth) {
+        let outcome = match self.open_journal(birth) {
+            Ok(writer) => {
+                self.output = Output::Waiting(writer);
+                self.follow().await
+            }
+            Err(error) => {
+                tracing::error!(command = %self.command.id(), %error, "no journal");
+                unopened(birth)
+            }
+        };
+        self.finish(outcome).await;
+        self.drain().await;
+    }
+
+    fn open_journal(&self, birth: Birth) -> Result<JournalWriter, OpenError> {
+        let id = self.command.id();
+        let cap = self.command.state.borrow().spec.output_cap_bytes;
+        let cap = cap.unwrap_or(limits::JOURNAL_DEFAULT_CAP_BYTES);
+        match birth {
+            Birth::Fresh => self.shared.journals.create(id, cap),
+            Birth::Recovered => self.shared.journals.reopen(id, cap),
+        }
+    }
+
+    /// From one link to the next until the command has ended.
+    async fn follow(&mut self) -> Outcome {
+        let mut starts = 0;
+        loop {
+            let Some(guest) = self.next_guest().await else {
+                return self.over();
+            };
+            if matches!(self.output, Output::Waiting(_)) {
+                match self.start(&guest).await {
+                    Ok(()) => {}
+                    Err(GuestError::Refused { message, .. }) => return Outcome::Refused(message),
+                    Err(error) => {
+                        starts += 1;
+                        tracing::warn!(command = %self.command.id(), %error, starts, "not started");
+                        if starts == STARTS_MAX {
+                            return Outcome::Lost;
+                        }
+                        tokio::time::sleep(RETRY).await;
+                        continue;
+                    }
+                }
+            }
+            self.cancel_if_asked(&guest).await;
+            if let Some(report) = self.reported(&guest).await {
+                return Outcome::Reported(report);
+            }
+        }
+    }
+
+    /// A link that works; `None` when the command's life is over.
+    async fn next_guest(&self) -> Option<Guest> {
+        let life = self.command.life;
+        let mut view = self.command.sandbox().watch();
+        let view = view
+            .wait_for(|view| {
+                view.is_over(life) || view.guest().is_some_and(|guest| !guest.is_closed())
+            })
+            .await
+            .ok()?;
+        if view.is_over(life) {
+            None
+        } else {
+            view.guest().cloned()
+        }
+    }
+
+    async fn start(&mut self, guest: &Guest) -> Result<(), GuestError> {
+        let started = guest.start(self.command.start.clone()).await?;
+        let Output::Waiting(writer) = std::mem::replace(&mut self.output, Output::None) else {
+            return Ok(());
+        };
+        let pipes = started.pipes;
+        self.output = Output::Flowing(Pump::start(writer, pipes.stdout, pipes.stderr)?);
+        self.command.stdin.begun(pipes.stdin)?;
+        self.command.begun(self.shared.clock.now());
+        self.tell_begun();
+        Ok(())
+    }
+
+    /// A cancel may have come before the command had begun, or while no link stood.
+    async fn cancel_if_asked(&self, guest: &Guest) {
+        let asked = self.command.state.borrow().cancel;
+        if let Some(mode) = asked
+            && let Err(error) = self.command.kill_tree(guest, mode).await
+        {
+            tracing::warn!(command = %self.command.id(), %error, "cancel not passed on");
+        }
+    }
+
+    /// How the command ended; `None` when the link or the life is over first.
+    async fn reported(&self, guest: &Guest) -> Option<ExitReport> {
+        let life = self.command.life;
+        let mut view = self.command.sandbox().watch();
+        let record_running = tokio::time::sleep(RECORD_RUNNING_AFTER);
+        tokio::pin!(record_running);
+        let mut recorded = false;
+        loop {
+            tokio::select! {
+                biased;
+                report = self.command.exit.wait() => return Some(*report),
+                () = guest.closed() => return None,
+                () = over(&mut view, life) => return None,
+                () = &mut record_running, if !recorded => {
+                    recorded = true;
+                    self.record_running().await;
+                }
+            }
+        }
+    }
+
+    /// Nothing more will be reported; what was, stands.
+    fn over(&self) -> Outcome {
+        self.command
+            .exit
+            .get()
+            .map_or(Outcome::Lost, |report| Outcome::Reported(*report))
+    }
+
+    async fn finish(&mut self, outcome: Outcome) {
+        let state = ending(&outcome);
+        self.await_terminal_tail().await;
+        let (last_seq, cut) = self.end_journal(&outcome, state);
+        // Before the end is seen, so that whoever sees it finds the sandbox unused.
+        self.in_use = None;
+        let at = self.shared.clock.now();
+        self.command.end(state, at, last_seq, cut);
+        self.tell_begun();
+        count(&self.command, state);
+        self.record_end(state).await;
+    }
+
+    async fn await_terminal_tail(&self) {
+        let has_terminal = self.command.start.terminal.is_some();
+        if let (true, Output::Flowing(pump)) = (has_terminal, &self.output) {
+            // A background child may hold the terminal for ever, so this is bounded.
+            let _ = tokio::time::timeout(TERMINAL_TAIL, pump.closed()).await;
+        }
+    }
+
+    /// Appends End; the number of that record, and whether output was cut.
+    fn end_journal(&mut self, outcome: &Outcome, state: CommandState) -> (Option<u64>, bool) {
+        let (end, status) = match &mut self.output {
+            Output::None => return (None, false),
+            Output::Flowing(pump) => (pump.finish(state), pump.status()),
+            Output::Waiting(writer) => {
+                if let Outcome::Refused(message) = outcome {
+                    writer.append(Stream::Stderr, format!("{message}\n").as_bytes());
+                }
+                (writer.end(state), *writer.status())
+            }
+        };
+        (end.ok(), status.truncated)
+    }
+
+    fn tell_begun(&mut self) {
+        if let Some(begun) = self.begun.take() {
+            begun();
+        }
+    }
+
+    async fn record_running(&self) {
+        let started_at = self.command.state.borrow().started_at;
+        let at = started_at.unwrap_or_else(|| self.shared.clock.now());
+        let step = Progress {
+            started_at: Some(at),
+            ..Progress::new(CommandState::Running)
+        };
+        if let Err(error) = self
+            .shared
+            .store
+            .commands()
+            .advance(self.command.id(), &step)
+            .await
+        {
+            tracing::warn!(command = %self.command.id(), %error, "running not recorded");
+        }
+    }
+
+    /// Until it is recorded the guest is not told to forget, so this may take as long as it takes.
+    async fn record_end(&self, state: CommandState) {
+        let command = self.command.command();
+        let step = Progress {
+            state,
+            started_at: command.started_at,
+            ended_at: command.ended_at,
+            last_seq: command.last_seq,
+            truncated: command.truncated,
+        };
+        while let Err(error) = self
+            .shared
+            .store
+            .commands()
+            .advance(&command.id, &step)
+            .await
+        {
+            tracing::error!(command = %command.id, %error, "end not recorded, trying again");
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    /// Background children may still write: their output is kept, and the guest keeps its ends of
+    /// the pipes for a next engine, until they are done.
+    async fn drain(&mut self) {
+        let life = self.command.life;
+        if let Output::Flowing(pump) = &self.output {
+            let mut view = self.command.sandbox().watch();
+            tokio::select! {
+                biased;
+                () = pump.closed() => {}
+                () = over(&mut view, life) => {}
+            }
+        }
+        if let Some(guest) = self.next_guest().await
+            && let Err(error) = guest.forget(self.command.id()).await
+        {
+            tracing::debug!(command = %self.command.id(), %error, "not forgotten");
+        }
+    }
+
+    fn leave(&self) {
+        self.shared.registry.remove_command(self.command.id());
+    }
+}
+
+/// Returns when every process of `life` is gone.
+async fn over(view: &mut watch::Receiver<View>, life: u32) {
+    // The sender lives as long as the command's handle of its sandbox.
+    let _ = view.wait_for(|view| view.is_over(life)).await;
+}
+
+/// Without a journal a new command is not started; one that runs cannot be listened to any more.
+fn unopened(birth: Birth) -> Outcome {
+    match birth {
+        Birth::Fresh => Outcome::Refused("its output could not be kept".to_owned()),
+        Birth::Recovered => Outcome::Lost,
+    }
+}
+
+fn ending(outcome: &Outcome) -> CommandState {
+    match outcome {
+        Outcome::Lost => CommandState::Lost,
+        Outcome::Refused(_) => CommandState::Exited(ExitStatus::Code(CANNOT_START)),
+        Outcome::Reported(report) if report.timed_out => CommandState::TimedOut(report.status),
+        Outcome::Reported(report) if report.killed => CommandState::Cancelled(report.status),
+        Outcome::Reported(report) => CommandState::Exited(report.status),
+    }
+}
+
+fn count(command: &LiveCommand, state: CommandState) {
+    metrics::counter!("pinfold_commands_total", "state" => state.as_str()).increment(1);
+    let command = command.state.borrow();
+    if let (Some(from), Some(to)) = (command.started_at, command.ended_at) {
+        metrics::histogram!("pinfold_command_seconds").record(crate::clock::until(from, to));
+    }
+}
+
+/// Keeps what the background children of a command write that an earlier engine saw end.
+pub(super) async fn drain_late(shared: Arc<Shared>, guest: Guest, id: CommandId) {
+    let drained = async {
+        let cap = limits::JOURNAL_DEFAULT_CAP_BYTES;
+        if let Ok(writer) = shared.journals.reopen(&id, cap) {
+            let pipes = guest.adopt(&id).await?;
+            let pump = Pump::start(writer, pipes.stdout, pipes.stderr)?;
+            tokio::select! {
+                () = pump.closed() => {}
+                () = guest.closed() => return Ok(()),
+            }
+        }
+        guest.forget(&id).await
+    };
+    let result: Result<(), GuestError> = tokio::select! {
+        result = drained => result,
+        () = shared.ending.cancelled() => Ok(()),
+    };
+    if let Err(error) = result {
+        tracing::debug!(command = %id, %error, "late output not kept");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(timed_out: bool, killed: bool) -> Outcome {
+        Outcome::Reported(ExitReport {
+            status: ExitStatus::Signal(9),
+            timed_out,
+            killed,
+            start_errno: 0,
+            cpu: Duration::ZERO,
+        })
+    }
+
+    #[test]
+    fn an_ending_says_what_really_happened() {
+        let status = ExitStatus::Signal(9);
+        assert_eq!(ending(&report(false, false)), CommandState::Exited(status));
+        assert_eq!(
+            ending(&report(false, true)),
+            CommandState::Cancelled(status)
+        );
+        assert_eq!(ending(&report(true, true)), CommandState::TimedOut(status));
+        assert_eq!(ending(&Outcome::Lost).exit_status(), None);
+    }
+}

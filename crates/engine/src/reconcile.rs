@@ -1,0 +1,111 @@
+//! Reconcilers: make true, again and again, what has to be true in the end. Each can be repeated
+//! and interrupted at any point.
+
+mod journals;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pinfold_model::{Result, SandboxId};
+
+use crate::clock::later;
+use crate::engine::Shared;
+
+/// Starts all of them. They end with the engine.
+pub(crate) fn start(shared: &Arc<Shared>) {
+    shared.tasks.spawn(metering(Arc::clone(shared)));
+    shared.tasks.spawn(housekeeping(Arc::clone(shared)));
+}
+
+/// Asks every owner to record what its sandbox used.
+async fn metering(shared: Arc<Shared>) {
+    while tick(&shared, shared.config.metering_every).await {
+        for live in shared.registry.sandboxes() {
+            live.ask_to_meter();
+        }
+    }
+}
+
+async fn housekeeping(shared: Arc<Shared>) {
+    while tick(&shared, shared.config.reconcile_every).await {
+        report("idempotency keys", purge_idempotency(&shared).await);
+        report("journals", journals::retire(&shared).await);
+        report("layers", sweep_layers(&shared).await);
+        match shared.store.sandboxes().list_live().await {
+            Ok(live) => {
+                let known = live.into_iter().map(|sandbox| sandbox.id).collect();
+                destroy_orphans(Arc::clone(&shared), known).await;
+            }
+            Err(error) => report("orphans", Err(error.into())),
+        }
+    }
+}
+
+/// Waits for the next turn; `false` when the engine ends.
+async fn tick(shared: &Shared, every: Duration) -> bool {
+    let at = later(shared.clock.now(), every);
+    tokio::select! {
+        () = shared.clock.sleep_until(at) => true,
+        () = shared.ending.cancelled() => false,
+    }
+}
+
+fn report(what: &str, result: Result<()>) {
+    if let Err(error) = result {
+        tracing::error!(
+            what,
+            error = &error as &dyn std::error::Error,
+            "reconciling failed"
+        );
+    }
+}
+
+/// Destroys what is on this machine and no record says is live. `live` may be older than the
+/// survey, so what has an owner by now is left alone.
+pub(crate) async fn destroy_orphans(shared: Arc<Shared>, live: HashSet<SandboxId>) {
+    let remains = match shared.driver.survey().await {
+        Ok(remains) => remains,
+        Err(error) => {
+            tracing::error!(%error, "cannot look for orphans");
+            return;
+        }
+    };
+    for orphan in remains {
+        if live.contains(&orphan.id) || shared.registry.sandbox(&orphan.id).is_some() {
+            continue;
+        }
+        if shared.ending.is_cancelled() {
+            return;
+        }
+        tracing::info!(sandbox = %orphan.id, alive = orphan.alive, "destroying an orphan");
+        metrics::counter!("pinfold_orphans_destroyed_total").increment(1);
+        if let Err(error) = shared.driver.destroy(&orphan.id).await {
+            tracing::error!(sandbox = %orphan.id, %error, "an orphan is left");
+        }
+    }
+}
+
+async fn purge_idempotency(shared: &Shared) -> Result<()> {
+    let purged = shared.store.idempotency().purge(shared.clock.now()).await?;
+    tracing::debug!(purged, "idempotency keys");
+    Ok(())
+}
+
+/// Removes layers that no image refers to.
+async fn sweep_layers(shared: &Arc<Shared>) -> Result<()> {
+    let handle = tokio::runtime::Handle::current();
+    let shared = Arc::clone(shared);
+    let sweep = move || -> Result<()> {
+        let Some(sweep) = shared.layers.sweep()? else {
+            return Ok(());
+        };
+        // Imports wait while the sweep lives, so what is referenced now is all that will be.
+        let referenced = handle.block_on(shared.store.images().referenced_layers())?;
+        sweep.remove_unreferenced(&referenced)?;
+        Ok(())
+    };
+    tokio::task::spawn_blocking(sweep)
+        .await
+        .map_err(pinfold_model::Error::internal)?
+}

@@ -1,0 +1,288 @@
+//! Use cases of sandboxes: creating, looking, and every change of their lives.
+
+mod request;
+mod resolve;
+mod watch;
+
+use std::time::Duration;
+
+use pinfold_model::sandbox::EndReason;
+use pinfold_model::usage::Gauge;
+use pinfold_model::{
+    Code, Ctx, Error, Isolation, Result, Sandbox, SandboxId, SandboxState, limits,
+};
+use pinfold_store::{Idempotency, Inserted, Page, PageRequest, SandboxFilter, Transition};
+
+use crate::access::scope;
+use crate::errors::driver_error;
+use crate::live::{self, Birth, Change};
+use crate::usecase::Note;
+use crate::{Accepted, Engine, Origin};
+
+pub use request::{CreateSandbox, ImageOrTemplate, Wait};
+pub use watch::SandboxWatch;
+
+use resolve::Resolved;
+
+impl Engine {
+    /// Makes a sandbox. With [`Wait::Running`] it answers when the sandbox runs, or with the reason
+    /// why it did not boot; with [`Wait::No`] at once.
+    ///
+    /// The same idempotency key with the same request answers with the same sandbox; with another
+    /// request it is a conflict.
+    pub async fn create_sandbox(
+        &self,
+        ctx: &Ctx,
+        request: CreateSandbox,
+        idempotency: Option<&str>,
+    ) -> Result<Accepted<Sandbox>> {
+        let note = Note::new("sandbox.create");
+        self.audited_behind(ctx, &note, async {
+            let wait = request.wait;
+            let claim = self.claim(ctx, "sandbox.create", idempotency, &request)?;
+            let resolved = self.resolve(ctx, request).await?;
+            let (sandbox, origin) = self.accept(resolved, claim).await?;
+            note.about(sandbox.id.as_str());
+            note.fact("image", sandbox.spec.image_name.as_str());
+            note.fact("replay", origin == Origin::Replay);
+            let value = match wait {
+                Wait::Running => self.booted(ctx, sandbox).await?,
+                Wait::No => self.as_it_is_now(sandbox),
+            };
+            Ok(Accepted { value, origin })
+        })
+        .await
+    }
+
+    pub async fn get_sandbox(&self, ctx: &Ctx, id: &SandboxId) -> Result<Sandbox> {
+        self.timed("sandbox.get", self.any_sandbox(ctx, id)).await
+    }
+
+    /// Newest first.
+    pub async fn list_sandboxes(
+        &self,
+        ctx: &Ctx,
+        filter: &SandboxFilter,
+        page: &PageRequest,
+    ) -> Result<Page<Sandbox>> {
+        self.timed("sandbox.list", async {
+            let store = self.store().sandboxes();
+            Ok(store.list(&scope(ctx), filter, page).await?)
+        })
+        .await
+    }
+
+    /// A stream of what the sandbox is, from now until it has ended.
+    pub async fn watch_sandbox(&self, ctx: &Ctx, id: &SandboxId) -> Result<SandboxWatch> {
+        self.timed("sandbox.watch", async {
+            Ok(match self.live(ctx, id).await? {
+                Some(live) => SandboxWatch::live(live.watch()),
+                None => SandboxWatch::ended(self.recorded_sandbox(ctx, id).await?),
+            })
+        })
+        .await
+    }
+
+    /// Waits until a sandbox is no longer being created, at most `patience`; then answers with
+    /// what it is, whatever that is.
+    pub async fn wait_sandbox(
+        &self,
+        ctx: &Ctx,
+        id: &SandboxId,
+        patience: Duration,
+    ) -> Result<Sandbox> {
+        self.timed("sandbox.wait", async {
+            let Some(live) = self.live(ctx, id).await? else {
+                return self.recorded_sandbox(ctx, id).await;
+            };
+            let settled = live.until(|sandbox| sandbox.state != SandboxState::Creating);
+            Ok(match tokio::time::timeout(patience, settled).await {
+                Ok(sandbox) => sandbox,
+                Err(_) => live.sandbox(),
+            })
+        })
+        .await
+    }
+
+    /// Takes the CPU away and keeps everything else. Repeating it changes nothing.
+    pub async fn suspend_sandbox(&self, ctx: &Ctx, id: &SandboxId) -> Result<Sandbox> {
+        self.changed(ctx, "sandbox.suspend", id, Change::Suspend)
+            .await
+    }
+
+    pub async fn resume_sandbox(&self, ctx: &Ctx, id: &SandboxId) -> Result<Sandbox> {
+        self.changed(ctx, "sandbox.resume", id, Change::Resume)
+            .await
+    }
+
+    /// Ends all processes and keeps the disk. Commands that do not end within the grace are lost.
+    pub async fn stop_sandbox(&self, ctx: &Ctx, id: &SandboxId) -> Result<Sandbox> {
+        self.changed(ctx, "sandbox.stop", id, Change::Stop).await
+    }
+
+    /// Boots a stopped sandbox on its own disk.
+    pub async fn start_sandbox(&self, ctx: &Ctx, id: &SandboxId) -> Result<Sandbox> {
+        self.changed(ctx, "sandbox.start", id, Change::Start).await
+    }
+
+    /// Moves the end of the absolute lifetime to `ttl` from now.
+    pub async fn extend_sandbox(
+        &self,
+        ctx: &Ctx,
+        id: &SandboxId,
+        ttl: Duration,
+    ) -> Result<Sandbox> {
+        if ttl.is_zero() || ttl > limits::TTL_MAX {
+            return Err(Error::invalid("ttl", "ttl must be from 1 ms to 30 days"));
+        }
+        self.changed(ctx, "sandbox.extend", id, Change::Extend(ttl))
+            .await
+    }
+
+    /// Ends a sandbox for good. Repeating it answers with the sandbox as it ended.
+    pub async fn destroy_sandbox(&self, ctx: &Ctx, id: &SandboxId) -> Result<Sandbox> {
+        let note = Note::new("sandbox.destroy");
+        note.about(id.as_str());
+        self.audited_behind(ctx, &note, async {
+            if let Some(live) = self.live(ctx, id).await? {
+                note.of(live.project());
+                if let Some(done) = live.change(Change::Destroy(EndReason::Requested)).await {
+                    return done;
+                }
+            }
+            let sandbox = self.recorded_sandbox(ctx, id).await?;
+            note.of(&sandbox.project);
+            if sandbox.state == SandboxState::Destroyed {
+                return Ok(sandbox);
+            }
+            self.destroy_ended(sandbox).await
+        })
+        .await
+    }
+
+    /// What the sandbox uses at this moment.
+    pub async fn sandbox_gauge(&self, ctx: &Ctx, id: &SandboxId) -> Result<Gauge> {
+        self.timed("sandbox.gauge", async {
+            match self.live(ctx, id).await? {
+                Some(live) => live.gauge().await,
+                None => self
+                    .recorded_sandbox(ctx, id)
+                    .await
+                    .map(|_| Gauge::default()),
+            }
+        })
+        .await
+    }
+
+    /// What stands between a sandbox and this machine.
+    #[must_use]
+    pub fn isolation(&self) -> Isolation {
+        self.inner.parts.driver.isolation()
+    }
+
+    /// Records the sandbox and gives it its owner task. Done in a task of its own, so that a caller
+    /// who goes away cannot leave a recorded sandbox without an owner.
+    async fn accept(
+        &self,
+        resolved: Resolved,
+        claim: Option<Idempotency>,
+    ) -> Result<(Sandbox, Origin)> {
+        let shared = self.shared().clone();
+        let work = async move {
+            let Resolved { sandbox, image } = resolved;
+            // Before the record: whoever replays the key has to find the sandbox to wait for.
+            let nascent = live::adopt(&shared, sandbox.clone(), image);
+            match shared
+                .store
+                .sandboxes()
+                .insert(&sandbox, claim.as_ref())
+                .await?
+            {
+                Inserted::Replay(sandbox) => Ok((sandbox, Origin::Replay)),
+                Inserted::New(sandbox) => {
+                    metrics::counter!("pinfold_sandboxes_created_total").increment(1);
+                    nascent.begin(Birth::Fresh);
+                    Ok((sandbox, Origin::New))
+                }
+            }
+        };
+        self.detached(work).await
+    }
+
+    async fn changed(
+        &self,
+        ctx: &Ctx,
+        action: &'static str,
+        id: &SandboxId,
+        change: Change,
+    ) -> Result<Sandbox> {
+        let note = Note::new(action);
+        note.about(id.as_str());
+        self.audited(ctx, &note, async {
+            let live = self.need_live(ctx, id).await?;
+            note.of(live.project());
+            match live.change(change).await {
+                Some(done) => done,
+                None => Err(ended(&self.recorded_sandbox(ctx, id).await?)),
+            }
+        })
+        .await
+    }
+
+    /// One without an owner: it failed, or its owner has just ended.
+    async fn destroy_ended(&self, sandbox: Sandbox) -> Result<Sandbox> {
+        let change = Transition {
+            reason: sandbox.reason.or(Some(EndReason::Requested)),
+            ..Transition::new(SandboxState::Destroyed, self.now())
+        };
+        self.inner
+            .parts
+            .driver
+            .destroy(&sandbox.id)
+            .await
+            .map_err(driver_error)?;
+        let sandboxes = self.store().sandboxes();
+        let done = sandboxes
+            .transition(&sandbox.id, &SandboxState::ALL, &change)
+            .await?;
+        Ok(done.unwrap_or(sandbox))
+    }
+
+    async fn booted(&self, ctx: &Ctx, sandbox: Sandbox) -> Result<Sandbox> {
+        let now = match self.inner.registry.sandbox(&sandbox.id) {
+            Some(live) => {
+                live.until(|sandbox| sandbox.state != SandboxState::Creating)
+                    .await
+            }
+            None => self.recorded_sandbox(ctx, &sandbox.id).await?,
+        };
+        match (now.state, now.reason) {
+            (SandboxState::Failed, Some(EndReason::BootFailed)) => Err(boot_failed(&now)),
+            _ => Ok(now),
+        }
+    }
+
+    fn as_it_is_now(&self, recorded: Sandbox) -> Sandbox {
+        match self.inner.registry.sandbox(&recorded.id) {
+            Some(live) => live.sandbox(),
+            None => recorded,
+        }
+    }
+}
+
+fn boot_failed(sandbox: &Sandbox) -> Error {
+    let why = sandbox.failure.as_deref().unwrap_or("it did not boot");
+    Error::new(
+        Code::SandboxFailed,
+        format!("the sandbox did not boot: {why}"),
+    )
+    .detail("sandbox_id", sandbox.id.as_str())
+}
+
+/// Why nothing can be changed any more.
+fn ended(sandbox: &Sandbox) -> Error {
+    match sandbox.state.require_running() {
+        Err(error) => error,
+        Ok(()) => Error::new(Code::Unavailable, "the server is shutting down"),
+    }
+}

@@ -1,0 +1,62 @@
+//! What a caller asks for when creating a sandbox. What it leaves out comes from the template, then
+//! from the defaults.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use pinfold_model::NetworkMode;
+use pinfold_model::sandbox::{HostMount, IdleAction};
+use serde::Serialize;
+
+/// A request for a sandbox.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct CreateSandbox {
+    pub name: Option<String>,
+    pub from: ImageOrTemplate,
+    pub vcpu_millis: Option<u32>,
+    pub memory_mib: Option<u32>,
+    pub disk_mib: Option<u32>,
+    pub pids: Option<u32>,
+    pub network: Option<NetworkMode>,
+    /// Over the template's.
+    pub env: BTreeMap<String, String>,
+    pub workdir: Option<String>,
+    pub user: Option<String>,
+    pub hostname: Option<String>,
+    pub metadata: BTreeMap<String, String>,
+    pub ttl: Option<Duration>,
+    pub idle_timeout: Option<Duration>,
+    pub idle_action: Option<IdleAction>,
+    /// Refused unless the operator allows them.
+    pub mounts: Vec<HostMount>,
+    /// No part of what is asked for, so it does not count for idempotency.
+    #[serde(skip)]
+    pub wait: Wait,
+}
+
+/// What it boots from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImageOrTemplate {
+    /// The operator's default image.
+    #[default]
+    Default,
+    /// `NAME`, `NAME:TAG` or an image id.
+    Image(String),
+    Template {
+        /// Name or id.
+        template: String,
+        /// `None`: the latest.
+        version: Option<u32>,
+    },
+}
+
+/// When to answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Wait {
+    /// As soon as it is accepted.
+    No,
+    /// When it runs or has failed.
+    #[default]
+    Running,
+}

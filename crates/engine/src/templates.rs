@@ -1,0 +1,201 @@
+//! Use cases of templates: named, versioned recipes for sandboxes.
+
+use pinfold_model::sandbox::{validate_env, validate_name, validate_path};
+use pinfold_model::template::TemplateSpec;
+use pinfold_model::{
+    Code, Ctx, Error, ImageName, NetworkMode, ProjectId, Resources, Result, Template, limits,
+};
+use pinfold_store::{Page, PageRequest};
+
+use crate::Engine;
+use crate::usecase::Note;
+
+/// For whom an image or template is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Share {
+    /// The caller's own project.
+    #[default]
+    Project,
+    /// Every project; only an admin may ask for it.
+    Everyone,
+}
+
+/// Templates that a fresh installation offers; all boot the image `host` until the operator points
+/// them elsewhere.
+const SHIPPED: [&str; 4] = ["base", "python", "node", "python-node"];
+
+impl Engine {
+    /// Makes the next version of a template.
+    pub async fn set_template(
+        &self,
+        ctx: &Ctx,
+        name: &str,
+        spec: TemplateSpec,
+        share: Share,
+    ) -> Result<Template> {
+        let note = Note::new("template.set");
+        note.about(name);
+        note.fact("image", spec.image.to_string());
+        self.audited(ctx, &note, async {
+            let owner = self.owner(ctx, share)?;
+            validate(name, &spec)?;
+            self.image_named(ctx, &spec.image).await?;
+            let at = self.now();
+            Ok(self
+                .store()
+                .templates()
+                .set(owner.as_ref(), name, &spec, at)
+                .await?)
+        })
+        .await
+    }
+
+    /// The template of that name or id: the project's own before the shared one; the latest version
+    /// unless one is named.
+    pub async fn get_template(
+        &self,
+        ctx: &Ctx,
+        name: &str,
+        version: Option<u32>,
+    ) -> Result<Template> {
+        self.timed(
+            "template.get",
+            self.template(&ctx.principal.project, name, version),
+        )
+        .await
+    }
+
+    /// The latest version of each template that the caller's project may use.
+    pub async fn list_templates(&self, ctx: &Ctx, page: &PageRequest) -> Result<Page<Template>> {
+        self.timed("template.list", async {
+            Ok(self
+                .store()
+                .templates()
+                .list(&ctx.principal.project, page)
+                .await?)
+        })
+        .await
+    }
+
+    /// Takes a template off the list; sandboxes made from it live on.
+    pub async fn remove_template(&self, ctx: &Ctx, name: &str) -> Result<()> {
+        let note = Note::new("template.remove");
+        note.about(name);
+        self.audited(ctx, &note, async {
+            let template = self.template(&ctx.principal.project, name, None).await?;
+            if template.project.is_none() {
+                ctx.require_admin()?;
+            }
+            let owner = template.project.as_ref();
+            let templates = self.store().templates();
+            Ok(templates.delete(owner, &template.name, self.now()).await?)
+        })
+        .await
+    }
+
+    pub(crate) async fn template(
+        &self,
+        project: &ProjectId,
+        name: &str,
+        version: Option<u32>,
+    ) -> Result<Template> {
+        let templates = self.store().templates();
+        let found = match version {
+            None => templates.latest(project, name).await?,
+            Some(version) => templates.numbered(project, name, version).await?,
+        };
+        found.ok_or_else(|| {
+            let which = version.map_or(String::new(), |v| format!(" version {v}"));
+            Error::new(
+                Code::TemplateNotFound,
+                format!("no template {name:?}{which}"),
+            )
+        })
+    }
+
+    /// Whose a new image or template is; `None` is everybody's.
+    pub(crate) fn owner(&self, ctx: &Ctx, share: Share) -> Result<Option<ProjectId>> {
+        match share {
+            Share::Project => Ok(Some(ctx.principal.project.clone())),
+            Share::Everyone => ctx.require_admin().map(|()| None),
+        }
+    }
+
+    /// Sets the shipped templates in a store that has none of that name.
+    pub(crate) async fn ship_templates(&self) -> Result<()> {
+        let project = &self.inner.home.project.id;
+        for name in SHIPPED {
+            if self
+                .store()
+                .templates()
+                .latest(project, name)
+                .await?
+                .is_none()
+            {
+                let spec = shipped()?;
+                self.store()
+                    .templates()
+                    .set(None, name, &spec, self.now())
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn shipped() -> Result<TemplateSpec> {
+    Ok(TemplateSpec {
+        image: "host".parse::<ImageName>()?,
+        resources: Resources::default(),
+        network: NetworkMode::None,
+        env: std::collections::BTreeMap::new(),
+        workdir: None,
+        user: None,
+        ttl: None,
+        idle_timeout: None,
+    })
+}
+
+fn validate(name: &str, spec: &TemplateSpec) -> Result<()> {
+    validate_name("name", name)?;
+    spec.resources.validate()?;
+    validate_env(&spec.env)?;
+    if let Some(workdir) = &spec.workdir {
+        validate_path("workdir", workdir)?;
+    }
+    for (field, value) in [("ttl", spec.ttl), ("idle_timeout", spec.idle_timeout)] {
+        if value.is_some_and(|d| d.is_zero() || d > limits::TTL_MAX) {
+            return Err(Error::invalid(
+                field,
+                format!("{field} must be from 1 ms to 30 days"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shipped_templates_pass_their_own_checks() {
+        for name in SHIPPED {
+            assert!(validate(name, &shipped().expect("a plain name")).is_ok());
+        }
+    }
+
+    #[test]
+    fn names_and_bounds_are_checked() {
+        let spec = shipped().expect("a plain name");
+        assert!(validate(&"x".repeat(300), &spec).is_err());
+        let forever = TemplateSpec {
+            ttl: Some(limits::TTL_MAX * 2),
+            ..spec
+        };
+        assert_eq!(
+            validate("a", &forever).expect_err("too long").details()["field"],
+            "ttl"
+        );
+    }
+}

@@ -1,0 +1,87 @@
+//! Use cases of usage: what was used, recorded and not yet recorded.
+
+use pinfold_model::usage::UsageTotals;
+use pinfold_model::{Ctx, Error, ProjectId, Result, SandboxId, Time};
+use pinfold_store::{Page, PageRequest};
+
+use crate::Engine;
+
+/// What one sandbox used over a period.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SandboxUsage {
+    pub sandbox: SandboxId,
+    pub vcpu_seconds: f64,
+    pub memory_gib_seconds: f64,
+    pub wall_seconds: f64,
+    pub cpu_seconds: f64,
+}
+
+impl Engine {
+    /// What the caller's project used from `from` (included) to `to` (not included), up to this
+    /// moment. CPU really used is counted up to the last record, at most a minute ago.
+    pub async fn project_usage(&self, ctx: &Ctx, from: Time, to: Time) -> Result<UsageTotals> {
+        self.timed("usage.project", async {
+            check_period(from, to)?;
+            self.totals(&ctx.principal.project, from, to).await
+        })
+        .await
+    }
+
+    async fn totals(&self, project: &ProjectId, from: Time, to: Time) -> Result<UsageTotals> {
+        let mut totals = self.store().usage().totals(project, from, to).await?;
+        let now = self.now();
+        for live in self.inner.registry.sandboxes_of(project) {
+            live.add_usage(&mut totals, from, to, now);
+        }
+        Ok(totals)
+    }
+
+    /// The same for each sandbox, newest sandbox first. Each page covers all sandboxes of the
+    /// project, also those that used nothing in the period.
+    pub async fn sandbox_usage(
+        &self,
+        ctx: &Ctx,
+        from: Time,
+        to: Time,
+        page: &PageRequest,
+    ) -> Result<Page<SandboxUsage>> {
+        self.timed("usage.sandboxes", async {
+            check_period(from, to)?;
+            let project = &ctx.principal.project;
+            let found = self
+                .store()
+                .usage()
+                .by_sandbox(project, from, to, page)
+                .await?;
+            let now = self.now();
+            let items = found.items.into_iter().map(|(sandbox, mut totals)| {
+                if let Some(live) = self.inner.registry.sandbox(&sandbox) {
+                    live.add_usage(&mut totals, from, to, now);
+                }
+                of_sandbox(sandbox, &totals)
+            });
+            Ok(Page {
+                items: items.collect(),
+                next: found.next,
+            })
+        })
+        .await
+    }
+}
+
+fn of_sandbox(sandbox: SandboxId, totals: &UsageTotals) -> SandboxUsage {
+    SandboxUsage {
+        sandbox,
+        vcpu_seconds: totals.vcpu_seconds,
+        memory_gib_seconds: totals.memory_gib_seconds,
+        wall_seconds: totals.wall_seconds,
+        cpu_seconds: totals.cpu_seconds,
+    }
+}
+
+fn check_period(from: Time, to: Time) -> Result<()> {
+    if from < to {
+        return Ok(());
+    }
+    Err(Error::invalid("from", "a period ends after it begins"))
+}

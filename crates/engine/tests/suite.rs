@@ -1,0 +1,17 @@
+//! The engine over real sandboxes: the namespace driver, SQLite on disk, real commands.
+//!
+//! Every case has directories of its own and takes any `Arc<dyn Driver>` that `place` makes.
+
+mod suite {
+    pub(crate) mod clock;
+    pub(crate) mod place;
+
+    mod access;
+    mod commands;
+    mod crash;
+    mod create;
+    mod files;
+    mod lifetimes;
+    mod terminals;
+    mod usage;
+}

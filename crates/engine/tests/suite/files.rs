@@ -1,0 +1,190 @@
+//! Files inside sandboxes.
+
+use pinfold_engine::{FileKind, MakeDirectory, MoveFile, ReadRange, WriteFile};
+use pinfold_model::{Code, SandboxId};
+
+use super::place::{Life, Place};
+
+fn write(path: &str) -> WriteFile {
+    WriteFile {
+        path: path.into(),
+        mode: None,
+        parents: true,
+        exclusive: false,
+        expect_bytes: None,
+    }
+}
+
+async fn put(life: &Life, sandbox: &SandboxId, path: &str, bytes: &[u8]) {
+    let mut writer = life
+        .engine
+        .write_file(&life.ctx, sandbox, write(path))
+        .await
+        .expect("begin");
+    writer.write(bytes).await.expect("write");
+    let entry = writer.finish().await.expect("finish");
+    assert_eq!(entry.size_bytes, bytes.len() as u64);
+}
+
+async fn get(life: &Life, sandbox: &SandboxId, path: &str, range: ReadRange) -> Vec<u8> {
+    let reader = life.engine.read_file(&life.ctx, sandbox, path, range).await;
+    let mut reader = reader.expect("begin");
+    let mut bytes = Vec::new();
+    while let Some(chunk) = reader.next().await.expect("chunk") {
+        bytes.extend_from_slice(&chunk);
+    }
+    bytes
+}
+
+#[test]
+fn files_go_in_and_come_out_whole_or_in_part() {
+    let place = Place::new();
+    let life = place.live();
+    life.run(async {
+        let sandbox = life.sandbox().await;
+        let bytes: Vec<u8> = (0..3_000_000_u32).map(|n| n as u8).collect();
+        put(&life, &sandbox, "deep/er/file", &bytes).await;
+        let whole = ReadRange::default();
+        assert!(get(&life, &sandbox, "/workspace/deep/er/file", whole).await == bytes);
+        for (offset, length, expected) in [
+            (5, Some(10), &bytes[5..15]),
+            (2_999_990, None, &bytes[2_999_990..]),
+            (5, Some(0), &[][..]),
+            (9_000_000, None, &[][..]),
+        ] {
+            let range = ReadRange { offset, length };
+            assert!(
+                get(&life, &sandbox, "deep/er/file", range).await == expected,
+                "{range:?}"
+            );
+        }
+        let abandoned = life
+            .engine
+            .write_file(&life.ctx, &sandbox, write("deep/er/file"))
+            .await;
+        let mut abandoned = abandoned.expect("begin");
+        abandoned.write(b"half").await.expect("write");
+        abandoned.abort().await.expect("abort");
+        assert!(get(&life, &sandbox, "deep/er/file", whole).await == bytes);
+    });
+    life.clean_up(&place);
+}
+
+#[test]
+fn directories_are_listed_changed_and_archived() {
+    let place = Place::new();
+    let life = place.live();
+    life.run(async {
+        let sandbox = life.sandbox().await;
+        let (engine, ctx) = (&life.engine, &life.ctx);
+        for name in ["b", "a", "c"] {
+            put(&life, &sandbox, &format!("/tmp/d/{name}"), name.as_bytes()).await;
+        }
+        let list = engine
+            .list_directory(ctx, &sandbox, "/tmp/d", 2)
+            .await
+            .expect("list");
+        let names: Vec<_> = list
+            .entries
+            .iter()
+            .map(|entry| entry.path.as_str())
+            .collect();
+        assert_eq!(
+            (names, list.truncated),
+            (vec!["/tmp/d/a", "/tmp/d/b"], true)
+        );
+        let made = MakeDirectory {
+            path: "/tmp/d/sub".into(),
+            parents: false,
+            mode: Some(0o700),
+        };
+        let made = engine
+            .make_directory(ctx, &sandbox, made)
+            .await
+            .expect("mkdir");
+        assert_eq!((made.kind, made.mode), (FileKind::Directory, 0o700));
+        let moved = MoveFile {
+            from: "/tmp/d/a".into(),
+            to: "/tmp/d/b".into(),
+            overwrite: false,
+        };
+        let refused = engine
+            .move_file(ctx, &sandbox, moved.clone())
+            .await
+            .expect_err("exists");
+        assert_eq!(refused.code(), Code::FileExists);
+        let moved = MoveFile {
+            overwrite: true,
+            ..moved
+        };
+        engine.move_file(ctx, &sandbox, moved).await.expect("move");
+        assert_eq!(
+            get(&life, &sandbox, "/tmp/d/b", ReadRange::default()).await,
+            b"a"
+        );
+        let mode = engine
+            .set_file_mode(ctx, &sandbox, "/tmp/d/b", 0o600)
+            .await
+            .expect("chmod");
+        assert_eq!(mode.mode, 0o600);
+        let full = engine
+            .remove_file(ctx, &sandbox, "/tmp/d", false)
+            .await
+            .expect_err("not empty");
+        assert_eq!(full.code(), Code::DirectoryNotEmpty);
+
+        let mut tar = engine
+            .archive(ctx, &sandbox, "/tmp/d")
+            .await
+            .expect("archive");
+        let mut extract = engine
+            .extract(ctx, &sandbox, "/tmp/copy")
+            .await
+            .expect("extract");
+        while let Some(chunk) = tar.next().await.expect("chunk") {
+            extract.write(&chunk).await.expect("write");
+        }
+        let copy = extract.finish().await.expect("finish");
+        assert_eq!(copy.kind, FileKind::Directory);
+        assert_eq!(
+            get(&life, &sandbox, "/tmp/copy/b", ReadRange::default()).await,
+            b"a"
+        );
+        engine
+            .remove_file(ctx, &sandbox, "/tmp/d", true)
+            .await
+            .expect("remove");
+        let gone = engine
+            .stat_file(ctx, &sandbox, "/tmp/d")
+            .await
+            .expect_err("gone");
+        assert_eq!(gone.code(), Code::FileNotFound);
+    });
+    life.clean_up(&place);
+}
+
+#[test]
+fn changes_are_watched() {
+    let place = Place::new();
+    let life = place.live();
+    life.run(async {
+        let sandbox = life.sandbox().await;
+        let watch = life
+            .engine
+            .watch_files(&life.ctx, &sandbox, "/tmp", true)
+            .await;
+        let mut watch = watch.expect("watch");
+        put(&life, &sandbox, "/tmp/new", b"x").await;
+        loop {
+            let change = watch
+                .next()
+                .await
+                .expect("change")
+                .expect("the watch goes on");
+            if change.path == "/tmp/new" {
+                break;
+            }
+        }
+    });
+    life.clean_up(&place);
+}

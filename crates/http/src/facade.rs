@@ -1,0 +1,176 @@
+//! What stands around every request of a facade: its id, its span, its counters, the panic catcher
+//! and the rendering of failures.
+//!
+//! Never logs header values or query strings: keys travel in the first, file names in the second.
+
+use std::error::Error as _;
+use std::panic::AssertUnwindSafe;
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use futures::FutureExt;
+use pinfold_model::{Code, Error};
+use tracing::Instrument;
+
+use crate::failure::Failure;
+use crate::request_tag::{HEADER, RequestTag};
+
+/// Longer request targets are refused with 414.
+const URI_MAX_BYTES: usize = 16 << 10;
+
+/// One surface with its own shape of errors.
+#[derive(Debug, Clone, Copy)]
+pub struct Facade {
+    /// For spans and counters: `native`, or a vendor's name.
+    pub name: &'static str,
+    /// Body (and, where the facade differs from [`crate::status_of`], status) of a failure, given
+    /// the request id to show.
+    pub render: fn(&Failure, &str) -> Response,
+}
+
+impl Facade {
+    /// Puts the facade around `router`, with envelopes for unknown routes and methods.
+    pub fn wrap<S>(self, router: Router<S>) -> Router<S>
+    where
+        S: Clone + Send + Sync + 'static,
+    {
+        router
+            .fallback(route_not_found)
+            .method_not_allowed_fallback(method_not_allowed)
+            .layer(from_fn_with_state(self, edge))
+    }
+}
+
+/// The answer to a path that no route has.
+pub async fn route_not_found() -> Failure {
+    Error::new(Code::RouteNotFound, "there is no such route; see /docs").into()
+}
+
+/// The answer to a route that has no such method; axum adds `Allow`.
+pub async fn method_not_allowed() -> Failure {
+    Failure::from(Error::new(
+        Code::MethodNotAllowed,
+        "the route does not have this method; the header Allow lists those it has",
+    ))
+    .with_status(StatusCode::METHOD_NOT_ALLOWED)
+}
+
+async fn edge(State(facade): State<Facade>, mut request: Request, next: Next) -> Response {
+    let tag = RequestTag::of(request.headers());
+    let method = request.method().clone();
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
+    let span = tracing::info_span!(
+        "http",
+        facade = facade.name,
+        %method,
+        route,
+        request_id = %tag.id,
+    );
+    request.extensions_mut().insert(tag.clone());
+    let started = Instant::now();
+    let response = async {
+        let response = answered(request, next).await;
+        let response = facade.rendered(response, &tag);
+        tracing::debug!(status = response.status().as_u16(), "answered");
+        response
+    }
+    .instrument(span)
+    .await;
+    count(facade, method.as_str(), route, response.status(), started);
+    response
+}
+
+/// Runs the handler; a panic becomes an internal error instead of a dropped connection.
+async fn answered(request: Request, next: Next) -> Response {
+    if request
+        .uri()
+        .path_and_query()
+        .map_or(0, |target| target.as_str().len())
+        > URI_MAX_BYTES
+    {
+        return Failure::from(Error::invalid("url", "the URL may be at most 16 KiB long"))
+            .with_status(StatusCode::URI_TOO_LONG)
+            .into_response();
+    }
+    match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+        Ok(response) => response,
+        Err(panic) => {
+            let text = panic
+                .downcast_ref::<String>()
+                .map(String::as_str)
+                .or_else(|| panic.downcast_ref::<&str>().copied())
+                .unwrap_or("of unknown type");
+            let cause = std::io::Error::other(format!("a handler panicked: {text}"));
+            Failure::from(Error::internal(cause)).into_response()
+        }
+    }
+}
+
+impl Facade {
+    fn rendered(self, mut response: Response, tag: &RequestTag) -> Response {
+        if let Some(failure) = response.extensions_mut().remove::<Failure>() {
+            log(&failure);
+            // Headers of the failure and of axum (Allow) survive; the body is the facade's.
+            let mut rendered = (self.render)(&failure, &tag.shown);
+            for (name, value) in response.headers() {
+                if !rendered.headers().contains_key(name) && name != "content-length" {
+                    rendered.headers_mut().insert(name, value.clone());
+                }
+            }
+            response = rendered;
+        }
+        if let Ok(value) = HeaderValue::from_str(&tag.shown) {
+            response.headers_mut().insert(HEADER, value);
+        }
+        response
+    }
+}
+
+/// Errors end here, so they are logged here and nowhere before, with their whole chain.
+fn log(failure: &Failure) {
+    let error = failure.error();
+    let status = failure.status().as_u16();
+    if failure.status().is_server_error() {
+        let mut causes = Vec::new();
+        let mut cause = error.source();
+        while let Some(one) = cause {
+            causes.push(one.to_string());
+            cause = one.source();
+        }
+        tracing::error!(status, code = %error.code(), causes = causes.join(": "), "{error}");
+    } else {
+        tracing::debug!(status, code = %error.code(), "{error}");
+    }
+}
+
+fn count(facade: Facade, method: &str, route: String, status: StatusCode, started: Instant) {
+    let labels = [
+        ("facade", facade.name.to_owned()),
+        ("method", known_method(method).to_owned()),
+        ("route", route),
+    ];
+    metrics::histogram!("pinfold_http_request_seconds", &labels)
+        .record(started.elapsed().as_secs_f64());
+    let [facade, method, route] = labels;
+    let status = ("status", status.as_u16().to_string());
+    metrics::counter!(
+        "pinfold_http_requests_total",
+        &[facade, method, route, status]
+    )
+    .increment(1);
+}
+
+/// Callers may invent methods; labels must stay few.
+fn known_method(method: &str) -> &str {
+    match method {
+        "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS" => method,
+        _ => "other",
+    }
+}

@@ -1,0 +1,30 @@
+//! The facade kit: what the native API and every dialect share at the HTTP edge.
+//!
+//! Knows the domain's errors and callers (`pinfold-model`), axum and hyper. Knows no route, no
+//! engine, no vendor. A facade is a router wrapped by [`Facade::wrap`]; its handlers fail with
+//! [`Failure`], and the facade renders failures in its own shape.
+
+mod auth;
+mod facade;
+mod failure;
+mod idempotency;
+mod json;
+mod path;
+mod query;
+mod range;
+mod request_tag;
+mod serve;
+pub mod sse;
+mod status;
+
+pub use auth::{Authenticate, Caller, authenticated, credential};
+pub use facade::{Facade, method_not_allowed, route_not_found};
+pub use failure::Failure;
+pub use idempotency::IdempotencyKey;
+pub use json::{JSON_BODY_MAX_BYTES, Json, read_body};
+pub use path::Path;
+pub use query::{Query, pairs, parse_pairs};
+pub use range::{ByteRange, resolve_range};
+pub use request_tag::RequestTag;
+pub use serve::{Draining, ServeLimits, serve};
+pub use status::status_of;

@@ -1,0 +1,14 @@
+//! One file for each command: its options, and what it does with them.
+
+pub(crate) mod audit;
+pub(crate) mod completion;
+pub(crate) mod doctor;
+pub(crate) mod images;
+pub(crate) mod keys;
+pub(crate) mod projects;
+pub(crate) mod run;
+pub(crate) mod sandbox;
+pub(crate) mod serve;
+pub(crate) mod templates;
+pub(crate) mod usage;
+pub(crate) mod version;

@@ -1,0 +1,92 @@
+//! `pinfold images`: what sandboxes boot from.
+
+mod import;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use futures::TryStreamExt;
+use pinfold_sdk::Image;
+
+use crate::cli::Global;
+use crate::client;
+use crate::exit::Ending;
+use crate::output::{self, Format, bytes, or_dash, time};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImagesCommand {
+    /// Those there are
+    #[command(visible_alias = "list")]
+    Ls(ListArgs),
+    /// Everything about one
+    Show(ShowArgs),
+    /// Make one of a root filesystem's tar or an OCI layout; works without a server too
+    Import(import::ImportArgs),
+    /// Remove one
+    Rm(RemoveArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    /// Name, name:tag or id
+    #[arg(value_name = "IMAGE")]
+    image: String,
+
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RemoveArgs {
+    /// Name, name:tag or id
+    #[arg(value_name = "IMAGE")]
+    image: String,
+}
+
+pub(crate) async fn run(global: &Global, command: ImagesCommand) -> Result<Ending> {
+    match command {
+        ImagesCommand::Ls(args) => list(global, args).await?,
+        ImagesCommand::Show(args) => {
+            let image = client::connect(global)?.images().get(&args.image).await?;
+            args.format.one(&image, &facts(&image))?;
+        }
+        ImagesCommand::Import(args) => import::run(global, args).await?,
+        ImagesCommand::Rm(args) => {
+            client::connect(global)?.images().remove(&args.image).await?;
+            output::line(&args.image)?;
+        }
+    }
+    Ok(Ending::Done)
+}
+
+async fn list(global: &Global, args: ListArgs) -> Result<()> {
+    let all: Vec<_> = client::connect(global)?.images().all().try_collect().await?;
+    args.format.list(&all, ["NAMES", "ID", "SOURCE", "SIZE", "CREATED"], |image| {
+        [
+            image.names.join(", "),
+            image.id.clone(),
+            image.source.to_string(),
+            bytes(image.size_bytes),
+            time(&image.created_at),
+        ]
+    })
+}
+
+fn facts(image: &Image) -> Vec<(&'static str, String)> {
+    vec![
+        ("id", image.id.clone()),
+        ("names", image.names.join(", ")),
+        ("for", image.project_id.clone().unwrap_or_else(|| "every project".to_owned())),
+        ("source", image.source.to_string()),
+        ("size", bytes(image.size_bytes)),
+        ("layers", image.layers.join(", ")),
+        ("user", or_dash(image.config.user.as_ref())),
+        ("workdir", or_dash(image.config.workdir.as_ref())),
+        ("created", time(&image.created_at)),
+    ]
+}

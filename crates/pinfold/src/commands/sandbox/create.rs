@@ -1,0 +1,139 @@
+//! `pinfold sandbox create`.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use pinfold_sdk::{Client, CreateSandbox, ErrorCode, IdleAction, NetworkMode, Sandbox};
+
+use crate::commands::run::{Network, environment};
+use crate::exit::Ending;
+use crate::output::{self, Format};
+use crate::values::{self, Variable};
+
+#[derive(Debug, Args)]
+pub(crate) struct CreateArgs {
+    /// A name for it
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+
+    /// An image or template [default: the server's default image]
+    #[arg(long, short, value_name = "NAME")]
+    image: Option<String>,
+
+    /// A template, where an image has the same name
+    #[arg(long, value_name = "NAME", conflicts_with = "image")]
+    template: Option<String>,
+
+    /// CPUs, such as 2 or 0.5
+    #[arg(long, value_name = "CPUS", value_parser = values::vcpu_millis)]
+    vcpu: Option<u32>,
+
+    /// Memory, such as 512m or 2g
+    #[arg(long, short, value_name = "SIZE", value_parser = values::size_mib)]
+    memory: Option<u32>,
+
+    /// What it may write to its own disk, such as 10g
+    #[arg(long, value_name = "SIZE", value_parser = values::size_mib)]
+    disk: Option<u32>,
+
+    /// What it may reach
+    #[arg(long, value_name = "MODE", value_enum)]
+    network: Option<Network>,
+
+    /// A variable of every command's environment; NAME alone copies the value it has here
+    #[arg(long, short, value_name = "NAME[=VALUE]", value_parser = values::variable)]
+    env: Vec<Variable>,
+
+    /// Where commands begin
+    #[arg(long, short, value_name = "DIR")]
+    workdir: Option<String>,
+
+    /// Who commands are inside: a name or uid[:gid]
+    #[arg(long, short, value_name = "USER")]
+    user: Option<String>,
+
+    /// Something to remember about it
+    #[arg(long, value_name = "KEY=VALUE", value_parser = values::pair)]
+    metadata: Vec<(String, String)>,
+
+    /// How long it lives at most, such as 2h
+    #[arg(long, value_name = "TIME", value_parser = values::duration)]
+    ttl: Option<Duration>,
+
+    /// How long it may stay unused
+    #[arg(long, value_name = "TIME", value_parser = values::duration)]
+    idle_timeout: Option<Duration>,
+
+    /// What happens then
+    #[arg(long, value_name = "ACTION", value_enum, requires = "idle_timeout")]
+    idle_action: Option<Idle>,
+
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Idle {
+    Destroy,
+    Suspend,
+    Stop,
+}
+
+pub(super) async fn run(client: &Client, args: CreateArgs) -> Result<Ending> {
+    let format = args.format;
+    let sandbox = create(client, request(args)).await?;
+    if format.json {
+        output::json(&sandbox)?;
+    } else {
+        output::line(&sandbox.id)?;
+    }
+    Ok(Ending::Done)
+}
+
+/// From the image of that name; where there is none, from the template.
+async fn create(client: &Client, request: CreateSandbox) -> Result<Sandbox> {
+    let error = match client.sandboxes().create(&request).await {
+        Err(error) if error.code() == Some(ErrorCode::ImageNotFound) => error,
+        other => return Ok(other?),
+    };
+    let Some(name) = request.image.clone() else { return Err(error.into()) };
+    let request = CreateSandbox { image: None, template: Some(name), ..request };
+    match client.sandboxes().create(&request).await {
+        Err(no_template) if no_template.code() == Some(ErrorCode::TemplateNotFound) => {
+            Err(error.into())
+        }
+        other => Ok(other?),
+    }
+}
+
+fn request(args: CreateArgs) -> CreateSandbox {
+    CreateSandbox {
+        name: args.name,
+        image: args.image,
+        template: args.template,
+        vcpu: args.vcpu.map(|millis| f64::from(millis) / 1000.0),
+        memory_mib: args.memory,
+        disk_mib: args.disk,
+        network: args.network.map(network),
+        env: environment(args.env),
+        workdir: args.workdir,
+        user: args.user,
+        metadata: args.metadata.into_iter().collect(),
+        ttl_ms: args.ttl.map(values::milliseconds),
+        idle_timeout_ms: args.idle_timeout.map(values::milliseconds),
+        idle_action: args.idle_action.map(|action| match action {
+            Idle::Destroy => IdleAction::Destroy,
+            Idle::Suspend => IdleAction::Suspend,
+            Idle::Stop => IdleAction::Stop,
+        }),
+        ..CreateSandbox::default()
+    }
+}
+
+pub(crate) const fn network(network: Network) -> NetworkMode {
+    match network {
+        Network::None => NetworkMode::None,
+        Network::Open => NetworkMode::Open,
+    }
+}

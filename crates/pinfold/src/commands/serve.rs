@@ -1,0 +1,85 @@
+//! `pinfold serve`: options of the server.
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+use pinfold_api::MetricsAccess;
+use pinfold_engine::Drain;
+
+use crate::cli::Global;
+use crate::exit::Ending;
+use crate::paths::DataDir;
+use crate::serve::{Settings, serve};
+use crate::telemetry::{self, LogFormat};
+
+const BOOTSTRAP_VARIABLE: &str = "PINFOLD_BOOTSTRAP_KEY";
+
+#[derive(Debug, Args)]
+#[command(after_help = "The first start takes the admin key from PINFOLD_BOOTSTRAP_KEY (24 characters \
+                        or more), or makes one and writes it to admin.key in the data directory. \
+                        PINFOLD_LOG chooses what is logged: info, debug, pinfold_engine=trace.")]
+pub(crate) struct ServeArgs {
+    /// Where to listen
+    #[arg(long, value_name = "ADDRESS", env = "PINFOLD_LISTEN", default_value = "127.0.0.1:7070")]
+    listen: String,
+
+    /// End all sandboxes with the server
+    #[arg(long)]
+    ephemeral: bool,
+
+    /// What sandboxes boot from when nothing is named [default: host]
+    #[arg(long, value_name = "NAME", env = "PINFOLD_DEFAULT_IMAGE")]
+    default_image: Option<String>,
+
+    /// Who may read /metrics
+    #[arg(long, value_name = "WHO", value_enum, default_value = "admin", env = "PINFOLD_METRICS")]
+    metrics: Metrics,
+
+    /// How to log to stderr
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        value_enum,
+        default_value = "human",
+        env = "PINFOLD_LOG_FORMAT"
+    )]
+    log_format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Metrics {
+    /// Holders of an admin key
+    Admin,
+    /// Everybody who reaches the listener
+    Open,
+}
+
+pub(crate) fn run(global: &Global, args: ServeArgs) -> Result<Ending> {
+    telemetry::log(args.log_format)?;
+    let settings = Settings {
+        data: DataDir::locate(global.data_dir.as_deref())?,
+        listen: args.listen,
+        database: global.database.clone(),
+        drain: if args.ephemeral { Drain::DestroySandboxes } else { Drain::KeepSandboxes },
+        metrics: match args.metrics {
+            Metrics::Admin => MetricsAccess::AdminKey,
+            Metrics::Open => MetricsAccess::Open,
+        },
+        default_image: args.default_image,
+        bootstrap_key: bootstrap_key()?,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let result = runtime.block_on(serve(settings));
+    runtime.shutdown_background();
+    result
+}
+
+fn bootstrap_key() -> Result<Option<String>> {
+    match std::env::var(BOOTSTRAP_VARIABLE) {
+        Ok(key) => Ok(Some(key)),
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(std::env::VarError::NotUnicode(_)) => bail!("{BOOTSTRAP_VARIABLE} is not UTF-8"),
+    }
+}

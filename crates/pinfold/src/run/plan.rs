@@ -1,0 +1,157 @@
+//! What to boot and what to start in it, as an engine decides: names resolved, limits checked,
+//! templates applied. The engine works on a store in memory that knows the installation's images.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use pinfold_engine::{CreateSandbox, Engine, EngineConfig, ImageOrTemplate, Wait};
+use pinfold_model::{
+    Code, CommandId, CommandSpec, Ctx, Error, Image, ImageName, Sandbox, SandboxId, StdinMode, Time,
+};
+use pinfold_runtime::driver::BootSpec;
+use pinfold_runtime::guest::StartSpec;
+use pinfold_store::Store;
+use tokio::sync::mpsc;
+
+use super::Wanted;
+use super::scratch::Scratch;
+use crate::compose;
+use crate::planning::Planning;
+
+pub(super) struct Plan {
+    pub(super) boot: BootSpec,
+    pub(super) start: StartSpec,
+}
+
+/// Far above what resolving takes: nothing is booted while this is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(super) async fn make(wanted: Wanted, images: &Path, scratch: &Scratch) -> Result<Plan> {
+    wanted.command.validate()?;
+    let store = Store::in_memory().await?;
+    if let Some(name) = &wanted.image {
+        learn(&wanted, name, &store).await?;
+    }
+    tracing::debug!("store open");
+    let (driver, orders) = Planning::new();
+    let parts = compose::parts(store, Arc::new(driver), images, &scratch.journals())?;
+    let engine = Engine::open(EngineConfig::embedded(), parts).await?;
+    tracing::debug!("engine open");
+    let ctx = Ctx::new(engine.system_principal());
+    let request = CreateSandbox { wait: Wait::No, ..wanted.sandbox };
+    let sandbox = accepted(&engine, &ctx, request, wanted.image.as_deref()).await?;
+    let image = engine.get_image(&ctx, sandbox.spec.image.as_str()).await?;
+    let boot = ordered(&engine, &ctx, &sandbox.id, orders).await?;
+    Ok(Plan { boot, start: start(&sandbox, &image, wanted.command) })
+}
+
+/// The engine's answer to the request: from the default image, or from the image of that name, else
+/// from the template of that name.
+async fn accepted(
+    engine: &Engine,
+    ctx: &Ctx,
+    request: CreateSandbox,
+    image: Option<&str>,
+) -> Result<Sandbox> {
+    let from = |from| CreateSandbox { from, ..request.clone() };
+    let Some(name) = image else {
+        let accepted = engine.create_sandbox(ctx, from(ImageOrTemplate::Default), None).await?;
+        return Ok(accepted.value);
+    };
+    let image = from(ImageOrTemplate::Image(name.to_owned()));
+    let no_image = match engine.create_sandbox(ctx, image, None).await {
+        Ok(accepted) => return Ok(accepted.value),
+        Err(error) if error.code() == Code::ImageNotFound => error,
+        Err(error) => return Err(error.into()),
+    };
+    let template = ImageOrTemplate::Template { template: name.to_owned(), version: None };
+    match engine.create_sandbox(ctx, from(template), None).await {
+        Ok(accepted) => Ok(accepted.value),
+        Err(error) if error.code() == Code::TemplateNotFound => Err(no_image.into()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The order to boot, or why the engine gives none.
+async fn ordered(
+    engine: &Engine,
+    ctx: &Ctx,
+    id: &SandboxId,
+    mut orders: mpsc::Receiver<BootSpec>,
+) -> Result<BootSpec> {
+    tokio::select! {
+        order = orders.recv() => order.context("the engine ended too early"),
+        sandbox = engine.wait_sandbox(ctx, id, PATIENCE) => {
+            let why = sandbox?.failure.unwrap_or_else(|| "it took too long".to_owned());
+            Err(anyhow!("the sandbox cannot be booted: {why}"))
+        }
+    }
+}
+
+/// The command over the sandbox over the image.
+fn start(sandbox: &Sandbox, image: &Image, command: CommandSpec) -> StartSpec {
+    let mut env = image.config.env.clone();
+    env.extend(sandbox.spec.env.clone());
+    env.extend(command.env);
+    StartSpec {
+        id: CommandId::generate(),
+        // Nobody else knows this id.
+        fingerprint: Vec::new(),
+        program: command.program,
+        cwd: sandbox.spec.workdir.clone(),
+        make_cwd: true,
+        env,
+        user: sandbox.spec.user.clone(),
+        stdin: command.stdin == StdinMode::Open,
+        terminal: command.tty,
+        timeout: command.timeout,
+    }
+}
+
+/// Tells `store` what the installation knows under that name. The installation's own database is
+/// only read; where there is none, nothing is known.
+async fn learn(wanted: &Wanted, name: &str, store: &Store) -> Result<()> {
+    if wanted.database.is_none() && !wanted.data.database().exists() {
+        return Ok(());
+    }
+    let theirs = compose::open_store(&wanted.data, wanted.database.as_deref()).await?;
+    let now = Time::now();
+    let home = theirs.projects().bootstrap(now).await?;
+    if let Some(template) = theirs.templates().latest(&home.project.id, name).await? {
+        copy_image(&theirs, store, &home.project.id, &template.spec.image).await?;
+        store.templates().set(None, &template.name, &template.spec, now).await?;
+    }
+    let by_id = match name.parse() {
+        Ok(id) => theirs.images().get(&id).await?,
+        Err(_) => None,
+    };
+    match (by_id, name.parse::<ImageName>()) {
+        (Some(image), _) => copy(store, image).await?,
+        (None, Ok(name)) => copy_image(&theirs, store, &home.project.id, &name).await?,
+        (None, Err(_)) => {}
+    }
+    Ok(())
+}
+
+async fn copy_image(
+    theirs: &Store,
+    ours: &Store,
+    project: &pinfold_model::ProjectId,
+    name: &ImageName,
+) -> Result<()> {
+    match theirs.images().resolve(project, name).await? {
+        Some(image) => copy(ours, image).await,
+        None => Ok(()),
+    }
+}
+
+/// With all its names, to everybody: nobody else uses that store.
+async fn copy(ours: &Store, image: Image) -> Result<()> {
+    if ours.images().get(&image.id).await?.is_some() {
+        return Ok(());
+    }
+    let copied = ours.images().insert(&Image { project: None, ..image }).await;
+    copied.map_err(Error::from).context("cannot use an image of the installation")
+}

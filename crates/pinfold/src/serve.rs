@@ -1,0 +1,173 @@
+//! `pinfold serve`: from a data directory to a listening server, and back.
+//!
+//! ```text
+//! lock the data directory -> bind -> database -> engine -> first key -> recover -> listen
+//! SIGTERM -> no new requests, drain -> engine ends (sandboxes live on) -> 0
+//! ```
+
+mod hold;
+mod key;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use pinfold_api::{ApiConfig, MetricsAccess};
+use pinfold_engine::{Drain, Engine, EngineConfig};
+use pinfold_http::ServeLimits;
+use pinfold_model::ExitStatus;
+use pinfold_store::Store;
+use tokio::net::TcpListener;
+
+use crate::compose;
+use crate::exit::Ending;
+use crate::paths::{DataDir, make_private};
+use crate::run::{Signals, clean_leftovers};
+use crate::telemetry;
+
+use hold::Hold;
+
+/// What the operator decides.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) data: DataDir,
+    pub(crate) listen: String,
+    pub(crate) database: Option<String>,
+    pub(crate) drain: Drain,
+    pub(crate) metrics: MetricsAccess,
+    pub(crate) default_image: Option<String>,
+    pub(crate) bootstrap_key: Option<String>,
+}
+
+/// Serves until told to end.
+pub(crate) async fn serve(settings: Settings) -> Result<Ending> {
+    let mut signals = Signals::listen().context("cannot listen to signals")?;
+    settings.data.make()?;
+    let mut hold = Hold::take(&settings.data)?;
+    let listener = bind(&settings.listen).await?;
+    let address = listener.local_addr().context("cannot tell the listener's address")?;
+    let metrics = telemetry::metrics()?;
+    let store = compose::open_store(&settings.data, settings.database.as_deref()).await?;
+    let engine = engine(&settings, store.clone(), &hold).await?;
+    key::first(&engine, &settings).await?;
+    engine.start().await.context("cannot take over what an earlier server left")?;
+    let cleaning = tokio::spawn(clean_leftovers(settings.data.runs()));
+    let config = ApiConfig {
+        metrics_access: settings.metrics,
+        ..ApiConfig::new(uploads(&settings.data)?, metrics)
+    };
+    let router = pinfold_api::router(engine.clone(), config);
+    hold.announce(&url(address)).context("cannot write to the data directory")?;
+    tracing::info!(%address, data = %settings.data.path().display(), "serving");
+    let forced = until_ended(listener, router, &mut signals).await;
+    cleaning.abort();
+    if let Some(signal) = forced {
+        tracing::warn!(signal, "ending at once");
+        return Ok(Ending::Command(ExitStatus::Signal(signal)));
+    }
+    end(engine, store, settings.drain, &mut signals).await
+}
+
+async fn bind(listen: &str) -> Result<TcpListener> {
+    let bound = TcpListener::bind(listen).await;
+    bound.with_context(|| {
+        format!("cannot listen on {listen}; is another server there? Choose with --listen")
+    })
+}
+
+async fn engine(settings: &Settings, store: Store, hold: &Hold) -> Result<Engine> {
+    let (directory, instance) = (settings.data.sandboxes(), hold.instance()?);
+    let disks = compose::kept_disks(&settings.data)?;
+    let opening = move || compose::namespace_driver(directory, instance, disks);
+    let driver = tokio::task::spawn_blocking(opening).await??;
+    let data = &settings.data;
+    let parts = compose::parts(store, Arc::new(driver), &data.layers(), &data.journals())?;
+    let defaults = EngineConfig::default();
+    let config = EngineConfig {
+        default_image: settings.default_image.clone().unwrap_or(defaults.default_image),
+        ..defaults
+    };
+    Ok(Engine::open(config, parts).await?)
+}
+
+/// Empty at each start: what is in it belongs to uploads that a crash cut off.
+fn uploads(data: &DataDir) -> Result<PathBuf> {
+    let uploads = data.uploads();
+    match std::fs::remove_dir_all(&uploads) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("cannot clear {}", uploads.display()));
+        }
+        _ => {}
+    }
+    make_private(&uploads).with_context(|| format!("cannot make {}", uploads.display()))?;
+    Ok(uploads)
+}
+
+/// Serves until a first signal and drains; a second one cuts that short and is returned.
+async fn until_ended(
+    listener: TcpListener,
+    router: axum::Router,
+    signals: &mut Signals,
+) -> Option<i32> {
+    let (begin, begun) = tokio::sync::oneshot::channel::<()>();
+    let shutdown = async {
+        // A sender that is dropped says the same.
+        let _ = begun.await;
+    };
+    let serving = pinfold_http::serve(listener, router, shutdown, ServeLimits::default());
+    tokio::pin!(serving);
+    tokio::select! {
+        _ = &mut serving => return None,
+        signal = signals.next_ending() => tracing::info!(signal, "draining"),
+    }
+    drop(begin);
+    tokio::select! {
+        cut = &mut serving => {
+            if cut > 0 {
+                tracing::warn!(connections = cut, "cut after the time for draining");
+            }
+            None
+        }
+        signal = signals.next_ending() => Some(signal),
+    }
+}
+
+async fn end(engine: Engine, store: Store, drain: Drain, signals: &mut Signals) -> Result<Ending> {
+    let ended = async {
+        engine.shutdown(drain).await;
+        store.close().await;
+    };
+    tokio::select! {
+        () = ended => {
+            tracing::info!("ended");
+            Ok(Ending::Done)
+        }
+        signal = signals.next_ending() => Ok(Ending::Command(ExitStatus::Signal(signal))),
+    }
+}
+
+/// Where clients of this machine find the listener.
+fn url(address: SocketAddr) -> String {
+    let mut address = address;
+    if address.ip().is_unspecified() {
+        let loopback = match address {
+            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        };
+        address.set_ip(loopback);
+    }
+    format!("http://{address}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_on_every_address_is_found_on_loopback() {
+        assert_eq!(url(([0, 0, 0, 0], 80).into()), "http://127.0.0.1:80");
+        assert_eq!(url(([10, 0, 0, 1], 80).into()), "http://10.0.0.1:80");
+        assert_eq!(url("[::]:1".parse().expect("an address")), "http://[::1]:1");
+    }
+}

@@ -1,0 +1,11 @@
+//! The program as people and scripts use it: the real binary, real sandboxes, as root.
+
+mod bad_input;
+mod client;
+mod leftovers;
+mod run_ending;
+mod run_stdio;
+mod run_terminal;
+mod run_view;
+mod server;
+mod world;

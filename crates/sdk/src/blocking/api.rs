@@ -1,0 +1,203 @@
+//! Every resource's methods, each one its async namesake run to the end.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use pinfold_wire::{
+    AuditEvent, CancelMode, Command, CreateKey, CreateProject, CreateSandbox, CreatedKey,
+    DirectoryList, FileEntry, Gauge, Image, Key, ListAudit, ListCommands, ListImages, ListKeys,
+    ListSandboxUsage, ListSandboxes, LogPage, LogsQuery, MakeDirectory, MoveFile, Page, PageQuery,
+    Project, PtyQuery, PutTemplate, RunResult, Sandbox, SandboxUsage, StartCommand, Template,
+    UpdateProject, Usage, UsageQuery, WindowSize,
+};
+
+use super::Driver;
+use super::streams::{ByteStream, CommandStream, Items, Pty, WatchStream};
+use crate::body::Upload;
+use crate::commands::OutputOptions;
+use crate::error::Result;
+use crate::files::WriteOptions;
+use crate::stream::StreamOptions;
+
+macro_rules! mirrored {
+    ($name:ident { $(fn $method:ident($($arg:ident: $type:ty),*) -> $out:ty;)* }) => {
+        #[doc = concat!("Blocking form of [`crate::", stringify!($name), "`].")]
+        #[derive(Debug, Clone)]
+        pub struct $name {
+            driver: Driver,
+            inner: crate::$name,
+        }
+
+        impl $name {
+            pub(super) fn new(driver: &Driver, inner: crate::$name) -> Self {
+                Self { driver: driver.clone(), inner }
+            }
+
+            $(
+                #[doc = concat!(
+                    "As [`crate::", stringify!($name), "::", stringify!($method), "`]."
+                )]
+                pub fn $method(&self, $($arg: $type),*) -> Result<$out> {
+                    self.driver.run(self.inner.$method($($arg),*))
+                }
+            )*
+        }
+    };
+}
+
+mirrored! { Sandboxes {
+    fn create(request: &CreateSandbox) -> Sandbox;
+    fn create_named(request: &CreateSandbox, idempotency_key: Option<&str>) -> Sandbox;
+    fn get(id: &str) -> Sandbox;
+    fn list(query: &ListSandboxes) -> Page<Sandbox>;
+    fn destroy(id: &str) -> Sandbox;
+    fn suspend(id: &str) -> Sandbox;
+    fn resume(id: &str) -> Sandbox;
+    fn stop(id: &str) -> Sandbox;
+    fn start(id: &str) -> Sandbox;
+    fn extend(id: &str, ttl: Duration) -> Sandbox;
+    fn usage(id: &str) -> Gauge;
+}}
+
+impl Sandboxes {
+    /// As [`crate::Sandboxes::all`].
+    pub fn all(&self, query: ListSandboxes) -> Items<Sandbox> {
+        Items::new(&self.driver, self.inner.all(query))
+    }
+}
+
+mirrored! { Commands {
+    fn start(sandbox_id: &str, request: &StartCommand) -> Command;
+    fn start_named(
+        sandbox_id: &str, request: &StartCommand, idempotency_key: Option<&str>
+    ) -> Command;
+    fn run(sandbox_id: &str, request: &StartCommand) -> RunResult;
+    fn get(id: &str) -> Command;
+    fn list(sandbox_id: &str, query: &ListCommands) -> Page<Command>;
+    fn cancel(id: &str, mode: CancelMode) -> Command;
+    fn wait(id: &str) -> Command;
+    fn wait_at_most(id: &str, timeout: Duration) -> Command;
+    fn logs(id: &str, query: &LogsQuery) -> LogPage;
+    fn write_stdin(id: &str, bytes: impl Into<Bytes>) -> ();
+    fn stream_stdin(id: &str, source: Upload) -> ();
+    fn close_stdin(id: &str) -> ();
+    fn resize(id: &str, size: WindowSize) -> ();
+    fn signal(id: &str, signal: &str) -> ();
+}}
+
+impl Commands {
+    /// As [`crate::Commands::stream`], as an iterator.
+    #[must_use]
+    pub fn stream(&self, id: &str, options: StreamOptions) -> CommandStream {
+        CommandStream::new(&self.driver, self.inner.stream(id, options))
+    }
+
+    /// As [`crate::Commands::output`].
+    pub fn output(&self, id: &str, options: OutputOptions) -> Result<ByteStream> {
+        let stream = self.driver.run(self.inner.output(id, options))?;
+        Ok(ByteStream::new(&self.driver, stream))
+    }
+
+    /// As [`crate::Commands::pty`].
+    pub fn pty(&self, sandbox_id: &str, query: &PtyQuery) -> Result<Pty> {
+        let pty = self.driver.run(self.inner.pty(sandbox_id, query))?;
+        Ok(Pty::new(&self.driver, pty))
+    }
+}
+
+mirrored! { Files {
+    fn write(path: &str, body: Upload, options: &WriteOptions) -> FileEntry;
+    fn remove(path: &str, recursive: bool) -> ();
+    fn stat(path: &str) -> FileEntry;
+    fn list(path: &str, limit: Option<u32>) -> DirectoryList;
+    fn make_directory(request: &MakeDirectory) -> FileEntry;
+    fn rename(request: &MoveFile) -> FileEntry;
+    fn chmod(path: &str, mode: u32) -> FileEntry;
+    fn unpack(path: &str, tar: Upload) -> ();
+}}
+
+impl Files {
+    /// As [`crate::Files::read`].
+    pub fn read(&self, path: &str) -> Result<ByteStream> {
+        let stream = self.driver.run(self.inner.read(path))?;
+        Ok(ByteStream::new(&self.driver, stream))
+    }
+
+    /// As [`crate::Files::read_range`].
+    pub fn read_range(&self, path: &str, offset: u64, length: u64) -> Result<ByteStream> {
+        let stream = self
+            .driver
+            .run(self.inner.read_range(path, offset, length))?;
+        Ok(ByteStream::new(&self.driver, stream))
+    }
+
+    /// As [`crate::Files::archive`].
+    pub fn archive(&self, path: &str) -> Result<ByteStream> {
+        let stream = self.driver.run(self.inner.archive(path))?;
+        Ok(ByteStream::new(&self.driver, stream))
+    }
+
+    /// As [`crate::Files::watch`], as an iterator.
+    pub fn watch(&self, path: &str, recursive: bool) -> Result<WatchStream> {
+        let stream = self.driver.run(self.inner.watch(path, recursive))?;
+        Ok(WatchStream::new(&self.driver, stream))
+    }
+}
+
+mirrored! { Images {
+    fn get(name: &str) -> Image;
+    fn list(query: &ListImages) -> Page<Image>;
+    fn import(name: &str, tar: Upload, select: Option<&str>) -> Image;
+    fn remove(name: &str) -> ();
+}}
+
+impl Images {
+    /// As [`crate::Images::all`].
+    pub fn all(&self) -> Items<Image> {
+        Items::new(&self.driver, self.inner.all())
+    }
+}
+
+mirrored! { Templates {
+    fn set(name: &str, recipe: &PutTemplate) -> Template;
+    fn get(name: &str) -> Template;
+    fn get_version(name: &str, version: u32) -> Template;
+    fn list(query: &PageQuery) -> Page<Template>;
+    fn remove(name: &str) -> ();
+}}
+
+impl Templates {
+    /// As [`crate::Templates::all`].
+    pub fn all(&self) -> Items<Template> {
+        Items::new(&self.driver, self.inner.all())
+    }
+}
+
+mirrored! { Projects {
+    fn create(request: &CreateProject) -> Project;
+    fn get(id: &str) -> Project;
+    fn list(query: &PageQuery) -> Page<Project>;
+    fn update(id: &str, change: &UpdateProject) -> Project;
+}}
+
+mirrored! { Keys {
+    fn create(request: &CreateKey) -> CreatedKey;
+    fn list(query: &ListKeys) -> Page<Key>;
+    fn revoke(id: &str) -> Key;
+}}
+
+impl Keys {
+    /// As [`crate::Keys::all`].
+    pub fn all(&self) -> Items<Key> {
+        Items::new(&self.driver, self.inner.all())
+    }
+}
+
+mirrored! { UsageReports {
+    fn project(query: &UsageQuery) -> Usage;
+    fn sandboxes(query: &ListSandboxUsage) -> Page<SandboxUsage>;
+}}
+
+mirrored! { Audit {
+    fn list(query: &ListAudit) -> Page<AuditEvent>;
+}}

@@ -1,0 +1,74 @@
+//! The one shape of every native error answer.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::word::words;
+
+words! {
+    /// Stable codes of errors; one page of documentation each.
+    ErrorCode {
+        InvalidArgument = "invalid_argument",
+        Unauthenticated = "unauthenticated",
+        PermissionDenied = "permission_denied",
+        RouteNotFound = "route_not_found",
+        MethodNotAllowed = "method_not_allowed",
+        UnsupportedMediaType = "unsupported_media_type",
+        RangeNotSatisfiable = "range_not_satisfiable",
+        SandboxNotFound = "sandbox_not_found",
+        CommandNotFound = "command_not_found",
+        SessionNotFound = "session_not_found",
+        ImageNotFound = "image_not_found",
+        TemplateNotFound = "template_not_found",
+        ProjectNotFound = "project_not_found",
+        KeyNotFound = "key_not_found",
+        FileNotFound = "file_not_found",
+        UserNotFound = "user_not_found",
+        IdempotencyConflict = "idempotency_conflict",
+        AlreadyExists = "already_exists",
+        FileExists = "file_exists",
+        DirectoryNotEmpty = "directory_not_empty",
+        InUse = "in_use",
+        SandboxNotRunning = "sandbox_not_running",
+        SandboxGone = "sandbox_gone",
+        SandboxFailed = "sandbox_failed",
+        CommandEnded = "command_ended",
+        StdinNotOpen = "stdin_not_open",
+        NotAFile = "not_a_file",
+        NotADirectory = "not_a_directory",
+        DiskFull = "disk_full",
+        FileAccessDenied = "file_access_denied",
+        PortNotListening = "port_not_listening",
+        BodyTooLarge = "body_too_large",
+        QuotaExceeded = "quota_exceeded",
+        RateLimited = "rate_limited",
+        Unsupported = "unsupported",
+        InvalidImage = "invalid_image",
+        Timeout = "timeout",
+        GuestUnavailable = "guest_unavailable",
+        Unavailable = "unavailable",
+        Internal = "internal",
+    }
+}
+
+/// The body of every answer of status 400 and above.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ErrorEnvelope {
+    pub error: ErrorBody,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ErrorBody {
+    /// One of the [`ErrorCode`]s, or one that a newer server has.
+    pub code: String,
+    /// For people: what is wrong and what to do. Its wording may change.
+    pub message: String,
+    /// Structured facts, such as `field`.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    pub details: Map<String, Value>,
+    /// Finds this request in the server's log.
+    pub request_id: String,
+}

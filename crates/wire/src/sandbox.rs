@@ -1,0 +1,185 @@
+//! Sandboxes: creating, changing, listing them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::word::words;
+
+words! {
+    /// Where a sandbox is in its life.
+    SandboxState {
+        Creating = "creating",
+        Running = "running",
+        /// Frozen: memory and processes kept, no CPU.
+        Suspended = "suspended",
+        /// Disk kept, processes gone.
+        Stopped = "stopped",
+        Failed = "failed",
+        Destroyed = "destroyed",
+    }
+}
+
+words! {
+    /// Why a sandbox ended or failed.
+    EndReason {
+        Requested = "requested",
+        TtlExpired = "ttl_expired",
+        IdleExpired = "idle_expired",
+        BootFailed = "boot_failed",
+        Lost = "lost",
+        OutOfMemory = "out_of_memory",
+    }
+}
+
+words! {
+    /// What a sandbox may reach.
+    NetworkMode {
+        /// Its own loopback and nothing else.
+        None = "none",
+        /// The outside through NAT; not the host, not other sandboxes.
+        Open = "open",
+    }
+}
+
+words! {
+    /// What happens when a sandbox has been idle for its idle timeout.
+    IdleAction {
+        Destroy = "destroy",
+        Suspend = "suspend",
+        Stop = "stop",
+    }
+}
+
+/// What to create. Everything left out comes from the template if one is named, else from the
+/// server's defaults (image `host`, 1 vCPU, 1024 MiB memory, 4096 MiB disk, 1024 processes, no
+/// network).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct CreateSandbox {
+    /// For people: 1 to 100 printable characters; need not be unique.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// `name`, `name:tag` or an image id. Not together with `template`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// Name or id of a template.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+    /// The latest version when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub template_version: Option<u32>,
+    /// CPUs, in steps of 0.001: 0.05 to 256.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vcpu: Option<f64>,
+    /// 32 to 4194304.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_mib: Option<u32>,
+    /// What the sandbox may write: 16 to 16777216.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk_mib: Option<u32>,
+    /// Processes and threads: 8 to 1000000.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pids: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network: Option<NetworkMode>,
+    /// Added to the environment of every command.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// Default working directory of commands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workdir: Option<String>,
+    /// Default user of commands: a name or `uid[:gid]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hostname: Option<String>,
+    /// At most 64 keys of 128 characters with values of 4096 characters.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
+    /// Absolute lifetime from creation, at most 30 days; lives until destroyed when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<u64>,
+    /// Time without a running command, an open terminal or a file call, at most 30 days.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle_timeout_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle_action: Option<IdleAction>,
+    /// Answer when it runs (default), or at once with state `creating`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wait: Option<bool>,
+}
+
+/// A sandbox as it is now. Values of its environment are not shown, only names.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Sandbox {
+    pub id: String,
+    pub project_id: String,
+    pub name: Option<String>,
+    pub state: SandboxState,
+    /// Why it ended or failed.
+    pub reason: Option<EndReason>,
+    /// In words, where it failed.
+    pub failure: Option<String>,
+    /// As the caller named it.
+    pub image: String,
+    pub image_id: String,
+    pub template_version_id: Option<String>,
+    pub vcpu: f64,
+    pub memory_mib: u32,
+    pub disk_mib: u32,
+    pub pids: u32,
+    pub network: NetworkMode,
+    pub env_names: Vec<String>,
+    pub workdir: String,
+    pub user: String,
+    pub hostname: String,
+    pub metadata: BTreeMap<String, String>,
+    pub ttl_ms: Option<u64>,
+    pub idle_timeout_ms: Option<u64>,
+    pub idle_action: IdleAction,
+    pub created_at: String,
+    pub running_since: Option<String>,
+    /// When the absolute lifetime ends.
+    pub expires_at: Option<String>,
+    pub last_active_at: String,
+    pub ended_at: Option<String>,
+}
+
+/// A new absolute lifetime.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ExtendSandbox {
+    /// Counted from now; `expires_at` becomes now + this. At most 30 days.
+    pub ttl_ms: u64,
+}
+
+/// Filters of the list of sandboxes. Further parameters `metadata.KEY=VALUE` keep those whose
+/// metadata has exactly that value.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
+#[cfg_attr(feature = "openapi", into_params(parameter_in = Query))]
+#[serde(deny_unknown_fields, default)]
+pub struct ListSandboxes {
+    /// Only this state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", param(inline))]
+    pub state: Option<SandboxState>,
+    /// Also destroyed ones; they are left out otherwise. Not together with `state`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub include_ended: Option<bool>,
+    /// Items at most: 1 to 500, 50 when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", param(minimum = 1, maximum = 500))]
+    pub limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+    /// Not a parameter by itself: sent as `metadata.KEY=VALUE`.
+    #[serde(skip)]
+    #[cfg_attr(feature = "openapi", param(ignore))]
+    pub metadata: BTreeMap<String, String>,
+}
