@@ -13,7 +13,7 @@ use pinfold_model::{Code, Command, CommandId, Ctx, Error, Result, SandboxId, Win
 use pinfold_store::{Page, PageRequest};
 
 use crate::Engine;
-use crate::live::LiveCommand;
+use crate::live::{LiveCommand, has_ended};
 use crate::usecase::Note;
 
 pub use logs::{LogPage, LogsRequest};
@@ -159,11 +159,10 @@ impl Engine {
 
     async fn need_live_command(&self, ctx: &Ctx, id: &CommandId) -> Result<Arc<LiveCommand>> {
         match self.live_command(ctx, id).await? {
-            Some(live) => Ok(live),
-            None => {
-                self.any_command(ctx, id).await?;
-                Err(Error::new(Code::CommandEnded, "the command has ended"))
-            }
+            // One that has ended stays until its end is recorded.
+            Some(live) if !live.has_ended() => Ok(live),
+            Some(_) => Err(has_ended()),
+            None => self.any_command(ctx, id).await.and(Err(has_ended())),
         }
     }
 }

@@ -21,7 +21,7 @@ mod supervise;
 mod view;
 
 pub(crate) use activity::Activity;
-pub(crate) use command::LiveCommand;
+pub(crate) use command::{LiveCommand, has_ended};
 pub(crate) use lease::Lease;
 pub(crate) use owner::{Birth, adopt};
 pub(crate) use registry::Registry;

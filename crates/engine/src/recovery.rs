@@ -16,15 +16,16 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use pinfold_model::sandbox::EndReason;
 use pinfold_model::{
-    Command, CommandId, CommandState, Error, Image, ImageId, Result, SandboxId, limits,
+    Command, CommandId, CommandState, Error, Image, ImageId, Result, SandboxId, SandboxState,
+    limits,
 };
 use pinfold_runtime::journal::OpenError;
-use pinfold_store::Progress;
+use pinfold_store::{Progress, Transition};
 
 use crate::commands::start_spec;
 use crate::engine::Shared;
-use crate::errors::journal_error;
 use crate::live::{self, Birth, LiveCommand, LiveSandbox};
 
 pub(crate) async fn recover(shared: &Arc<Shared>) -> Result<()> {
@@ -33,11 +34,14 @@ pub(crate) async fn recover(shared: &Arc<Shared>) -> Result<()> {
     let mut images = HashMap::new();
     let known: HashSet<_> = live.iter().map(|sandbox| sandbox.id.clone()).collect();
     for sandbox in live {
-        let image = image(shared, &mut images, &sandbox.spec.image).await?;
         let id = sandbox.id.clone();
+        let Some(image) = image(shared, &mut images, &sandbox.spec.image).await? else {
+            abandon(shared, &id, unfinished.remove(&id).unwrap_or_default()).await?;
+            continue;
+        };
         let nascent = live::adopt(shared, sandbox, image);
         for command in unfinished.remove(&id).unwrap_or_default() {
-            match ending(shared, &command)? {
+            match ending(shared, &command) {
                 Some(step) => record(shared, &command.id, &step).await?,
                 None => go_on(shared, nascent.live(), command),
             }
@@ -62,21 +66,38 @@ fn by_sandbox(commands: Vec<Command>) -> HashMap<SandboxId, Vec<Command>> {
     map
 }
 
-/// An image in use cannot be removed, so one that is missing was lost with its store.
 async fn image(
     shared: &Shared,
     known: &mut HashMap<ImageId, Image>,
     id: &ImageId,
-) -> Result<Image> {
+) -> Result<Option<Image>> {
     if let Some(image) = known.get(id) {
-        return Ok(image.clone());
+        return Ok(Some(image.clone()));
     }
     let found = shared.store.images().get(id).await?;
-    let image = found.ok_or_else(|| {
-        Error::internal(format!("the image {id} of a live sandbox is not recorded"))
-    })?;
-    known.insert(id.clone(), image.clone());
-    Ok(image)
+    if let Some(image) = &found {
+        known.insert(id.clone(), image.clone());
+    }
+    Ok(found)
+}
+
+/// An image in use cannot be removed, so one that is missing was lost with a part of the store:
+/// nobody could say what its sandbox is.
+async fn abandon(shared: &Shared, id: &SandboxId, commands: Vec<Command>) -> Result<()> {
+    tracing::error!(sandbox = %id, "the image of a live sandbox is not recorded");
+    let change = Transition {
+        reason: Some(EndReason::Lost),
+        failure: Some("its image is missing".to_owned()),
+        ..Transition::new(SandboxState::Failed, shared.clock.now())
+    };
+    let sandboxes = shared.store.sandboxes();
+    sandboxes
+        .transition(id, &SandboxState::ALL, &change)
+        .await?;
+    if let Err(error) = shared.driver.destroy(id).await {
+        tracing::error!(sandbox = %id, %error, "remains of a failed sandbox");
+    }
+    lose(shared, id, commands).await
 }
 
 /// Gives the command a task that asks the guest about it.
@@ -100,7 +121,7 @@ fn go_on(shared: &Arc<Shared>, sandbox: &Arc<LiveSandbox>, command: Command) {
 /// Their sandbox has ended, and the engine before us died before it could say so.
 async fn lose(shared: &Shared, sandbox: &SandboxId, commands: Vec<Command>) -> Result<()> {
     for command in commands {
-        match ending(shared, &command)? {
+        match ending(shared, &command) {
             Some(step) => record(shared, &command.id, &step).await?,
             None => end_journal(shared, &command.id)?,
         }
@@ -127,27 +148,28 @@ fn end_journal(shared: &Shared, id: &CommandId) -> Result<()> {
     Ok(())
 }
 
-/// How the command ended, if its journal says that it did.
-fn ending(shared: &Shared, command: &Command) -> Result<Option<Progress>> {
+/// How the command ended, if its journal says that it did. One that cannot be read says nothing.
+fn ending(shared: &Shared, command: &Command) -> Option<Progress> {
     let journal = match shared.journals.get(&command.id) {
         Ok(journal) => journal,
-        Err(OpenError::NotFound(_)) => return Ok(None),
-        Err(error) => return Err(journal_error(error)),
+        Err(OpenError::NotFound(_)) => return None,
+        Err(error) => {
+            tracing::error!(command = %command.id, %error, "journal not readable");
+            return None;
+        }
     };
     let status = journal.status();
-    let Some(end) = status.end else {
-        return Ok(None);
-    };
-    let page = journal
-        .page(end.seq - 1, 1, None)
-        .map_err(Error::internal)?;
-    let at = page.records.first().map(|record| record.time);
-    Ok(Some(Progress {
+    let end = status.end?;
+    let record = journal.page(end.seq - 1, 1, None).ok();
+    let at = record.and_then(|page| Some(page.records.first()?.time));
+    Some(Progress {
+        // When it began was not recorded if that was less than a second before the end.
+        started_at: command.started_at.or(Some(command.created_at)),
+        ended_at: at,
         last_seq: Some(end.seq),
         truncated: status.truncated,
-        ended_at: at,
         ..Progress::new(end.state)
-    }))
+    })
 }
 
 async fn record(shared: &Shared, id: &CommandId, step: &Progress) -> Result<()> {

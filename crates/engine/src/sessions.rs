@@ -9,7 +9,7 @@ use pinfold_model::{
 };
 
 use crate::commands::OutputReader;
-use crate::live::LiveCommand;
+use crate::live::{LiveCommand, has_ended};
 use crate::{Accepted, Engine};
 
 /// Which terminal to open.
@@ -100,8 +100,7 @@ impl TerminalInput {
     }
 
     fn live(&self) -> Result<&LiveCommand> {
-        self.live
-            .as_deref()
-            .ok_or_else(|| Error::new(Code::CommandEnded, "the command has ended"))
+        let live = self.live.as_deref();
+        live.filter(|live| !live.has_ended()).ok_or_else(has_ended)
     }
 }

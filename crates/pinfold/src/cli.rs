@@ -5,12 +5,18 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    audit, completion, doctor, images, keys, projects, run, sandbox, serve, templates, usage, version,
+    audit, completion, doctor, images, keys, projects, run, sandbox, serve, templates, usage,
+    version,
 };
 
 /// Isolated Linux sandboxes for AI agents, on machines that you own.
 #[derive(Debug, Parser)]
-#[command(name = "pinfold", version, max_term_width = 100, propagate_version = true)]
+#[command(
+    name = "pinfold",
+    version,
+    max_term_width = 100,
+    propagate_version = true
+)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -89,10 +95,14 @@ mod tests {
     fn a_command_keeps_its_own_options() {
         let cli = Cli::try_parse_from(["pinfold", "run", "--memory", "1g", "--", "ls", "--memory"])
             .expect("valid");
-        let Command::Run(run) = cli.command else { panic!("not run") };
+        let Command::Run(run) = cli.command else {
+            panic!("not run")
+        };
         assert_eq!(run.command, ["ls", "--memory"]);
         let cli = Cli::try_parse_from(["pinfold", "run", "ls", "-la"]).expect("valid");
-        let Command::Run(run) = cli.command else { panic!("not run") };
+        let Command::Run(run) = cli.command else {
+            panic!("not run")
+        };
         assert_eq!(run.command, ["ls", "-la"]);
     }
 }

@@ -45,7 +45,11 @@ pub(crate) fn connect(global: &Global) -> Result<Client> {
 
 fn url(global: &Global, data: Option<&DataDir>) -> String {
     let announced = || Notice::read(&data?.server_lock())?.url;
-    global.url.clone().or_else(announced).unwrap_or_else(|| DEFAULT_URL.to_owned())
+    global
+        .url
+        .clone()
+        .or_else(announced)
+        .unwrap_or_else(|| DEFAULT_URL.to_owned())
 }
 
 /// The key that the server's first start left in the data directory. It belongs to a server of
@@ -77,23 +81,36 @@ pub(crate) fn not_running(url: &str) -> anyhow::Error {
 }
 
 fn nobody_listens(url: &str) -> bool {
-    let Some(authority) = authority(url) else { return false };
-    let address = if authority.contains(':') { authority.to_owned() } else { format!("{authority}:80") };
+    let Some(authority) = authority(url) else {
+        return false;
+    };
+    let address = if authority.contains(':') {
+        authority.to_owned()
+    } else {
+        format!("{authority}:80")
+    };
     std::net::TcpStream::connect(address).is_err()
 }
 
 fn is_local(url: &str) -> bool {
-    let Some(authority) = authority(url) else { return false };
+    let Some(authority) = authority(url) else {
+        return false;
+    };
     let host = match authority.strip_prefix('[') {
         Some(v6) => v6.split(']').next().unwrap_or_default(),
         None => authority.split(':').next().unwrap_or_default(),
     };
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    host == "localhost"
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|ip| ip.is_loopback())
 }
 
 /// `HOST[:PORT]` of a plain URL; user names and passwords in one are not for us.
 fn authority(url: &str) -> Option<&str> {
-    let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"))?;
+    let rest = url
+        .strip_prefix("http://")
+        .or_else(|| url.strip_prefix("https://"))?;
     let authority = rest.split(['/', '?', '#']).next()?;
     (!authority.is_empty() && !authority.contains('@')).then_some(authority)
 }
@@ -125,22 +142,36 @@ pub(crate) async fn sandbox(client: &Client, name: &str) -> Result<Sandbox> {
         return Ok(client.sandboxes().get(name).await?);
     }
     let live = named(client, name, None).await?;
-    let found = if live.is_empty() { named(client, name, Some(true)).await? } else { live };
+    let found = if live.is_empty() {
+        named(client, name, Some(true)).await?
+    } else {
+        live
+    };
     match <[Sandbox; 1]>::try_from(found) {
         Ok([sandbox]) => Ok(sandbox),
         Err(none) if none.is_empty() => bail!("no sandbox is named {name:?}"),
         Err(several) => {
             let ids: Vec<_> = several.into_iter().map(|sandbox| sandbox.id).collect();
-            bail!("{} sandboxes are named {name:?}; use an id: {}", ids.len(), ids.join(", "))
+            bail!(
+                "{} sandboxes are named {name:?}; use an id: {}",
+                ids.len(),
+                ids.join(", ")
+            )
         }
     }
 }
 
 async fn named(client: &Client, name: &str, ended: Option<bool>) -> Result<Vec<Sandbox>> {
-    let query = ListSandboxes { include_ended: ended, ..ListSandboxes::default() };
+    let query = ListSandboxes {
+        include_ended: ended,
+        ..ListSandboxes::default()
+    };
     let all = client.sandboxes().all(query);
     let named = all.try_filter(|sandbox| std::future::ready(sandbox.name.as_deref() == Some(name)));
-    named.try_collect().await.context("cannot look for the sandbox by its name")
+    named
+        .try_collect()
+        .await
+        .context("cannot look for the sandbox by its name")
 }
 
 #[cfg(test)]
@@ -149,7 +180,11 @@ mod tests {
 
     #[test]
     fn the_admin_key_goes_to_this_machine_only() {
-        for url in ["http://127.0.0.1:7070", "http://localhost", "https://[::1]:1/x"] {
+        for url in [
+            "http://127.0.0.1:7070",
+            "http://localhost",
+            "https://[::1]:1/x",
+        ] {
             assert!(is_local(url), "{url}");
         }
         for url in [

@@ -20,7 +20,12 @@ pub(crate) fn namespace_driver(
     instance: String,
     disks: Disks,
 ) -> Result<NamespaceDriver> {
-    let config = Config { directory, machine_directory: machine_dir()?, instance, disks };
+    let config = Config {
+        directory,
+        machine_directory: machine_dir()?,
+        instance,
+        disks,
+    };
     NamespaceDriver::open(config).context("cannot make sandboxes here")
 }
 
@@ -28,7 +33,9 @@ pub(crate) fn namespace_driver(
 /// room for now.
 pub(crate) fn kept_disks(data: &DataDir) -> Result<Disks> {
     let stat = rustix::fs::statvfs(data.path()).context("cannot look at the data directory")?;
-    Ok(Disks::Pool { size_bytes: stat.f_bavail * stat.f_frsize / 10 * 8 })
+    Ok(Disks::Pool {
+        size_bytes: stat.f_bavail * stat.f_frsize / 10 * 8,
+    })
 }
 
 /// The installation's database: PostgreSQL where a URL is given, else SQLite in the data directory.
@@ -41,7 +48,9 @@ pub(crate) async fn open_store(data: &DataDir, database: Option<&str>) -> Result
         }
         Some(url) if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
             // The URL may hold a password, so it is not repeated.
-            Store::connect_postgres(url).await.context("cannot open the PostgreSQL database")
+            Store::connect_postgres(url)
+                .await
+                .context("cannot open the PostgreSQL database")
         }
         Some(_) => bail!("--database takes a URL such as postgres://USER@HOST/DATABASE"),
     }
@@ -57,7 +66,13 @@ pub(crate) fn parts(
         .with_context(|| format!("cannot use the layer store {}", layers.display()))?;
     let journals = Journals::open(journals)
         .with_context(|| format!("cannot use the journals in {}", journals.display()))?;
-    Ok(Parts { store, driver, layers, journals, clock: Arc::new(SystemClock) })
+    Ok(Parts {
+        store,
+        driver,
+        layers,
+        journals,
+        clock: Arc::new(SystemClock),
+    })
 }
 
 /// The engine of an installation without its sandboxes, for what needs none. It starts no

@@ -52,9 +52,7 @@ impl Ending {
 /// As a shell's own child would have: whoever waits for us sees the signal itself.
 fn die_of(signal: i32) {
     // The core would be ours, not the command's.
-    let _ = rustix::process::set_dumpable_behavior(
-        rustix::process::DumpableBehavior::NotDumpable,
-    );
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     // Fails for signals whose default is not to end a process, and for real-time ones.
     let _ = signal_hook::low_level::emulate_default_handler(signal);
 }

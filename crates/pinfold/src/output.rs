@@ -28,7 +28,9 @@ impl Format {
             return json(items);
         }
         let mut table = Table::new();
-        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+        table
+            .load_style(presets::NOTHING)
+            .set_content_arrangement(ContentArrangement::Disabled);
         table.set_header(columns);
         for item in items {
             table.add_row(row(item).map(|cell| printable(&cell)));
@@ -122,7 +124,9 @@ pub(crate) fn time(text: &str) -> String {
 
 /// Names come from other people: their control characters must not reach a terminal.
 fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
 }
 
 #[cfg(test)]

@@ -74,7 +74,11 @@ impl DataDir {
 
 /// Shared by all servers and runs of this machine (of this user, without root).
 pub(crate) fn machine_dir() -> Result<PathBuf> {
-    let path = if is_root() { MACHINE_ROOT.into() } else { runtime_dir() };
+    let path = if is_root() {
+        MACHINE_ROOT.into()
+    } else {
+        runtime_dir()
+    };
     make_private(&path).with_context(|| format!("cannot make {}", path.display()))?;
     Ok(path)
 }
@@ -96,7 +100,10 @@ pub(crate) fn runtime_dir() -> PathBuf {
 /// Makes a directory that only its owner, who has to be us, can enter.
 pub(crate) fn make_private(path: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)?;
     // In a shared directory such as /tmp anybody may have been there first.
     let meta = std::fs::symlink_metadata(path)?;
     if meta.uid() != rustix::process::geteuid().as_raw() {
@@ -136,8 +143,14 @@ mod tests {
         let only = |wanted: &'static str, value: &'static str| {
             user_data_dir(move |name| (name == wanted).then(|| value.into()))
         };
-        assert_eq!(only("XDG_DATA_HOME", "/d").expect("set"), Path::new("/d/pinfold"));
-        assert_eq!(only("HOME", "/h").expect("set"), Path::new("/h/.local/share/pinfold"));
+        assert_eq!(
+            only("XDG_DATA_HOME", "/d").expect("set"),
+            Path::new("/d/pinfold")
+        );
+        assert_eq!(
+            only("HOME", "/h").expect("set"),
+            Path::new("/h/.local/share/pinfold")
+        );
         assert!(only("XDG_DATA_HOME", "relative").is_err());
     }
 

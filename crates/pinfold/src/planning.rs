@@ -34,14 +34,20 @@ impl Planning {
 #[async_trait]
 impl Driver for Planning {
     fn isolation(&self) -> Isolation {
-        Isolation { level: Level::Namespace, enforced: Vec::new(), weaker: Vec::new() }
+        Isolation {
+            level: Level::Namespace,
+            enforced: Vec::new(),
+            weaker: Vec::new(),
+        }
     }
 
     /// Never boots: once the order is taken, the engine that waits here is dropped.
     async fn boot(&self, spec: &BootSpec) -> Result<Guest, BootError> {
         match self.orders.send(spec.clone()).await {
             Ok(()) => std::future::pending().await,
-            Err(_) => Err(BootError::Unsupported("no sandbox can be made here".to_owned())),
+            Err(_) => Err(BootError::Unsupported(
+                "no sandbox can be made here".to_owned(),
+            )),
         }
     }
 

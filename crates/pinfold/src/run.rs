@@ -83,13 +83,22 @@ impl Place {
         if let Ok(runs) = usable(data.runs())
             && rustix::fs::access(&runs, rustix::fs::Access::WRITE_OK).is_ok()
         {
-            return Ok(Self { images: data.layers(), runs });
+            return Ok(Self {
+                images: data.layers(),
+                runs,
+            });
         }
         let instead = runtime_dir();
         let runs = usable(instead.join("runs")).with_context(|| {
-            format!("cannot make {}, nor use the data directory", instead.display())
+            format!(
+                "cannot make {}, nor use the data directory",
+                instead.display()
+            )
         })?;
-        Ok(Self { images: instead.join("images"), runs })
+        Ok(Self {
+            images: instead.join("images"),
+            runs,
+        })
     }
 }
 
@@ -102,7 +111,9 @@ async fn in_scratch(
     let instance = scratch.instance();
     let directory = scratch.sandboxes();
     // Both take milliseconds: the spawner starts while the engine decides.
-    let opening = tokio::task::spawn_blocking(move || compose::namespace_driver(directory, instance, Disks::Memory));
+    let opening = tokio::task::spawn_blocking(move || {
+        compose::namespace_driver(directory, instance, Disks::Memory)
+    });
     let plan = plan::make(wanted, &place.images, scratch).await;
     tracing::debug!("planned");
     let driver = opening.await.context("the sandbox driver panicked")??;
@@ -170,7 +181,9 @@ pub(crate) async fn check(data: DataDir) -> Result<Checked> {
     };
     let isolation = driver.isolation();
     drop(driver);
-    scratch.remove().context("cannot remove what the check has made")?;
+    scratch
+        .remove()
+        .context("cannot remove what the check has made")?;
     let fault = match tried.map(Ended::status) {
         Ok(status) if status.success() => None,
         Ok(status) => Some(anyhow!("`true` ended with {status:?}")),
@@ -185,7 +198,12 @@ async fn explain(driver: &NamespaceDriver, id: &SandboxId, ended: &Result<Ended>
         Ok(ended) => ended.status() == ExitStatus::Signal(signals::SIGKILL),
         Err(_) => true,
     };
-    if by_force && driver.gauge(id).await.is_ok_and(|gauge| gauge.oom_kills > 0) {
+    if by_force
+        && driver
+            .gauge(id)
+            .await
+            .is_ok_and(|gauge| gauge.oom_kills > 0)
+    {
         eprintln!("pinfold: the sandbox ran out of memory; give it more with --memory");
     }
 }
@@ -213,7 +231,11 @@ fn ending(ended: Ended, timeout: Option<Duration>) -> Ending {
 /// Whether our stdin is `/dev/null`, which nobody has to pass on.
 pub(crate) fn stdin_is_null() -> bool {
     rustix::fs::fstat(rustix::stdio::stdin()).is_ok_and(|stat| {
-        let (major, minor) = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
-        rustix::fs::FileType::from_raw_mode(stat.st_mode).is_char_device() && (major, minor) == (1, 3)
+        let (major, minor) = (
+            rustix::fs::major(stat.st_rdev),
+            rustix::fs::minor(stat.st_rdev),
+        );
+        rustix::fs::FileType::from_raw_mode(stat.st_mode).is_char_device()
+            && (major, minor) == (1, 3)
     })
 }

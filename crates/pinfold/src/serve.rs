@@ -46,19 +46,25 @@ pub(crate) async fn serve(settings: Settings) -> Result<Ending> {
     settings.data.make()?;
     let mut hold = Hold::take(&settings.data)?;
     let listener = bind(&settings.listen).await?;
-    let address = listener.local_addr().context("cannot tell the listener's address")?;
+    let address = listener
+        .local_addr()
+        .context("cannot tell the listener's address")?;
     let metrics = telemetry::metrics()?;
     let store = compose::open_store(&settings.data, settings.database.as_deref()).await?;
     let engine = engine(&settings, store.clone(), &hold).await?;
     key::first(&engine, &settings).await?;
-    engine.start().await.context("cannot take over what an earlier server left")?;
+    engine
+        .start()
+        .await
+        .context("cannot take over what an earlier server left")?;
     let cleaning = tokio::spawn(clean_leftovers(settings.data.runs()));
     let config = ApiConfig {
         metrics_access: settings.metrics,
         ..ApiConfig::new(uploads(&settings.data)?, metrics)
     };
     let router = pinfold_api::router(engine.clone(), config);
-    hold.announce(&url(address)).context("cannot write to the data directory")?;
+    hold.announce(&url(address))
+        .context("cannot write to the data directory")?;
     tracing::info!(%address, data = %settings.data.path().display(), "serving");
     let forced = until_ended(listener, router, &mut signals).await;
     cleaning.abort();
@@ -85,7 +91,10 @@ async fn engine(settings: &Settings, store: Store, hold: &Hold) -> Result<Engine
     let parts = compose::parts(store, Arc::new(driver), &data.layers(), &data.journals())?;
     let defaults = EngineConfig::default();
     let config = EngineConfig {
-        default_image: settings.default_image.clone().unwrap_or(defaults.default_image),
+        default_image: settings
+            .default_image
+            .clone()
+            .unwrap_or(defaults.default_image),
         ..defaults
     };
     Ok(Engine::open(config, parts).await?)

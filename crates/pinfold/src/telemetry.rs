@@ -26,8 +26,9 @@ pub(crate) fn log(format: LogFormat) -> Result<()> {
             .with_context(|| format!("{LOG_VARIABLE}={text:?} is no log filter"))?,
         Err(_) => EnvFilter::new("info,sqlx=warn,hyper=warn"),
     };
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     match format {
         LogFormat::Human => builder.with_ansi(stderr_is_terminal()).init(),
         LogFormat::Json => builder.json().flatten_event(true).init(),
@@ -37,11 +38,19 @@ pub(crate) fn log(format: LogFormat) -> Result<()> {
 
 /// Logs of a command: nothing but warnings, unless asked.
 pub(crate) fn quiet() {
-    let builder =
-        tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(stderr_is_terminal());
-    match std::env::var(LOG_VARIABLE).ok().and_then(|text| EnvFilter::try_new(text).ok()) {
+    let builder = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(stderr_is_terminal());
+    match std::env::var(LOG_VARIABLE)
+        .ok()
+        .and_then(|text| EnvFilter::try_new(text).ok())
+    {
         Some(filter) => builder.with_env_filter(filter).init(),
-        None => builder.without_time().with_target(false).with_max_level(LevelFilter::WARN).init(),
+        None => builder
+            .without_time()
+            .with_target(false)
+            .with_max_level(LevelFilter::WARN)
+            .init(),
     }
 }
 

@@ -42,7 +42,9 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let mut seconds = 0.0;
     while !rest.is_empty() {
         let (number, tail) = split_unit(rest);
-        let end = tail.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(tail.len());
+        let end = tail
+            .find(|c: char| !c.is_ascii_alphabetic())
+            .unwrap_or(tail.len());
         let unit = match &tail[..end] {
             "ms" => 0.001,
             "" | "s" => 1.0,
@@ -64,7 +66,9 @@ pub(crate) fn milliseconds(duration: Duration) -> u64 {
 
 /// CPUs, such as `2` or `0.5`, in thousandths.
 pub(crate) fn vcpu_millis(text: &str) -> Result<u32, String> {
-    let cpus: f64 = text.parse().map_err(|_| format!("{text:?} is no number of CPUs"))?;
+    let cpus: f64 = text
+        .parse()
+        .map_err(|_| format!("{text:?} is no number of CPUs"))?;
     let millis = (cpus * 1000.0).round();
     if !(0.0..=f64::from(u32::MAX)).contains(&millis) {
         return Err(format!("{text:?} is no sensible number of CPUs"));
@@ -82,20 +86,31 @@ pub(crate) struct Variable {
 
 pub(crate) fn variable(text: &str) -> Result<Variable, String> {
     if let Some((name, value)) = text.split_once('=') {
-        return Ok(Variable { name: name.to_owned(), value: Some(value.to_owned()) });
+        return Ok(Variable {
+            name: name.to_owned(),
+            value: Some(value.to_owned()),
+        });
     }
     match std::env::var(text) {
-        Ok(value) => Ok(Variable { name: text.to_owned(), value: Some(value) }),
-        Err(std::env::VarError::NotPresent) => Ok(Variable { name: text.to_owned(), value: None }),
-        Err(std::env::VarError::NotUnicode(_)) => {
-            Err(format!("the value of {text} is not UTF-8, which a sandbox's environment has to be"))
-        }
+        Ok(value) => Ok(Variable {
+            name: text.to_owned(),
+            value: Some(value),
+        }),
+        Err(std::env::VarError::NotPresent) => Ok(Variable {
+            name: text.to_owned(),
+            value: None,
+        }),
+        Err(std::env::VarError::NotUnicode(_)) => Err(format!(
+            "the value of {text} is not UTF-8, which a sandbox's environment has to be"
+        )),
     }
 }
 
 /// `KEY=VALUE`.
 pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or_else(|| format!("{text:?} is not KEY=VALUE"))?;
+    let (key, value) = text
+        .split_once('=')
+        .ok_or_else(|| format!("{text:?} is not KEY=VALUE"))?;
     Ok((key.to_owned(), value.to_owned()))
 }
 
@@ -115,16 +130,23 @@ pub(crate) fn mount(text: &str) -> Result<HostMount, String> {
         .into_os_string()
         .into_string()
         .map_err(|path| format!("{} is not UTF-8", Path::new(&path).display()))?;
-    Ok(HostMount { source, target: target.to_owned(), access })
+    Ok(HostMount {
+        source,
+        target: target.to_owned(),
+        access,
+    })
 }
 
 fn existing(path: &Path) -> Result<PathBuf, String> {
-    path.canonicalize().map_err(|error| format!("cannot mount {}: {error}", path.display()))
+    path.canonicalize()
+        .map_err(|error| format!("cannot mount {}: {error}", path.display()))
 }
 
 /// Digits and dots from the start, and what follows.
 fn split_unit(text: &str) -> (&str, &str) {
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
     text.split_at(end)
 }
 
@@ -151,7 +173,12 @@ mod tests {
 
     #[test]
     fn durations_add_up() {
-        for (text, ms) in [("500ms", 500), ("90", 90_000), ("1h30m", 5_400_000), ("0.5s", 500)] {
+        for (text, ms) in [
+            ("500ms", 500),
+            ("90", 90_000),
+            ("1h30m", 5_400_000),
+            ("0.5s", 500),
+        ] {
             assert_eq!(duration(text), Ok(Duration::from_millis(ms)), "{text}");
         }
         for bad in ["", "s", "-5s", "1y", "5 m", "9999999999999999999999d"] {
@@ -171,17 +198,29 @@ mod tests {
     fn variables_without_a_value_are_copied_from_here() {
         let copied = variable("PATH").expect("PATH is text");
         assert_eq!(copied.value, std::env::var("PATH").ok());
-        assert_eq!(variable("A=b=c").expect("valid").value.as_deref(), Some("b=c"));
-        assert_eq!(variable("PINFOLD_NO_SUCH_VARIABLE").expect("valid").value, None);
+        assert_eq!(
+            variable("A=b=c").expect("valid").value.as_deref(),
+            Some("b=c")
+        );
+        assert_eq!(
+            variable("PINFOLD_NO_SUCH_VARIABLE").expect("valid").value,
+            None
+        );
     }
 
     #[test]
     fn mounts_are_made_absolute_and_have_to_exist() {
         let here = std::env::current_dir().expect("a directory");
         let read_only = mount(".:/work:ro").expect("valid");
-        assert_eq!(Path::new(&read_only.source), here.canonicalize().expect("it exists"));
+        assert_eq!(
+            Path::new(&read_only.source),
+            here.canonicalize().expect("it exists")
+        );
         assert_eq!(read_only.access, MountAccess::ReadOnly);
-        assert_eq!(mount("/:/host").expect("valid").access, MountAccess::ReadWrite);
+        assert_eq!(
+            mount("/:/host").expect("valid").access,
+            MountAccess::ReadWrite
+        );
         for bad in ["", "/a", ":/a", "/no/such/directory:/x", "/:"] {
             assert!(mount(bad).is_err(), "{bad:?}");
         }

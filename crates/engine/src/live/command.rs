@@ -66,6 +66,10 @@ impl LiveCommand {
         self.state.borrow().clone()
     }
 
+    pub(crate) fn has_ended(&self) -> bool {
+        self.state.borrow().state.is_terminal()
+    }
+
     /// Waits for the end.
     pub(crate) async fn ended(&self) -> Command {
         let mut state = self.state.subscribe();
@@ -81,12 +85,15 @@ impl LiveCommand {
         let _ = self.exit.set(report);
     }
 
-    /// It runs. One that an earlier engine saw begin keeps that time.
-    pub(super) fn begun(&self, at: Time) {
+    /// It runs since `at`; `None` where an earlier engine saw it begin, which it did as soon as it
+    /// was accepted.
+    pub(super) fn begun(&self, at: Option<Time>) {
         self.state.send_modify(|command| {
             if command.state.may_become(CommandState::Running) {
                 command.state = CommandState::Running;
-                command.started_at.get_or_insert(at);
+                command
+                    .started_at
+                    .get_or_insert(at.unwrap_or(command.created_at));
             }
         });
     }
@@ -178,7 +185,7 @@ impl LiveCommand {
         let reachable = view.wait_for(|view| view.is_over(self.life) || view.guest().is_some());
         let _ = tokio::time::timeout(PATIENCE, reachable).await;
         let view = self.sandbox.view();
-        if view.is_over(self.life) || self.state.borrow().state.is_terminal() {
+        if view.is_over(self.life) || self.has_ended() {
             return Err(has_ended());
         }
         view.sandbox.state.require_running()?;
@@ -191,7 +198,8 @@ impl LiveCommand {
     }
 }
 
-pub(super) fn has_ended() -> Error {
+/// What a caller hears who wants something of a command that has ended.
+pub(crate) fn has_ended() -> Error {
     Error::new(Code::CommandEnded, "the command has ended")
 }
 

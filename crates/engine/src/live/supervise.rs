@@ -51,11 +51,12 @@ pub(crate) async fn supervise(
         output: Output::None,
         begun: Some(begun),
         in_use,
+        birth,
     };
     let ending = task.shared.ending.clone();
     tokio::select! {
         biased;
-        () = task.run(birth) => task.leave(),
+        () = task.run() => task.leave(),
         // The command runs on; the next engine finds it at the guest.
         () = ending.cancelled() => {}
     }
@@ -68,6 +69,7 @@ struct Task {
     begun: Option<OnBegun>,
     /// Keeps the sandbox in use until the command has ended.
     in_use: Option<Use>,
+    birth: Birth,
 }
 
 /// Where the output goes.
@@ -87,26 +89,26 @@ enum Outcome {
 }
 
 impl Task {
-    async fn run(&mut self, birth: Birth) {
-        let outcome = match self.open_journal(birth) {
+    async fn run(&mut self) {
+        let outcome = match self.open_journal() {
             Ok(writer) => {
                 self.output = Output::Waiting(writer);
                 self.follow().await
             }
             Err(error) => {
                 tracing::error!(command = %self.command.id(), %error, "no journal");
-                unopened(birth)
+                unopened(self.birth)
             }
         };
         self.finish(outcome).await;
         self.drain().await;
     }
 
-    fn open_journal(&self, birth: Birth) -> Result<JournalWriter, OpenError> {
+    fn open_journal(&self) -> Result<JournalWriter, OpenError> {
         let id = self.command.id();
         let cap = self.command.state.borrow().spec.output_cap_bytes;
         let cap = cap.unwrap_or(limits::JOURNAL_DEFAULT_CAP_BYTES);
-        match birth {
+        match self.birth {
             Birth::Fresh => self.shared.journals.create(id, cap),
             Birth::Recovered => self.shared.journals.reopen(id, cap),
         }
@@ -166,7 +168,9 @@ impl Task {
         let pipes = started.pipes;
         self.output = Output::Flowing(Pump::start(writer, pipes.stdout, pipes.stderr)?);
         self.command.stdin.begun(pipes.stdin)?;
-        self.command.begun(self.shared.clock.now());
+        let now = self.shared.clock.now();
+        self.command
+            .begun((self.birth == Birth::Fresh).then_some(now));
         self.tell_begun();
         Ok(())
     }

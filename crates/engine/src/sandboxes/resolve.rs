@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pinfold_model::sandbox::{HostMount, SandboxSpec, validate_path};
+use pinfold_model::sandbox::{HostMount, IdleAction, SandboxSpec, validate_path};
 use pinfold_model::template::TemplateSpec;
 use pinfold_model::{
     Code, Ctx, Error, Image, ImageSource, NetworkMode, Resources, Result, Sandbox, SandboxId,
@@ -11,6 +11,7 @@ use pinfold_model::{
 
 use super::{CreateSandbox, ImageOrTemplate};
 use crate::clock::later;
+use crate::errors::driver_error;
 use crate::{Engine, HostMounts};
 
 /// Where commands of an image begin that does not say: the image `host` has this directory.
@@ -30,6 +31,9 @@ impl Engine {
         self.check_mounts(&request.mounts)?;
         let (template, image_name) = self.recipe(ctx, &request.from).await?;
         let image = self.image(ctx, &image_name).await?;
+        if request.idle_action == Some(IdleAction::Stop) {
+            self.inner.parts.driver.check_stop().map_err(driver_error)?;
+        }
         let id = SandboxId::generate();
         let spec = merge(&id, request, template.as_ref(), &image, image_name);
         spec.validate()?;
@@ -239,6 +243,9 @@ mod tests {
             env: BTreeMap::from([("A".into(), "r".into())]),
             ..CreateSandbox::default()
         };
+        if request.idle_action == Some(IdleAction::Stop) {
+            self.inner.parts.driver.check_stop().map_err(driver_error)?;
+        }
         let id = SandboxId::generate();
         let spec = merge(
             &id,

@@ -38,19 +38,34 @@ pub(crate) async fn run(global: &Global, args: DoctorArgs) -> Result<Ending> {
         weaker: checked.isolation.weaker,
         fault: checked.fault.map(|error| format!("{error:#}")),
         data_dir,
-        server: client::anonymous(global)?.health().await.ok().map(|health| health.version),
+        server: client::anonymous(global)?
+            .health()
+            .await
+            .ok()
+            .map(|health| health.version),
     };
     if args.format.json {
         json(&report)?;
     } else {
         tell(&report)?;
     }
-    Ok(if report.fault.is_none() { Ending::Done } else { Ending::Failed })
+    Ok(if report.fault.is_none() {
+        Ending::Done
+    } else {
+        Ending::Failed
+    })
 }
 
 fn tell(report: &Report) -> Result<()> {
-    let user = if is_root() { "root" } else { "an ordinary user" };
-    line(&format!("As {user} on this machine, sandboxes are isolated by: {}.", report.level))?;
+    let user = if is_root() {
+        "root"
+    } else {
+        "an ordinary user"
+    };
+    line(&format!(
+        "As {user} on this machine, sandboxes are isolated by: {}.",
+        report.level
+    ))?;
     line("\nEnforced:")?;
     for mechanism in &report.enforced {
         line(&format!("  {}", words(mechanism)))?;

@@ -57,7 +57,10 @@ pub(crate) async fn run(global: &Global, command: ImagesCommand) -> Result<Endin
         }
         ImagesCommand::Import(args) => import::run(global, args).await?,
         ImagesCommand::Rm(args) => {
-            client::connect(global)?.images().remove(&args.image).await?;
+            client::connect(global)?
+                .images()
+                .remove(&args.image)
+                .await?;
             output::line(&args.image)?;
         }
     }
@@ -65,23 +68,37 @@ pub(crate) async fn run(global: &Global, command: ImagesCommand) -> Result<Endin
 }
 
 async fn list(global: &Global, args: ListArgs) -> Result<()> {
-    let all: Vec<_> = client::connect(global)?.images().all().try_collect().await?;
-    args.format.list(&all, ["NAMES", "ID", "SOURCE", "SIZE", "CREATED"], |image| {
-        [
-            image.names.join(", "),
-            image.id.clone(),
-            image.source.to_string(),
-            bytes(image.size_bytes),
-            time(&image.created_at),
-        ]
-    })
+    let all: Vec<_> = client::connect(global)?
+        .images()
+        .all()
+        .try_collect()
+        .await?;
+    args.format.list(
+        &all,
+        ["NAMES", "ID", "SOURCE", "SIZE", "CREATED"],
+        |image| {
+            [
+                image.names.join(", "),
+                image.id.clone(),
+                image.source.to_string(),
+                bytes(image.size_bytes),
+                time(&image.created_at),
+            ]
+        },
+    )
 }
 
 fn facts(image: &Image) -> Vec<(&'static str, String)> {
     vec![
         ("id", image.id.clone()),
         ("names", image.names.join(", ")),
-        ("for", image.project_id.clone().unwrap_or_else(|| "every project".to_owned())),
+        (
+            "for",
+            image
+                .project_id
+                .clone()
+                .unwrap_or_else(|| "every project".to_owned()),
+        ),
         ("source", image.source.to_string()),
         ("size", bytes(image.size_bytes)),
         ("layers", image.layers.join(", ")),

@@ -58,7 +58,9 @@ async fn list(client: &Client, args: ListArgs) -> Result<()> {
             key.kind.to_string(),
             format!("{}...", key.prefix),
             state(key),
-            key.last_used_at.as_deref().map_or_else(|| "never".to_owned(), time),
+            key.last_used_at
+                .as_deref()
+                .map_or_else(|| "never".to_owned(), time),
         ]
     })
 }

@@ -78,7 +78,9 @@ fn bound<T: std::str::FromStr>(text: &str) -> Result<Bound<T>, String> {
     if text == "none" {
         return Ok(Bound(None));
     }
-    let number = text.parse().map_err(|_| format!("{text:?} is neither a number nor none"))?;
+    let number = text
+        .parse()
+        .map_err(|_| format!("{text:?} is neither a number nor none"))?;
     Ok(Bound(Some(number)))
 }
 
@@ -104,7 +106,10 @@ pub(crate) async fn run(global: &Global, command: ProjectsCommand) -> Result<End
     match command {
         ProjectsCommand::Ls(args) => list(&client, args).await?,
         ProjectsCommand::Create(args) => {
-            let request = CreateProject { name: args.name, quota: args.bounds.into() };
+            let request = CreateProject {
+                name: args.name,
+                quota: args.bounds.into(),
+            };
             let project = client.projects().create(&request).await?;
             args.format.one(&project, &facts(&project))?;
         }
@@ -112,7 +117,10 @@ pub(crate) async fn run(global: &Global, command: ProjectsCommand) -> Result<End
             let mut project = by_name(&client, &args.project).await?;
             let quota = QuotaChange::from(args.bounds);
             if !quota.is_empty() {
-                project = client.projects().update(&project.id, &UpdateProject { quota }).await?;
+                project = client
+                    .projects()
+                    .update(&project.id, &UpdateProject { quota })
+                    .await?;
             }
             args.format.one(&project, &facts(&project))?;
         }
@@ -122,17 +130,21 @@ pub(crate) async fn run(global: &Global, command: ProjectsCommand) -> Result<End
 
 async fn list(client: &Client, args: ListArgs) -> Result<()> {
     let all = all(client).await?;
-    args.format.list(&all, ["ID", "NAME", "SANDBOXES", "CPUS", "MEMORY", "CREATED"], |project| {
-        let quota = project.quota;
-        [
-            project.id.clone(),
-            project.name.clone(),
-            or_unbounded(quota.live_sandboxes),
-            or_unbounded(quota.vcpu),
-            or_unbounded(quota.memory_mib.map(|mib| format!("{mib} MiB"))),
-            time(&project.created_at),
-        ]
-    })
+    args.format.list(
+        &all,
+        ["ID", "NAME", "SANDBOXES", "CPUS", "MEMORY", "CREATED"],
+        |project| {
+            let quota = project.quota;
+            [
+                project.id.clone(),
+                project.name.clone(),
+                or_unbounded(quota.live_sandboxes),
+                or_unbounded(quota.vcpu),
+                or_unbounded(quota.memory_mib.map(|mib| format!("{mib} MiB"))),
+                time(&project.created_at),
+            ]
+        },
+    )
 }
 
 async fn all(client: &Client) -> Result<Vec<Project>> {
@@ -169,7 +181,10 @@ fn facts(project: &Project) -> Vec<(&'static str, String)> {
         ("name", project.name.clone()),
         ("sandboxes", or_unbounded(quota.live_sandboxes)),
         ("cpus", or_unbounded(quota.vcpu)),
-        ("memory", or_unbounded(quota.memory_mib.map(|mib| format!("{mib} MiB")))),
+        (
+            "memory",
+            or_unbounded(quota.memory_mib.map(|mib| format!("{mib} MiB"))),
+        ),
         ("created", time(&project.created_at)),
     ]
 }

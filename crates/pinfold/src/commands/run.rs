@@ -17,9 +17,11 @@ use crate::run::{Wanted, embedded, is_interactive, terminal_size};
 use crate::values::{self, Variable};
 
 #[derive(Debug, Args)]
-#[command(after_help = "The command behaves as if it ran here: its input, output, signals, terminal \
+#[command(
+    after_help = "The command behaves as if it ran here: its input, output, signals, terminal \
                         and exit code are its own. 124: its time ran out. 125: Pinfold failed. \
-                        126, 127: the program cannot be executed, is not there.")]
+                        126, 127: the program cannot be executed, is not there."
+)]
 pub(crate) struct RunArgs {
     /// An image or template [default: host, a read-only view of this machine's /usr]
     #[arg(long, short, value_name = "NAME")]
@@ -69,7 +71,12 @@ pub(crate) struct RunArgs {
     pub(crate) name: Option<String>,
 
     /// What to run
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true, value_name = "COMMAND")]
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        required = true,
+        value_name = "COMMAND"
+    )]
     pub(crate) command: Vec<OsString>,
 }
 
@@ -152,12 +159,20 @@ fn wanted(args: RunArgs, data: DataDir, database: Option<String>) -> Result<Want
         mounts: args.mount,
         ..CreateSandbox::default()
     };
-    Ok(Wanted { sandbox, image: args.image, command, data, database })
+    Ok(Wanted {
+        sandbox,
+        image: args.image,
+        command,
+        data,
+        database,
+    })
 }
 
 /// Variables that are named without a value and not set here stay unset.
 pub(crate) fn environment(variables: Vec<Variable>) -> BTreeMap<String, String> {
-    let set = variables.into_iter().filter_map(|v| Some((v.name, v.value?)));
+    let set = variables
+        .into_iter()
+        .filter_map(|v| Some((v.name, v.value?)));
     set.collect()
 }
 

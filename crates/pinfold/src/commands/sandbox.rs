@@ -96,7 +96,13 @@ fn facts(sandbox: &Sandbox) -> Vec<(&'static str, String)> {
         ("workdir", sandbox.workdir.clone()),
         ("user", sandbox.user.clone()),
         ("created", time(&sandbox.created_at)),
-        ("expires", sandbox.expires_at.as_deref().map_or_else(|| "never".to_owned(), time)),
+        (
+            "expires",
+            sandbox
+                .expires_at
+                .as_deref()
+                .map_or_else(|| "never".to_owned(), time),
+        ),
     ];
     if let Some(failure) = &sandbox.failure {
         facts.push(("failure", failure.clone()));

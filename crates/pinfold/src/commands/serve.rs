@@ -14,12 +14,19 @@ use crate::telemetry::{self, LogFormat};
 const BOOTSTRAP_VARIABLE: &str = "PINFOLD_BOOTSTRAP_KEY";
 
 #[derive(Debug, Args)]
-#[command(after_help = "The first start takes the admin key from PINFOLD_BOOTSTRAP_KEY (24 characters \
+#[command(
+    after_help = "The first start takes the admin key from PINFOLD_BOOTSTRAP_KEY (24 characters \
                         or more), or makes one and writes it to admin.key in the data directory. \
-                        PINFOLD_LOG chooses what is logged: info, debug, pinfold_engine=trace.")]
+                        PINFOLD_LOG chooses what is logged: info, debug, pinfold_engine=trace."
+)]
 pub(crate) struct ServeArgs {
     /// Where to listen
-    #[arg(long, value_name = "ADDRESS", env = "PINFOLD_LISTEN", default_value = "127.0.0.1:7070")]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        env = "PINFOLD_LISTEN",
+        default_value = "127.0.0.1:7070"
+    )]
     listen: String,
 
     /// End all sandboxes with the server
@@ -31,7 +38,13 @@ pub(crate) struct ServeArgs {
     default_image: Option<String>,
 
     /// Who may read /metrics
-    #[arg(long, value_name = "WHO", value_enum, default_value = "admin", env = "PINFOLD_METRICS")]
+    #[arg(
+        long,
+        value_name = "WHO",
+        value_enum,
+        default_value = "admin",
+        env = "PINFOLD_METRICS"
+    )]
     metrics: Metrics,
 
     /// How to log to stderr
@@ -59,7 +72,11 @@ pub(crate) fn run(global: &Global, args: ServeArgs) -> Result<Ending> {
         data: DataDir::locate(global.data_dir.as_deref())?,
         listen: args.listen,
         database: global.database.clone(),
-        drain: if args.ephemeral { Drain::DestroySandboxes } else { Drain::KeepSandboxes },
+        drain: if args.ephemeral {
+            Drain::DestroySandboxes
+        } else {
+            Drain::KeepSandboxes
+        },
         metrics: match args.metrics {
             Metrics::Admin => MetricsAccess::AdminKey,
             Metrics::Open => MetricsAccess::Open,

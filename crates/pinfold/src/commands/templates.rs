@@ -133,16 +133,20 @@ pub(crate) async fn run(global: &Global, command: TemplatesCommand) -> Result<En
 
 async fn list(client: &Client, args: ListArgs) -> Result<()> {
     let all: Vec<_> = client.templates().all().try_collect().await?;
-    args.format.list(&all, ["NAME", "VERSION", "IMAGE", "CPUS", "MEMORY", "NETWORK"], |template| {
-        [
-            template.name.clone(),
-            template.version.to_string(),
-            template.image.clone(),
-            template.vcpu.to_string(),
-            bytes(u64::from(template.memory_mib) << 20),
-            template.network.to_string(),
-        ]
-    })
+    args.format.list(
+        &all,
+        ["NAME", "VERSION", "IMAGE", "CPUS", "MEMORY", "NETWORK"],
+        |template| {
+            [
+                template.name.clone(),
+                template.version.to_string(),
+                template.image.clone(),
+                template.vcpu.to_string(),
+                bytes(u64::from(template.memory_mib) << 20),
+                template.network.to_string(),
+            ]
+        },
+    )
 }
 
 fn recipe(args: SetArgs) -> (String, PutTemplate) {
@@ -167,7 +171,13 @@ fn facts(template: &Template) -> Vec<(&'static str, String)> {
     vec![
         ("name", template.name.clone()),
         ("version", template.version.to_string()),
-        ("for", template.project_id.clone().unwrap_or_else(|| "every project".to_owned())),
+        (
+            "for",
+            template
+                .project_id
+                .clone()
+                .unwrap_or_else(|| "every project".to_owned()),
+        ),
         ("image", template.image.clone()),
         ("cpus", template.vcpu.to_string()),
         ("memory", bytes(u64::from(template.memory_mib) << 20)),

@@ -24,7 +24,10 @@ pub(crate) struct UsageArgs {
 }
 
 pub(crate) async fn run(global: &Global, args: UsageArgs) -> Result<Ending> {
-    let query = UsageQuery { from: args.from, to: args.to };
+    let query = UsageQuery {
+        from: args.from,
+        to: args.to,
+    };
     let usage = client::connect(global)?.usage().project(&query).await?;
     let facts = [
         ("project", usage.project_id.clone()),
@@ -32,9 +35,15 @@ pub(crate) async fn run(global: &Global, args: UsageArgs) -> Result<Ending> {
         ("to", time(&usage.to)),
         ("sandboxes", usage.sandboxes.to_string()),
         ("live now", usage.live_sandboxes.to_string()),
-        ("cpu reserved", format!("{:.1} vCPU-seconds", usage.vcpu_seconds)),
+        (
+            "cpu reserved",
+            format!("{:.1} vCPU-seconds", usage.vcpu_seconds),
+        ),
         ("cpu used", format!("{:.1} seconds", usage.cpu_seconds)),
-        ("memory reserved", format!("{:.1} GiB-seconds", usage.memory_gib_seconds)),
+        (
+            "memory reserved",
+            format!("{:.1} GiB-seconds", usage.memory_gib_seconds),
+        ),
         ("time", format!("{:.1} seconds", usage.wall_seconds)),
     ];
     args.format.one(&usage, &facts)?;

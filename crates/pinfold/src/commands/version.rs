@@ -30,8 +30,13 @@ pub(crate) async fn run(global: &Global, args: VersionArgs) -> Result<Ending> {
             Err(_) => None,
         },
     };
-    let server = versions.server.clone().unwrap_or_else(|| "none answers".to_owned());
-    args.format
-        .one(&versions, &[("pinfold", versions.client.to_owned()), ("server", server)])?;
+    let server = versions
+        .server
+        .clone()
+        .unwrap_or_else(|| "none answers".to_owned());
+    args.format.one(
+        &versions,
+        &[("pinfold", versions.client.to_owned()), ("server", server)],
+    )?;
     Ok(Ending::Done)
 }

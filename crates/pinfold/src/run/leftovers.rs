@@ -13,7 +13,10 @@ use crate::compose;
 /// next.
 pub(crate) async fn clean(runs: PathBuf) {
     if let Err(error) = clean_all(&runs).await {
-        tracing::warn!(error = format!("{error:#}"), "remains of a killed run are left");
+        tracing::warn!(
+            error = format!("{error:#}"),
+            "remains of a killed run are left"
+        );
     }
 }
 

@@ -40,11 +40,17 @@ pub(super) async fn make(wanted: Wanted, images: &Path, scratch: &Scratch) -> Re
     let engine = Engine::open(EngineConfig::embedded(), parts).await?;
     tracing::debug!("engine open");
     let ctx = Ctx::new(engine.system_principal());
-    let request = CreateSandbox { wait: Wait::No, ..wanted.sandbox };
+    let request = CreateSandbox {
+        wait: Wait::No,
+        ..wanted.sandbox
+    };
     let sandbox = accepted(&engine, &ctx, request, wanted.image.as_deref()).await?;
     let image = engine.get_image(&ctx, sandbox.spec.image.as_str()).await?;
     let boot = ordered(&engine, &ctx, &sandbox.id, orders).await?;
-    Ok(Plan { boot, start: start(&sandbox, &image, wanted.command) })
+    Ok(Plan {
+        boot,
+        start: start(&sandbox, &image, wanted.command),
+    })
 }
 
 /// The engine's answer to the request: from the default image, or from the image of that name, else
@@ -55,9 +61,14 @@ async fn accepted(
     request: CreateSandbox,
     image: Option<&str>,
 ) -> Result<Sandbox> {
-    let from = |from| CreateSandbox { from, ..request.clone() };
+    let from = |from| CreateSandbox {
+        from,
+        ..request.clone()
+    };
     let Some(name) = image else {
-        let accepted = engine.create_sandbox(ctx, from(ImageOrTemplate::Default), None).await?;
+        let accepted = engine
+            .create_sandbox(ctx, from(ImageOrTemplate::Default), None)
+            .await?;
         return Ok(accepted.value);
     };
     let image = from(ImageOrTemplate::Image(name.to_owned()));
@@ -66,7 +77,10 @@ async fn accepted(
         Err(error) if error.code() == Code::ImageNotFound => error,
         Err(error) => return Err(error.into()),
     };
-    let template = ImageOrTemplate::Template { template: name.to_owned(), version: None };
+    let template = ImageOrTemplate::Template {
+        template: name.to_owned(),
+        version: None,
+    };
     match engine.create_sandbox(ctx, from(template), None).await {
         Ok(accepted) => Ok(accepted.value),
         Err(error) if error.code() == Code::TemplateNotFound => Err(no_image.into()),
@@ -121,7 +135,10 @@ async fn learn(wanted: &Wanted, name: &str, store: &Store) -> Result<()> {
     let home = theirs.projects().bootstrap(now).await?;
     if let Some(template) = theirs.templates().latest(&home.project.id, name).await? {
         copy_image(&theirs, store, &home.project.id, &template.spec.image).await?;
-        store.templates().set(None, &template.name, &template.spec, now).await?;
+        store
+            .templates()
+            .set(None, &template.name, &template.spec, now)
+            .await?;
     }
     let by_id = match name.parse() {
         Ok(id) => theirs.images().get(&id).await?,
@@ -152,6 +169,14 @@ async fn copy(ours: &Store, image: Image) -> Result<()> {
     if ours.images().get(&image.id).await?.is_some() {
         return Ok(());
     }
-    let copied = ours.images().insert(&Image { project: None, ..image }).await;
-    copied.map_err(Error::from).context("cannot use an image of the installation")
+    let copied = ours
+        .images()
+        .insert(&Image {
+            project: None,
+            ..image
+        })
+        .await;
+    copied
+        .map_err(Error::from)
+        .context("cannot use an image of the installation")
 }

@@ -49,11 +49,13 @@ impl Output {
         let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?);
         let stopped = Arc::clone(&stop);
         let (ended, done) = oneshot::channel();
-        thread::Builder::new().name("pinfold-output".to_owned()).spawn(move || {
-            deliver(&pipe, target, &stopped, &news);
-            // The receiver may be gone.
-            let _ = ended.send(());
-        })?;
+        thread::Builder::new()
+            .name("pinfold-output".to_owned())
+            .spawn(move || {
+                deliver(&pipe, target, &stopped, &news);
+                // The receiver may be gone.
+                let _ = ended.send(());
+            })?;
         Ok(Self { stop, done })
     }
 
@@ -79,16 +81,18 @@ impl Output {
 /// Pumps our own stdin into a command's pipe, until either ends. The thread ends with the process.
 pub(crate) fn start_input(pipe: OwnedFd, news: mpsc::Sender<News>) -> io::Result<()> {
     let _ = rustix::pipe::fcntl_setpipe_size(&pipe, STEP_BYTES);
-    thread::Builder::new().name("pinfold-input".to_owned()).spawn(move || {
-        match feed(rustix::stdio::stdin(), &pipe) {
-            Fed::Everything => {
-                // The command sees the end only when nobody holds the pipe.
-                drop(pipe);
-                let _ = news.blocking_send(News::InputEnded);
+    thread::Builder::new()
+        .name("pinfold-input".to_owned())
+        .spawn(move || {
+            match feed(rustix::stdio::stdin(), &pipe) {
+                Fed::Everything => {
+                    // The command sees the end only when nobody holds the pipe.
+                    drop(pipe);
+                    let _ = news.blocking_send(News::InputEnded);
+                }
+                Fed::NobodyReads => give_up_stdin(),
             }
-            Fed::NobodyReads => give_up_stdin(),
-        }
-    })?;
+        })?;
     Ok(())
 }
 
@@ -99,12 +103,7 @@ fn give_up_stdin() {
     }
 }
 
-fn deliver(
-    pipe: &OwnedFd,
-    target: BorrowedFd<'_>,
-    stop: &OwnedFd,
-    news: &mpsc::Sender<News>,
-) {
+fn deliver(pipe: &OwnedFd, target: BorrowedFd<'_>, stop: &OwnedFd, news: &mpsc::Sender<News>) {
     let mut mover = Mover::default();
     let end = loop {
         match wait_for_either(pipe.as_fd(), stop.as_fd()) {
@@ -255,11 +254,17 @@ enum Ready {
 }
 
 fn wait_for_either(pipe: BorrowedFd<'_>, stop: BorrowedFd<'_>) -> Ready {
-    let mut both =
-        [PollFd::from_borrowed_fd(pipe, PollFlags::IN), PollFd::from_borrowed_fd(stop, PollFlags::IN)];
+    let mut both = [
+        PollFd::from_borrowed_fd(pipe, PollFlags::IN),
+        PollFd::from_borrowed_fd(stop, PollFlags::IN),
+    ];
     // Poll fails for want of memory or by a signal; looking again is all one can do.
     while poll(&mut both, None).is_err() {}
-    if both[1].revents().is_empty() { Ready::Data } else { Ready::Stop }
+    if both[1].revents().is_empty() {
+        Ready::Data
+    } else {
+        Ready::Stop
+    }
 }
 
 /// Returns when `fd` is ready or broken; at once for what cannot be polled.
@@ -313,7 +318,10 @@ mod tests {
         let temp = tempfile::tempdir().expect("directory");
         let path = temp.path().join("log");
         std::fs::write(&path, b"old ").expect("write");
-        let log = std::fs::OpenOptions::new().append(true).open(&path).expect("open");
+        let log = std::fs::OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .expect("open");
         let (from, to) = pipe();
         let (news, _listening) = mpsc::channel(4);
         let mut output = Output::start(from, leaked(log.into()), news).expect("start");
@@ -347,10 +355,15 @@ mod tests {
         let (reader, writer) = pipe();
         let count = thread::spawn(move || {
             let mut total = 0;
-            let mut mover = Mover { buffer: Some(vec![0; BUFFER_BYTES]) };
+            let mut mover = Mover {
+                buffer: Some(vec![0; BUFFER_BYTES]),
+            };
             let null = std::fs::File::create("/dev/null").expect("null");
             loop {
-                match mover.step(reader.as_fd(), null.as_fd(), STEP_BYTES).expect("moved") {
+                match mover
+                    .step(reader.as_fd(), null.as_fd(), STEP_BYTES)
+                    .expect("moved")
+                {
                     0 => return total,
                     moved => total += moved,
                 }

@@ -28,7 +28,11 @@ impl Scratch {
         let id = fresh_id()?;
         make_private(&runs.join(&id))?;
         let held = hold(&runs.join(&id).join("lock"))?;
-        Ok(Self { runs: runs.to_owned(), id, _held: held })
+        Ok(Self {
+            runs: runs.to_owned(),
+            id,
+            _held: held,
+        })
     }
 
     /// Those whose runs are dead; they are locked by us from now on.
@@ -39,14 +43,24 @@ impl Scratch {
         };
         let mut names = Vec::new();
         for entry in entries {
-            names.extend(entry?.file_name().into_string().ok().filter(|name| name != "lock"));
+            names.extend(
+                entry?
+                    .file_name()
+                    .into_string()
+                    .ok()
+                    .filter(|name| name != "lock"),
+            );
         }
         if names.is_empty() {
             return Ok(Vec::new());
         }
         let _looking = hold(&runs.join("lock"))?;
         let found = names.into_iter().map(|id| Self::take(runs, id));
-        Ok(found.collect::<io::Result<Vec<_>>>()?.into_iter().flatten().collect())
+        Ok(found
+            .collect::<io::Result<Vec<_>>>()?
+            .into_iter()
+            .flatten()
+            .collect())
     }
 
     /// `None` where its run lives, or it has gone meanwhile.
@@ -56,7 +70,11 @@ impl Scratch {
         }
         let held = open(&runs.join(&id).join("lock"))?;
         match held.try_lock() {
-            Ok(()) => Ok(Some(Self { runs: runs.to_owned(), id, _held: held })),
+            Ok(()) => Ok(Some(Self {
+                runs: runs.to_owned(),
+                id,
+                _held: held,
+            })),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
         }
@@ -93,7 +111,12 @@ fn hold(path: &Path) -> io::Result<File> {
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    File::options().create(true).truncate(false).read(true).write(true).open(path)
+    File::options()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(path)
 }
 
 /// Twelve hex digits.
@@ -111,18 +134,32 @@ mod tests {
     fn a_living_runs_directory_is_left_alone_and_a_dead_ones_is_found() {
         let temp = tempfile::tempdir().expect("directory");
         let runs = temp.path().join("runs");
-        assert!(Scratch::abandoned(&runs).expect("no directory yet").is_empty());
+        assert!(
+            Scratch::abandoned(&runs)
+                .expect("no directory yet")
+                .is_empty()
+        );
         let alive = Scratch::create(&runs).expect("create");
         let dead = Scratch::create(&runs).expect("create");
         let id = dead.id.clone();
         drop(dead);
         let found = Scratch::abandoned(&runs).expect("look");
-        assert_eq!(found.iter().map(|s| s.id.as_str()).collect::<Vec<_>>(), [id]);
-        assert!(Scratch::abandoned(&runs).expect("look").is_empty(), "locked by the finder");
+        assert_eq!(
+            found.iter().map(|s| s.id.as_str()).collect::<Vec<_>>(),
+            [id]
+        );
+        assert!(
+            Scratch::abandoned(&runs).expect("look").is_empty(),
+            "locked by the finder"
+        );
         for scratch in found {
             scratch.remove().expect("remove");
         }
         alive.remove().expect("remove");
-        assert_eq!(std::fs::read_dir(&runs).expect("list").count(), 1, "only the lock is left");
+        assert_eq!(
+            std::fs::read_dir(&runs).expect("list").count(),
+            1,
+            "only the lock is left"
+        );
     }
 }

@@ -47,10 +47,21 @@ pub(crate) async fn run(
     signals: &mut Signals,
 ) -> Result<Ended> {
     let (id, has_terminal) = (start.id.clone(), start.terminal.is_some());
-    let started = guest.start(start).await.context("cannot start the command")?;
+    let started = guest
+        .start(start)
+        .await
+        .context("cannot start the command")?;
     let (sender, news) = mpsc::channel(NEWS_MAX);
     let outputs = connect(started.pipes, sender).context("cannot connect the command's pipes")?;
-    let mut session = Session { guest, id, raw, has_terminal, outputs, news, unwanted: 0 };
+    let mut session = Session {
+        guest,
+        id,
+        raw,
+        has_terminal,
+        outputs,
+        news,
+        unwanted: 0,
+    };
     let report = session.until_ended(signals).await?;
     tokio::select! {
         () = session.deliver_rest() => Ok(Ended::Reported(report)),
@@ -59,10 +70,17 @@ pub(crate) async fn run(
 }
 
 fn connect(pipes: Pipes, news: mpsc::Sender<News>) -> std::io::Result<Vec<Output>> {
-    let mut outputs =
-        vec![Output::start(pipes.stdout, rustix::stdio::stdout(), news.clone())?];
+    let mut outputs = vec![Output::start(
+        pipes.stdout,
+        rustix::stdio::stdout(),
+        news.clone(),
+    )?];
     if let Some(stderr) = pipes.stderr {
-        outputs.push(Output::start(stderr, rustix::stdio::stderr(), news.clone())?);
+        outputs.push(Output::start(
+            stderr,
+            rustix::stdio::stderr(),
+            news.clone(),
+        )?);
     }
     if let Some(stdin) = pipes.stdin {
         pump::start_input(stdin, news)?;
@@ -132,14 +150,22 @@ impl Session<'_> {
             News::InputEnded => ended_is_fine(self.guest.close_stdin(&self.id).await),
             News::Unwanted => {
                 self.unwanted += 1;
-                let signal = if self.unwanted < UNWANTED_MAX { SIGPIPE } else { SIGKILL };
+                let signal = if self.unwanted < UNWANTED_MAX {
+                    SIGPIPE
+                } else {
+                    SIGKILL
+                };
                 self.kill(signal).await
             }
         }
     }
 
     async fn kill(&self, signal: i32) -> Result<()> {
-        ended_is_fine(self.guest.kill(&self.id, signal, KillScope::Foreground).await)
+        ended_is_fine(
+            self.guest
+                .kill(&self.id, signal, KillScope::Foreground)
+                .await,
+        )
     }
 
     /// What the command wrote before it ended; daemons that it left may hold the pipes open.

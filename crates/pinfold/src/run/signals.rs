@@ -28,9 +28,13 @@ impl Signals {
     /// What this process was told to ignore (`nohup`, background jobs of scripts) stays ignored.
     pub(crate) fn listen() -> io::Result<Self> {
         let ignored = ignored();
-        let heard = HEARD.into_iter().filter(|number| ignored & (1 << (number - 1)) == 0);
+        let heard = HEARD
+            .into_iter()
+            .filter(|number| ignored & (1 << (number - 1)) == 0);
         let heard = heard.map(|number| Ok((number, signal(SignalKind::from_raw(number))?)));
-        Ok(Self { heard: heard.collect::<io::Result<_>>()? })
+        Ok(Self {
+            heard: heard.collect::<io::Result<_>>()?,
+        })
     }
 
     /// The next signal. Several of one kind that come at once are one, as the kernel has it.
@@ -66,7 +70,8 @@ pub(crate) fn stop_ourselves() {
 fn ignored() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0)
 }
 
 #[cfg(test)]

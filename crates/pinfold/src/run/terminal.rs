@@ -24,7 +24,11 @@ impl Raw {
     pub(crate) fn again(&self) -> io::Result<()> {
         let mut raw = self.before.clone();
         raw.make_raw();
-        Ok(tcsetattr(rustix::stdio::stdin(), OptionalActions::Drain, &raw)?)
+        Ok(tcsetattr(
+            rustix::stdio::stdin(),
+            OptionalActions::Drain,
+            &raw,
+        )?)
     }
 
     /// As it was, for as long as this process is stopped.
@@ -48,9 +52,10 @@ pub(crate) fn is_interactive() -> bool {
 /// The size of the terminal that shows our output; the usual one where it has none.
 pub(crate) fn size() -> WindowSize {
     match tcgetwinsize(rustix::stdio::stdout()) {
-        Ok(size) if size.ws_row > 0 && size.ws_col > 0 => {
-            WindowSize { rows: size.ws_row, cols: size.ws_col }
-        }
+        Ok(size) if size.ws_row > 0 && size.ws_col > 0 => WindowSize {
+            rows: size.ws_row,
+            cols: size.ws_col,
+        },
         _ => WindowSize::default(),
     }
 }

@@ -19,7 +19,12 @@ pub(super) struct Hold {
 impl Hold {
     pub(super) fn take(data: &DataDir) -> Result<Self> {
         let path = data.server_lock();
-        let opened = File::options().create(true).truncate(false).read(true).write(true).open(&path);
+        let opened = File::options()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&path);
         let lock = opened.with_context(|| format!("cannot open {}", path.display()))?;
         match lock.try_lock() {
             Ok(()) => {}
@@ -28,14 +33,21 @@ impl Hold {
                     || "another server".to_owned(),
                     |notice| format!("the server with process id {}", notice.pid),
                 );
-                bail!("the data directory {} is served by {whom}", data.path().display());
+                bail!(
+                    "the data directory {} is served by {whom}",
+                    data.path().display()
+                );
             }
             Err(TryLockError::Error(error)) => {
                 return Err(error).with_context(|| format!("cannot lock {}", path.display()));
             }
         }
-        let mut hold = Self { lock, name: data.path().join("instance") };
-        hold.write(None).with_context(|| format!("cannot write {}", path.display()))?;
+        let mut hold = Self {
+            lock,
+            name: data.path().join("instance"),
+        };
+        hold.write(None)
+            .with_context(|| format!("cannot write {}", path.display()))?;
         Ok(hold)
     }
 
@@ -66,7 +78,10 @@ impl Hold {
     }
 
     fn write(&mut self, url: Option<String>) -> io::Result<()> {
-        let notice = serde_json::to_string(&Notice { pid: std::process::id(), url })?;
+        let notice = serde_json::to_string(&Notice {
+            pid: std::process::id(),
+            url,
+        })?;
         self.lock.set_len(0)?;
         self.lock.rewind()?;
         self.lock.write_all(notice.as_bytes())

@@ -11,7 +11,9 @@ use pinfold_engine::Engine;
 use super::Settings;
 
 pub(super) async fn first(engine: &Engine, settings: &Settings) -> Result<()> {
-    let made = engine.bootstrap_key(settings.bootstrap_key.as_deref()).await?;
+    let made = engine
+        .bootstrap_key(settings.bootstrap_key.as_deref())
+        .await?;
     if let Some(made) = made {
         let path = settings.data.admin_key();
         write(&path, &made.secret)
@@ -28,7 +30,11 @@ fn write(path: &Path, secret: &str) -> std::io::Result<()> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&fresh)?;
     writeln!(file, "{secret}")?;
     file.sync_all()?;
     std::fs::rename(fresh, path)
@@ -46,7 +52,10 @@ mod tests {
         write(&path, "s").expect("write");
         write(&path, "secret").expect("again");
         assert_eq!(std::fs::read_to_string(&path).expect("read"), "secret\n");
-        let mode = std::fs::metadata(&path).expect("there").permissions().mode();
+        let mode = std::fs::metadata(&path)
+            .expect("there")
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 }

@@ -9,7 +9,11 @@ fn refused(world: &World, args: &[&str], code: i32) -> String {
     let output = finished(&mut world.pinfold(args));
     let said = said(&output);
     assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
-    assert!(output.stdout.is_empty(), "{args:?}: {}", text(&output.stdout));
+    assert!(
+        output.stdout.is_empty(),
+        "{args:?}: {}",
+        text(&output.stdout)
+    );
     assert!(world.run_directories().is_empty(), "{args:?}");
     said
 }
@@ -133,7 +137,11 @@ fn without_a_server_every_client_says_how_to_start_one() {
         // Nothing listens on the port of a service that ended long ago.
         let output = finished(command.env("PINFOLD_URL", "http://127.0.0.1:9"));
         assert_eq!(output.status.code(), Some(1), "{args:?}: {}", said(&output));
-        assert!(said(&output).contains("pinfold serve"), "{args:?}: {}", said(&output));
+        assert!(
+            said(&output).contains("pinfold serve"),
+            "{args:?}: {}",
+            said(&output)
+        );
     }
     let mut exec = world.pinfold(["sandbox", "exec", "x", "true"]);
     let output = finished(exec.env("PINFOLD_URL", "http://127.0.0.1:9"));
@@ -143,7 +151,11 @@ fn without_a_server_every_client_says_how_to_start_one() {
 #[test]
 fn a_wrong_command_line_is_2() {
     let world = World::new();
-    for args in [&["run"][..], &["frobnicate"], &["keys", "create", "--role", "king"]] {
+    for args in [
+        &["run"][..],
+        &["frobnicate"],
+        &["keys", "create", "--role", "king"],
+    ] {
         let output = finished(&mut world.pinfold(args));
         assert_eq!(output.status.code(), Some(2), "{args:?}");
     }

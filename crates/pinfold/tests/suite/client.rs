@@ -10,7 +10,9 @@ use crate::world::{World, ended, finished, finished_with, good, read_until, sign
 fn with_box() -> (World, Server) {
     let world = World::new();
     let server = Server::start(&world);
-    good(finished(&mut world.pinfold(["sandbox", "create", "--name", "box"])));
+    good(finished(
+        &mut world.pinfold(["sandbox", "create", "--name", "box"]),
+    ));
     (world, server)
 }
 
@@ -19,16 +21,38 @@ fn exec_behaves_like_run() {
     let (world, _server) = with_box();
     let exec = |args: &[&str]| finished(world.pinfold(["sandbox", "exec", "box", "--"]).args(args));
     let output = exec(&["sh", "-c", "echo out; echo err >&2; exit 3"]);
-    assert_eq!((text(&output.stdout), text(&output.stderr)), ("out\n".into(), "err\n".into()));
+    assert_eq!(
+        (text(&output.stdout), text(&output.stderr)),
+        ("out\n".into(), "err\n".into())
+    );
     assert_eq!(output.status.code(), Some(3));
     assert_eq!(exec(&["printf", r"\377\000"]).stdout, [0xff, 0]);
     assert_eq!(exec(&["no-such-program"]).status.code(), Some(127));
     let died = exec(&["sh", "-c", "kill -TERM $$"]).status;
-    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&died), Some(15));
+    assert_eq!(
+        std::os::unix::process::ExitStatusExt::signal(&died),
+        Some(15)
+    );
     let input: Vec<u8> = (0..2_000_000u32).map(|n| ((n * 31) >> 3) as u8).collect();
-    let cat = finished_with(&mut world.pinfold(["sandbox", "exec", "box", "--", "cat"]), &input);
-    assert!(cat.stdout == input, "{} of {} bytes", cat.stdout.len(), input.len());
-    let mut late = world.pinfold(["sandbox", "exec", "--timeout", "200ms", "box", "sleep", "1000"]);
+    let cat = finished_with(
+        &mut world.pinfold(["sandbox", "exec", "box", "--", "cat"]),
+        &input,
+    );
+    assert!(
+        cat.stdout == input,
+        "{} of {} bytes",
+        cat.stdout.len(),
+        input.len()
+    );
+    let mut late = world.pinfold([
+        "sandbox",
+        "exec",
+        "--timeout",
+        "200ms",
+        "box",
+        "sleep",
+        "1000",
+    ]);
     assert_eq!(finished(&mut late).status.code(), Some(124));
 }
 
@@ -50,13 +74,30 @@ fn signals_reach_a_command_behind_a_server() {
 #[test]
 fn a_terminal_behind_a_server_is_one() {
     let (world, _server) = with_box();
-    let mut shell = world.pinfold(["sandbox", "exec", "--tty", "box", "--", "sh", "-c", "tty; exit 2"]);
+    let mut shell = world.pinfold([
+        "sandbox",
+        "exec",
+        "--tty",
+        "box",
+        "--",
+        "sh",
+        "-c",
+        "tty; exit 2",
+    ]);
     let output = finished(&mut shell);
-    assert!(text(&output.stdout).starts_with("/dev/pts/"), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stdout).starts_with("/dev/pts/"),
+        "{}",
+        text(&output.stderr)
+    );
     assert_eq!(output.status.code(), Some(2));
     let mut shell = world.pinfold(["sandbox", "shell", "box"]);
     let output = finished_with(&mut shell, b"echo from-$((1+1))\nexit 8\n");
-    assert!(text(&output.stdout).contains("from-2"), "{}", text(&output.stdout));
+    assert!(
+        text(&output.stdout).contains("from-2"),
+        "{}",
+        text(&output.stdout)
+    );
     assert_eq!(output.status.code(), Some(8));
 }
 
@@ -84,34 +125,70 @@ fn files_and_directories_are_copied_both_ways() {
 fn a_sandbox_goes_through_its_life() {
     let (world, _server) = with_box();
     let state = |args: &[&str]| json(&world, args)["state"].as_str().map(str::to_owned);
-    assert_eq!(state(&["sandbox", "suspend", "box", "--json"]).as_deref(), Some("suspended"));
-    assert_eq!(state(&["sandbox", "resume", "box", "--json"]).as_deref(), Some("running"));
+    assert_eq!(
+        state(&["sandbox", "suspend", "box", "--json"]).as_deref(),
+        Some("suspended")
+    );
+    assert_eq!(
+        state(&["sandbox", "resume", "box", "--json"]).as_deref(),
+        Some("running")
+    );
     assert!(json(&world, &["sandbox", "extend", "box", "1h", "--json"])["expires_at"].is_string());
     assert!(json(&world, &["sandbox", "show", "box", "--json"])["usage"]["processes"].is_u64());
     good(finished(&mut world.pinfold(["sandbox", "rm", "box"])));
-    assert_eq!(json(&world, &["sandbox", "ls", "--json"]), serde_json::json!([]));
+    assert_eq!(
+        json(&world, &["sandbox", "ls", "--json"]),
+        serde_json::json!([])
+    );
     let gone = finished(&mut world.pinfold(["sandbox", "rm", "box2"]));
-    assert!(text(&gone.stderr).contains("box2"), "{}", text(&gone.stderr));
+    assert!(
+        text(&gone.stderr).contains("box2"),
+        "{}",
+        text(&gone.stderr)
+    );
     assert_eq!(gone.status.code(), Some(1));
 }
 
 #[test]
 fn a_name_that_two_have_asks_for_an_id() {
     let (world, _server) = with_box();
-    let second = good(finished(&mut world.pinfold(["sandbox", "create", "--name", "box"])));
+    let second = good(finished(
+        &mut world.pinfold(["sandbox", "create", "--name", "box"]),
+    ));
     let output = finished(&mut world.pinfold(["sandbox", "show", "box"]));
-    assert!(text(&output.stderr).contains(second.trim()), "{}", text(&output.stderr));
-    good(finished(&mut world.pinfold(["sandbox", "show", second.trim()])));
+    assert!(
+        text(&output.stderr).contains(second.trim()),
+        "{}",
+        text(&output.stderr)
+    );
+    good(finished(&mut world.pinfold([
+        "sandbox",
+        "show",
+        second.trim(),
+    ])));
 }
 
 #[test]
 fn images_and_templates_are_managed() {
     let (world, _server) = with_box();
     crate::world::tar(&world.path("image.tar"), &[("etc/motd", b"welcome")]);
-    good(finished(world.pinfold(["images", "import", "mine"]).arg(world.path("image.tar"))));
+    good(finished(
+        world
+            .pinfold(["images", "import", "mine"])
+            .arg(world.path("image.tar")),
+    ));
     let image = json(&world, &["images", "show", "mine", "--json"]);
     assert_eq!(image["names"], serde_json::json!(["mine:latest"]));
-    let set = ["templates", "set", "small", "--image", "mine", "--memory", "256m", "--json"];
+    let set = [
+        "templates",
+        "set",
+        "small",
+        "--image",
+        "mine",
+        "--memory",
+        "256m",
+        "--json",
+    ];
     assert_eq!(json(&world, &set)["version"], 1);
     assert_eq!(json(&world, &set)["version"], 2);
     good(finished(&mut world.pinfold(["templates", "rm", "small"])));
@@ -119,38 +196,78 @@ fn images_and_templates_are_managed() {
     let gone = finished(&mut world.pinfold(["images", "show", "mine"]));
     assert_eq!(gone.status.code(), Some(1));
     let host = finished(&mut world.pinfold(["images", "rm", "host"]));
-    assert!(text(&host.stderr).contains("built in"), "{}", text(&host.stderr));
+    assert!(
+        text(&host.stderr).contains("built in"),
+        "{}",
+        text(&host.stderr)
+    );
 }
 
 #[test]
 fn keys_projects_usage_and_audit_are_shown() {
     let (world, _server) = with_box();
-    let project = json(&world, &["projects", "create", "team", "--sandboxes", "1", "--json"]);
+    let project = json(
+        &world,
+        &["projects", "create", "team", "--sandboxes", "1", "--json"],
+    );
     assert_eq!(project["quota"]["live_sandboxes"], 1);
-    let quota = json(&world, &["projects", "quota", "team", "--sandboxes", "none", "--json"]);
+    let quota = json(
+        &world,
+        &["projects", "quota", "team", "--sandboxes", "none", "--json"],
+    );
     assert!(quota["quota"]["live_sandboxes"].is_null());
-    let create = ["keys", "create", "--role", "member", "--name", "ci", "--project", "team"];
+    let create = [
+        "keys",
+        "create",
+        "--role",
+        "member",
+        "--name",
+        "ci",
+        "--project",
+        "team",
+    ];
     let secret = good(finished(&mut world.pinfold(create)));
     let mut member = world.pinfold(["sandbox", "ls", "--json"]);
-    assert_eq!(good(finished(member.env("PINFOLD_API_KEY", secret.trim()))).trim(), "[]");
+    assert_eq!(
+        good(finished(member.env("PINFOLD_API_KEY", secret.trim()))).trim(),
+        "[]"
+    );
     let mut forbidden = world.pinfold(["keys", "ls"]);
     let output = finished(forbidden.env("PINFOLD_API_KEY", secret.trim()));
-    assert!(text(&output.stderr).contains("admin"), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stderr).contains("admin"),
+        "{}",
+        text(&output.stderr)
+    );
     good(finished(&mut world.pinfold(["keys", "rm", "ci"])));
     let mut dead = world.pinfold(["sandbox", "ls"]);
-    assert_eq!(finished(dead.env("PINFOLD_API_KEY", secret.trim())).status.code(), Some(1));
+    assert_eq!(
+        finished(dead.env("PINFOLD_API_KEY", secret.trim()))
+            .status
+            .code(),
+        Some(1)
+    );
     assert_eq!(json(&world, &["usage", "--json"])["live_sandboxes"], 1);
-    let audit = json(&world, &["audit", "--action", "key.create", "--limit", "1", "--json"]);
+    let audit = json(
+        &world,
+        &["audit", "--action", "key.create", "--limit", "1", "--json"],
+    );
     assert_eq!(audit[0]["outcome"], "ok");
 }
 
 #[test]
 fn a_key_made_without_a_server_opens_one() {
     let world = World::new();
-    let secret = good(finished(&mut world.pinfold(["keys", "create", "--role", "admin"])));
+    let secret = good(finished(
+        &mut world.pinfold(["keys", "create", "--role", "admin"]),
+    ));
     let _server = Server::start(&world);
     assert!(!world.data().join("admin.key").exists());
-    good(finished(world.pinfold(["keys", "ls"]).env("PINFOLD_API_KEY", secret.trim())));
+    good(finished(
+        world
+            .pinfold(["keys", "ls"])
+            .env("PINFOLD_API_KEY", secret.trim()),
+    ));
 }
 
 #[test]

@@ -19,7 +19,10 @@ fn after_a_killed_run_nothing_is_left_by_the_end_of_the_next() {
     read_until(child.stdout.as_mut().expect("piped"), "ready\n");
     let runs = world.run_directories();
     assert_eq!(runs.len(), 1);
-    assert!(!cgroups(&format!("run-{}", runs[0])).is_empty(), "the test looks in the right place");
+    assert!(
+        !cgroups(&format!("run-{}", runs[0])).is_empty(),
+        "the test looks in the right place"
+    );
     signal(&child, Signal::KILL);
     ended(&mut child);
     eventually("its processes are gone", || processes(&marker).is_empty());
@@ -41,7 +44,12 @@ fn a_run_leaves_another_runs_sandbox_alone() {
     read_until(&mut stdout, "ready\n");
     good(world.run(["true"]));
     use std::io::Write;
-    child.stdin.take().expect("piped").write_all(b"here\n").expect("write");
+    child
+        .stdin
+        .take()
+        .expect("piped")
+        .write_all(b"here\n")
+        .expect("write");
     assert_eq!(read_until(&mut stdout, "still here\n"), "still here\n");
     assert!(ended(&mut child).success());
 }

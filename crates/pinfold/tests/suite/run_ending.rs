@@ -21,7 +21,11 @@ fn what_cannot_be_executed_ends_as_in_a_shell() {
     let world = World::new();
     let missing = world.run(["no-such-program"]);
     assert_eq!(missing.status.code(), Some(127));
-    assert!(text(&missing.stderr).contains("no-such-program"), "{}", text(&missing.stderr));
+    assert!(
+        text(&missing.stderr).contains("no-such-program"),
+        "{}",
+        text(&missing.stderr)
+    );
     let output = world.run(["/etc/passwd"]);
     assert_eq!(output.status.code(), Some(126), "{}", text(&output.stderr));
 }
@@ -31,7 +35,12 @@ fn a_command_that_dies_of_a_signal_passes_it_on() {
     let world = World::new();
     for (name, number) in [("TERM", 15), ("KILL", 9), ("USR1", 10), ("QUIT", 3)] {
         let output = world.run(["sh", "-c", &format!("kill -{name} $$")]);
-        assert_eq!(output.status.signal(), Some(number), "{name}: {}", text(&output.stderr));
+        assert_eq!(
+            output.status.signal(),
+            Some(number),
+            "{name}: {}",
+            text(&output.stderr)
+        );
     }
 }
 
@@ -56,11 +65,15 @@ fn signals_reach_the_command_which_may_handle_them() {
         ("USR1", Signal::USR1),
         ("USR2", Signal::USR2),
     ] {
-        let script =
-            format!("trap 'echo got {name}; exit 7' {name}; echo ready; while :; do sleep 0.05; done");
+        let script = format!(
+            "trap 'echo got {name}; exit 7' {name}; echo ready; while :; do sleep 0.05; done"
+        );
         let mut child = started(&world, &script);
         signal(&child, sent);
-        read_until(child.stdout.as_mut().expect("piped"), &format!("got {name}\n"));
+        read_until(
+            child.stdout.as_mut().expect("piped"),
+            &format!("got {name}\n"),
+        );
         assert_eq!(ended(&mut child).code(), Some(7), "{name}");
     }
 }
@@ -90,13 +103,17 @@ fn a_signal_that_the_command_does_not_handle_ends_both() {
 #[test]
 fn stopping_and_continuing_stops_and_continues_the_command() {
     let world = World::new();
-    let mut child = started(&world, "echo ready; i=0; while :; do i=$((i+1)); echo $i; sleep 0.01; done");
+    let mut child = started(
+        &world,
+        "echo ready; i=0; while :; do i=$((i+1)); echo $i; sleep 0.01; done",
+    );
     let mut stdout = child.stdout.take().expect("piped");
     signal(&child, Signal::TSTP);
     let stat = format!("/proc/{}/stat", child.id());
     crate::world::eventually("it stops", || {
         let line = std::fs::read_to_string(&stat).expect("it lives");
-        line.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+        line.rsplit_once(") ")
+            .is_some_and(|(_, rest)| rest.starts_with('T'))
     });
     signal(&child, Signal::CONT);
     for _ in 0..100 {
@@ -110,11 +127,21 @@ fn stopping_and_continuing_stops_and_continues_the_command() {
 fn a_timeout_ends_the_command_with_124_and_says_so() {
     let world = World::new();
     let output = finished(&mut world.pinfold([
-        "run", "--timeout", "300ms", "--", "sh", "-c", "trap '' TERM INT; echo begun; sleep 1000",
+        "run",
+        "--timeout",
+        "300ms",
+        "--",
+        "sh",
+        "-c",
+        "trap '' TERM INT; echo begun; sleep 1000",
     ]));
     assert_eq!(output.status.code(), Some(124));
     assert_eq!(text(&output.stdout), "begun\n");
-    assert!(text(&output.stderr).contains("300ms"), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stderr).contains("300ms"),
+        "{}",
+        text(&output.stderr)
+    );
     assert!(world.run_directories().is_empty());
 }
 
@@ -122,7 +149,12 @@ fn a_timeout_ends_the_command_with_124_and_says_so() {
 fn running_out_of_memory_is_said() {
     let world = World::new();
     let hog = "b = bytearray(400 << 20)\nfor i in range(0, len(b), 4096): b[i] = 1\n";
-    let output = finished(&mut world.pinfold(["run", "--memory", "64m", "--", "python3", "-c", hog]));
+    let output =
+        finished(&mut world.pinfold(["run", "--memory", "64m", "--", "python3", "-c", hog]));
     assert!(!output.status.success());
-    assert!(text(&output.stderr).contains("memory"), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stderr).contains("memory"),
+        "{}",
+        text(&output.stderr)
+    );
 }

@@ -12,7 +12,12 @@ fn bash_runs_a_script_from_stdin() {
     let world = World::new();
     let script = b"set -eu\ngreet() { echo \"hello from $1\"; }\ngreet bash\nexit 3\n";
     let output = finished_with(&mut world.pinfold(["run", "bash"]), script);
-    assert_eq!(text(&output.stdout), "hello from bash\n", "{}", text(&output.stderr));
+    assert_eq!(
+        text(&output.stdout),
+        "hello from bash\n",
+        "{}",
+        text(&output.stderr)
+    );
     assert_eq!(output.status.code(), Some(3));
 }
 
@@ -78,7 +83,10 @@ fn bytes_that_are_no_text_pass_unchanged() {
 fn stdout_and_stderr_stay_apart() {
     let world = World::new();
     let output = world.run(["sh", "-c", "echo out; echo err >&2"]);
-    assert_eq!((text(&output.stdout), text(&output.stderr)), ("out\n".into(), "err\n".into()));
+    assert_eq!(
+        (text(&output.stdout), text(&output.stderr)),
+        ("out\n".into(), "err\n".into())
+    );
 }
 
 #[test]
@@ -86,11 +94,18 @@ fn output_goes_to_files_and_appended_files() {
     let world = World::new();
     let path = world.path("log");
     for _ in 0..2 {
-        let log = std::fs::File::options().create(true).append(true).open(&path).expect("open");
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .expect("open");
         let mut run = world.pinfold(["run", "--", "echo", "line"]);
         assert!(ended(&mut run.stdout(log).spawn().expect("start")).success());
     }
-    assert_eq!(std::fs::read_to_string(&path).expect("read"), "line\nline\n");
+    assert_eq!(
+        std::fs::read_to_string(&path).expect("read"),
+        "line\nline\n"
+    );
 }
 
 #[test]
@@ -106,7 +121,13 @@ fn input_comes_from_a_file() {
 fn the_command_sees_the_end_of_its_input_and_no_sooner() {
     let world = World::new();
     let mut child = world
-        .pinfold(["run", "--", "sh", "-c", "read a; echo got $a; cat; echo end"])
+        .pinfold([
+            "run",
+            "--",
+            "sh",
+            "-c",
+            "read a; echo got $a; cat; echo end",
+        ])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -135,20 +156,33 @@ fn a_daemon_that_holds_the_output_does_not_hold_the_run() {
 #[test]
 fn a_command_whose_reader_has_gone_ends_like_in_any_pipe() {
     let world = World::new();
-    let mut child =
-        world.pinfold(["run", "--", "yes"]).stdout(Stdio::piped()).spawn().expect("start");
+    let mut child = world
+        .pinfold(["run", "--", "yes"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("start");
     let mut stdout = child.stdout.take().expect("piped");
     read_until(&mut stdout, "y\n");
     drop(stdout);
     let status = ended(&mut child);
-    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(13), "{status}");
+    assert_eq!(
+        std::os::unix::process::ExitStatusExt::signal(&status),
+        Some(13),
+        "{status}"
+    );
 }
 
 #[test]
 fn a_writer_learns_that_the_command_reads_no_more() {
     let world = World::new();
     let mut child = world
-        .pinfold(["run", "--", "sh", "-c", "exec 0<&-; echo closed; sleep 1000"])
+        .pinfold([
+            "run",
+            "--",
+            "sh",
+            "-c",
+            "exec 0<&-; echo closed; sleep 1000",
+        ])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

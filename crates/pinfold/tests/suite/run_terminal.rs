@@ -23,13 +23,21 @@ impl Terminal {
         grantpt(&ours).expect("grant");
         unlockpt(&ours).expect("unlock");
         let theirs = ioctl_tiocgptpeer(&ours, flags).expect("the other side");
-        let terminal = Self { ours: ours.into(), theirs };
+        let terminal = Self {
+            ours: ours.into(),
+            theirs,
+        };
         terminal.resize(rows, cols);
         terminal
     }
 
     fn resize(&self, rows: u16, cols: u16) {
-        let size = Winsize { ws_row: rows, ws_col: cols, ws_xpixel: 0, ws_ypixel: 0 };
+        let size = Winsize {
+            ws_row: rows,
+            ws_col: cols,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
         tcsetwinsize(&self.ours, size).expect("resize");
     }
 
@@ -37,7 +45,10 @@ impl Terminal {
     fn start(&self, program: &Command) -> Child {
         let stdio = || Stdio::from(self.theirs.try_clone().expect("clone"));
         let mut command = Command::new("setsid");
-        command.args(["--ctty", "--wait"]).arg(program.get_program()).args(program.get_args());
+        command
+            .args(["--ctty", "--wait"])
+            .arg(program.get_program())
+            .args(program.get_args());
         for (name, value) in program.get_envs() {
             match value {
                 Some(value) => command.env(name, value),
@@ -45,11 +56,19 @@ impl Terminal {
             };
         }
         command.process_group(0);
-        command.stdin(stdio()).stdout(stdio()).stderr(stdio()).spawn().expect("start")
+        command
+            .stdin(stdio())
+            .stdout(stdio())
+            .stderr(stdio())
+            .spawn()
+            .expect("start")
     }
 
     fn is_raw(&self) -> bool {
-        !tcgetattr(self.theirs.as_fd()).expect("a terminal").local_modes.contains(LocalModes::ICANON)
+        !tcgetattr(self.theirs.as_fd())
+            .expect("a terminal")
+            .local_modes
+            .contains(LocalModes::ICANON)
     }
 }
 
@@ -59,11 +78,17 @@ fn a_shell_on_a_terminal_is_a_shell_on_a_terminal() {
     let mut terminal = Terminal::new(33, 101);
     let mut child = terminal.start(&world.pinfold(["run", "--", "sh", "-i"]));
     eventually("the terminal is raw", || terminal.is_raw());
-    terminal.ours.write_all(b"stty size; test -t 0 && echo is a te''rminal\n").expect("type");
+    terminal
+        .ours
+        .write_all(b"stty size; test -t 0 && echo is a te''rminal\n")
+        .expect("type");
     read_until(&mut terminal.ours, "33 101");
     read_until(&mut terminal.ours, "is a terminal");
     terminal.resize(44, 55);
-    terminal.ours.write_all(b"while test \"$(stty size)\" != '44 55'; do :; done; echo resi''zed\n").expect("type");
+    terminal
+        .ours
+        .write_all(b"while test \"$(stty size)\" != '44 55'; do :; done; echo resi''zed\n")
+        .expect("type");
     read_until(&mut terminal.ours, "resized");
     terminal.ours.write_all(b"exit 9\n").expect("type");
     assert_eq!(ended(&mut child).code(), Some(9));
@@ -74,7 +99,8 @@ fn a_shell_on_a_terminal_is_a_shell_on_a_terminal() {
 fn control_c_goes_through_the_terminal() {
     let world = World::new();
     let mut terminal = Terminal::new(24, 80);
-    let script = "trap 'echo interr''upted; exit 6' INT; echo rea''dy; while :; do sleep 0.05; done";
+    let script =
+        "trap 'echo interr''upted; exit 6' INT; echo rea''dy; while :; do sleep 0.05; done";
     let mut child = terminal.start(&world.pinfold(["run", "--", "sh", "-c", script]));
     read_until(&mut terminal.ours, "ready");
     terminal.ours.write_all(&[3]).expect("type");
@@ -87,7 +113,8 @@ fn control_c_goes_through_the_terminal() {
 fn the_terminal_is_restored_when_a_signal_ends_the_run() {
     let world = World::new();
     let mut terminal = Terminal::new(24, 80);
-    let mut child = terminal.start(&world.pinfold(["run", "--", "sh", "-c", "echo rea''dy; exec sleep 1000"]));
+    let mut child =
+        terminal.start(&world.pinfold(["run", "--", "sh", "-c", "echo rea''dy; exec sleep 1000"]));
     read_until(&mut terminal.ours, "ready");
     assert!(terminal.is_raw());
     let marker = world.data().display().to_string();

@@ -18,8 +18,15 @@ impl Server {
         Self::start_with(world, |command| command)
     }
 
-    pub(crate) fn start_with(world: &World, adjust: impl FnOnce(&mut Command) -> &mut Command) -> Self {
-        let log = File::options().create(true).append(true).open(world.path("log")).expect("log");
+    pub(crate) fn start_with(
+        world: &World,
+        adjust: impl FnOnce(&mut Command) -> &mut Command,
+    ) -> Self {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(world.path("log"))
+            .expect("log");
         // What an earlier server announced is not this one's.
         let _ = std::fs::write(world.data().join("server.lock"), "");
         let mut command = world.pinfold(["serve", "--listen", "127.0.0.1:0"]);
@@ -67,7 +74,11 @@ fn the_first_start_makes_a_private_place_and_a_key() {
     assert_eq!(mode(world.data()), 0o700);
     assert_eq!(mode(world.data().join("admin.key")), 0o600);
     let key = std::fs::read_to_string(world.data().join("admin.key")).expect("readable");
-    assert!(!std::fs::read_to_string(world.path("log")).expect("log").contains(key.trim()));
+    assert!(
+        !std::fs::read_to_string(world.path("log"))
+            .expect("log")
+            .contains(key.trim())
+    );
     let version = json(&world, &["version", "--json"]);
     assert_eq!(version["server"], version["client"]);
     assert_eq!(server.end(Signal::TERM).code(), Some(0));
@@ -77,13 +88,29 @@ fn the_first_start_makes_a_private_place_and_a_key() {
 fn a_bootstrap_key_is_taken_and_never_logged() {
     let world = World::new();
     let secret = "a-secret-of-the-operator-1234";
-    let _server = Server::start_with(&world, |command| command.env("PINFOLD_BOOTSTRAP_KEY", secret));
+    let _server = Server::start_with(&world, |command| {
+        command.env("PINFOLD_BOOTSTRAP_KEY", secret)
+    });
     assert!(!world.data().join("admin.key").exists());
-    good(finished(world.pinfold(["keys", "ls"]).env("PINFOLD_API_KEY", secret)));
-    let wrong = finished(world.pinfold(["keys", "ls"]).env("PINFOLD_API_KEY", "wrong"));
+    good(finished(
+        world.pinfold(["keys", "ls"]).env("PINFOLD_API_KEY", secret),
+    ));
+    let wrong = finished(
+        world
+            .pinfold(["keys", "ls"])
+            .env("PINFOLD_API_KEY", "wrong"),
+    );
     assert_eq!(wrong.status.code(), Some(1));
-    assert!(text(&wrong.stderr).contains("key is unknown"), "{}", text(&wrong.stderr));
-    assert!(!std::fs::read_to_string(world.path("log")).expect("log").contains(secret));
+    assert!(
+        text(&wrong.stderr).contains("key is unknown"),
+        "{}",
+        text(&wrong.stderr)
+    );
+    assert!(
+        !std::fs::read_to_string(world.path("log"))
+            .expect("log")
+            .contains(secret)
+    );
 }
 
 #[test]
@@ -92,7 +119,11 @@ fn a_short_bootstrap_key_is_refused() {
     let mut serve = world.pinfold(["serve", "--listen", "127.0.0.1:0"]);
     let output = finished(serve.env("PINFOLD_BOOTSTRAP_KEY", "short"));
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("24"), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stderr).contains("24"),
+        "{}",
+        text(&output.stderr)
+    );
 }
 
 #[test]
@@ -102,7 +133,11 @@ fn a_second_server_on_the_same_data_names_the_first() {
     let output = finished(&mut world.pinfold(["serve", "--listen", "127.0.0.1:0"]));
     assert_eq!(output.status.code(), Some(1));
     let pid = server.child.id().to_string();
-    assert!(text(&output.stderr).contains(&pid), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stderr).contains(&pid),
+        "{}",
+        text(&output.stderr)
+    );
 }
 
 #[test]
@@ -112,7 +147,11 @@ fn an_address_in_use_is_named() {
     let address = url(&world).expect("announced").replace("http://", "");
     let output = finished(&mut other.pinfold(["serve", "--listen", &address]));
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains(&address), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stderr).contains(&address),
+        "{}",
+        text(&output.stderr)
+    );
 }
 
 #[test]
@@ -120,13 +159,25 @@ fn a_killed_server_has_every_sandbox_command_and_byte_when_it_is_back() {
     const LINES: u32 = 3000;
     let world = World::new();
     let server = Server::start(&world);
-    let made = good(finished(&mut world.pinfold(["sandbox", "create", "--name", "box"])));
-    let count = format!("i=0; while [ $i -lt {LINES} ]; do i=$((i+1)); echo line $i; sleep 0.001; done; exit 5");
+    let made = good(finished(
+        &mut world.pinfold(["sandbox", "create", "--name", "box"]),
+    ));
+    let count = format!(
+        "i=0; while [ $i -lt {LINES} ]; do i=$((i+1)); echo line $i; sleep 0.001; done; exit 5"
+    );
     let command = good(finished(&mut world.pinfold([
         "sandbox", "exec", "--detach", "box", "--", "sh", "-c", &count,
     ])));
     let command = command.trim();
-    good(finished(&mut world.pinfold(["sandbox", "exec", "box", "--", "sh", "-c", "echo kept > /tmp/file"])));
+    good(finished(&mut world.pinfold([
+        "sandbox",
+        "exec",
+        "box",
+        "--",
+        "sh",
+        "-c",
+        "echo kept > /tmp/file",
+    ])));
     eventually("some output is there", || {
         let logs = finished(&mut world.pinfold(["sandbox", "logs", "box", command]));
         good(logs).lines().count() > 10
@@ -136,11 +187,17 @@ fn a_killed_server_has_every_sandbox_command_and_byte_when_it_is_back() {
     let boxes = json(&world, &["sandbox", "ls", "--json"]);
     assert_eq!(boxes[0]["id"], made.trim());
     assert_eq!(boxes[0]["state"], "running");
-    let logs = good(finished(&mut world.pinfold(["sandbox", "logs", "--follow", "box", command])));
+    let logs = good(finished(
+        &mut world.pinfold(["sandbox", "logs", "--follow", "box", command]),
+    ));
     let expected: String = (1..=LINES).map(|n| format!("line {n}\n")).collect();
     assert_eq!(logs, expected);
     let commands = json(&world, &["sandbox", "commands", "box", "--json"]);
-    let ended = commands.as_array().expect("a list").iter().find(|c| c["id"] == command);
+    let ended = commands
+        .as_array()
+        .expect("a list")
+        .iter()
+        .find(|c| c["id"] == command);
     assert_eq!(ended.expect("known")["exit_code"], 5);
     let kept = finished(&mut world.pinfold(["sandbox", "exec", "box", "--", "cat", "/tmp/file"]));
     assert_eq!(good(kept), "kept\n");
@@ -152,8 +209,12 @@ fn sandboxes_outlive_the_server_unless_it_is_ephemeral() {
     let world = World::new();
     let marker = format!("87654.{}", std::process::id());
     let start = |world: &World| {
-        good(finished(&mut world.pinfold(["sandbox", "create", "--name", "box"])));
-        good(finished(&mut world.pinfold(["sandbox", "exec", "-d", "box", "--", "sleep", &marker])));
+        good(finished(
+            &mut world.pinfold(["sandbox", "create", "--name", "box"]),
+        ));
+        good(finished(&mut world.pinfold([
+            "sandbox", "exec", "-d", "box", "--", "sleep", &marker,
+        ])));
         eventually("it runs", || !processes(&marker).is_empty());
     };
     let server = Server::start(&world);
@@ -178,7 +239,9 @@ fn the_remains_of_a_killed_run_are_cleared_by_a_server() {
     ended(&mut child);
     assert_eq!(world.run_directories().len(), 1);
     let _server = Server::start(&world);
-    eventually("the directory is gone", || world.run_directories().is_empty());
+    eventually("the directory is gone", || {
+        world.run_directories().is_empty()
+    });
 }
 
 #[test]

@@ -15,8 +15,13 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Self {
-        assert!(rustix::process::geteuid().is_root(), "these tests make sandboxes: run them as root");
-        Self { temp: tempfile::tempdir().expect("a directory") }
+        assert!(
+            rustix::process::geteuid().is_root(),
+            "these tests make sandboxes: run them as root"
+        );
+        Self {
+            temp: tempfile::tempdir().expect("a directory"),
+        }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -28,9 +33,15 @@ impl World {
     }
 
     /// The program with its arguments, in this installation, with no input.
-    pub(crate) fn pinfold<I: AsRef<std::ffi::OsStr>>(&self, args: impl IntoIterator<Item = I>) -> Command {
+    pub(crate) fn pinfold<I: AsRef<std::ffi::OsStr>>(
+        &self,
+        args: impl IntoIterator<Item = I>,
+    ) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pinfold"));
-        command.args(args).current_dir(self.temp.path()).stdin(Stdio::null());
+        command
+            .args(args)
+            .current_dir(self.temp.path())
+            .stdin(Stdio::null());
         for (name, _) in std::env::vars_os() {
             if name.as_encoded_bytes().starts_with(b"PINFOLD_") {
                 command.env_remove(name);
@@ -41,13 +52,18 @@ impl World {
     }
 
     /// `pinfold run -- ...` to its end.
-    pub(crate) fn run<I: AsRef<std::ffi::OsStr>>(&self, command: impl IntoIterator<Item = I>) -> Output {
+    pub(crate) fn run<I: AsRef<std::ffi::OsStr>>(
+        &self,
+        command: impl IntoIterator<Item = I>,
+    ) -> Output {
         finished(self.pinfold(["run", "--"]).args(command))
     }
 
     /// Directories of runs that have not been removed.
     pub(crate) fn run_directories(&self) -> Vec<String> {
-        let Ok(entries) = std::fs::read_dir(self.data().join("runs")) else { return Vec::new() };
+        let Ok(entries) = std::fs::read_dir(self.data().join("runs")) else {
+            return Vec::new();
+        };
         let names = entries.map(|entry| entry.expect("an entry").file_name());
         let names = names.map(|name| name.into_string().expect("text"));
         names.filter(|name| name != "lock").collect()
@@ -64,7 +80,10 @@ pub(crate) fn finished_with(command: &mut Command, input: &[u8]) -> Output {
     if !input.is_empty() {
         command.stdin(Stdio::piped());
     }
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
     let mut child = child.expect("the program starts");
     if let Some(mut stdin) = child.stdin.take() {
         let input = input.to_vec();
@@ -139,15 +158,25 @@ pub(crate) fn processes(marker: &str) -> Vec<String> {
         let path = format!("/proc/{pid}/cmdline");
         std::fs::read(path).is_ok_and(|line| String::from_utf8_lossy(&line).contains(marker))
     };
-    pids.filter(|pid| pid.bytes().all(|b| b.is_ascii_digit())).filter(holds).collect()
+    pids.filter(|pid| pid.bytes().all(|b| b.is_ascii_digit()))
+        .filter(holds)
+        .collect()
 }
 
 /// Control groups of any hierarchy whose path holds `marker`.
 pub(crate) fn cgroups(marker: &str) -> Vec<PathBuf> {
     fn walk(directory: &Path, marker: &str, depth: usize, found: &mut Vec<PathBuf>) {
-        let Ok(entries) = std::fs::read_dir(directory) else { return };
-        for path in entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir()) {
-            if path.file_name().is_some_and(|name| name.to_string_lossy().contains(marker)) {
+        let Ok(entries) = std::fs::read_dir(directory) else {
+            return;
+        };
+        for path in entries
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| path.is_dir())
+        {
+            if path
+                .file_name()
+                .is_some_and(|name| name.to_string_lossy().contains(marker))
+            {
                 found.push(path.clone());
             }
             if depth > 0 {
@@ -166,7 +195,12 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 
 /// Asserts success and returns stdout.
 pub(crate) fn good(output: Output) -> String {
-    assert!(output.status.success(), "{}: {}", output.status, text(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}: {}",
+        output.status,
+        text(&output.stderr)
+    );
     text(&output.stdout)
 }
 
@@ -178,7 +212,8 @@ pub(crate) fn tar(path: &Path, files: &[(&str, &[u8])]) {
         let mut header = tar::Header::new_gnu();
         header.set_size(content.len() as u64);
         header.set_mode(0o755);
-        tar.append_data(&mut header, name, *content).expect("append");
+        tar.append_data(&mut header, name, *content)
+            .expect("append");
     }
     tar.finish().expect("finish");
 }

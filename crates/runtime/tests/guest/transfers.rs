@@ -189,16 +189,23 @@ async fn a_full_disk_is_told_and_leaves_the_old_file() {
     let available: u64 = size.trim().parse().expect("a number");
     let fill = format!("fallocate -l {} /fill", available.saturating_sub(1 << 20));
     assert!(sandbox.shell(&fill).await.report.status.success());
-    let mut write = within(sandbox.guest.write(&at("/workspace/f"), WriteOptions::default()))
-        .await
-        .expect("write");
+    let mut write = within(
+        sandbox
+            .guest
+            .write(&at("/workspace/f"), WriteOptions::default()),
+    )
+    .await
+    .expect("write");
     let _ = within(write.write_all(&vec![7; 4 << 20])).await;
     assert_eq!(
         kind(within(write.finish()).await),
         Some(FailureKind::NoSpace)
     );
     assert_eq!(
-        sandbox.shell("cat /workspace/f; ls -A /workspace").await.text(),
+        sandbox
+            .shell("cat /workspace/f; ls -A /workspace")
+            .await
+            .text(),
         "oldf\n"
     );
 }

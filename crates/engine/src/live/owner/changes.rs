@@ -119,17 +119,18 @@ impl Owner {
                 .await
                 .map_err(driver_error)?;
         }
+        let guest = self.guest();
         self.end_guest().await;
-        self.shared
-            .driver
-            .stop(self.live.id())
-            .await
-            .map_err(driver_error)?;
+        let stopped = self.shared.driver.stop(self.live.id()).await;
+        if stopped.is_err() && guest.is_some_and(|guest| !guest.is_closed()) {
+            // It still runs and reports; the next start of the engine ends it.
+            return stopped.map_err(driver_error);
+        }
         self.followed().await;
         self.publish_link(Link::Gone);
         self.live.meter.count_from(self.shared.clock.now(), None);
         self.commands_ended().await;
-        Ok(())
+        stopped.map_err(driver_error)
     }
 
     /// TERM to everything, with time to react; what ends within it is reported.

@@ -56,7 +56,10 @@ async fn upload(client: &Client, args: &ImportArgs, is_dir: bool, bytes: u64) ->
         false => Upload::file(&args.path).await?,
     };
     let body = body.on_progress(move |sent| show(&counted, sent));
-    let image = client.images().import(&args.name, body, args.select.as_deref()).await;
+    let image = client
+        .images()
+        .import(&args.name, body, args.select.as_deref())
+        .await;
     bar.finish_and_clear();
     Ok(image?.id)
 }

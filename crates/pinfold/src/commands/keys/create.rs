@@ -76,7 +76,10 @@ pub(super) async fn run(global: &Global, args: CreateArgs) -> Result<()> {
         return json(&created);
     }
     line(&created.secret)?;
-    remark(&format!("{} ({}); the secret is not shown again", created.id, created.name));
+    remark(&format!(
+        "{} ({}); the secret is not shown again",
+        created.id, created.name
+    ));
     Ok(())
 }
 
@@ -101,7 +104,11 @@ async fn through_server(global: &Global, args: CreateArgs) -> Result<Created> {
         expires_in_ms: args.expires.map(values::milliseconds),
     };
     let created = client.keys().create(&request).await?;
-    Ok(Created { id: created.key.id, name: created.key.name, secret: created.secret })
+    Ok(Created {
+        id: created.key.id,
+        name: created.key.name,
+        secret: created.secret,
+    })
 }
 
 async fn directly(global: &Global, args: CreateArgs) -> Result<Created> {
@@ -133,7 +140,11 @@ async fn create(engine: &Engine, args: CreateArgs) -> Result<Created> {
         expires_in: args.expires,
     };
     let created = engine.create_key(&ctx, request).await?;
-    Ok(Created { id: created.key.id.to_string(), name: created.key.name, secret: created.secret })
+    Ok(Created {
+        id: created.key.id.to_string(),
+        name: created.key.name,
+        secret: created.secret,
+    })
 }
 
 async fn project_named(engine: &Engine, ctx: &Ctx, name: &str) -> Result<ProjectId> {

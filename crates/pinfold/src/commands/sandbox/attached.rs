@@ -6,8 +6,8 @@ use anyhow::{Context, Result};
 use bytes::Bytes;
 use pinfold_model::ExitStatus;
 use pinfold_sdk::{
-    Client, Command, CommandState, Error as SdkError, ErrorCode, Pty, PtyEvent, PtyQuery, PtyWriter,
-    Record, StreamName, StreamOptions, WindowSize,
+    Client, Command, CommandState, Error as SdkError, ErrorCode, Pty, PtyEvent, PtyQuery,
+    PtyWriter, Record, StreamName, StreamOptions, WindowSize,
 };
 use tokio::sync::mpsc;
 
@@ -26,7 +26,9 @@ const SIGWINCH: i32 = 28;
 /// Our stdin into the command, its output to ours, our signals to it, until it ends.
 pub(super) async fn pipes(client: &Client, command: &Command, input: bool) -> Result<Ending> {
     let mut signals = Signals::listen().context("cannot listen to signals")?;
-    let mut stream = client.commands().stream(&command.id, StreamOptions::default());
+    let mut stream = client
+        .commands()
+        .stream(&command.id, StreamOptions::default());
     let feeding = feed(client.clone(), command.id.clone());
     tokio::pin!(feeding);
     let mut feeds = input;
@@ -114,7 +116,12 @@ async fn converse(pty: Pty, signals: &mut Signals) -> Result<Ending> {
 
 async fn resize(writer: &mut PtyWriter) -> Result<()> {
     let size = terminal_size();
-    Ok(writer.resize(WindowSize { rows: size.rows, cols: size.cols }).await?)
+    Ok(writer
+        .resize(WindowSize {
+            rows: size.rows,
+            cols: size.cols,
+        })
+        .await?)
 }
 
 /// Our stdin to its end into the command's, then the end itself.
@@ -157,10 +164,15 @@ fn own_stdin() -> Result<mpsc::Receiver<Bytes>> {
     let read = move || {
         let mut buffer = vec![0; INPUT_PIECE_BYTES];
         loop {
-            match rustix::io::retry_on_intr(|| rustix::io::read(rustix::stdio::stdin(), &mut buffer)) {
+            match rustix::io::retry_on_intr(|| {
+                rustix::io::read(rustix::stdio::stdin(), &mut buffer)
+            }) {
                 Ok(0) | Err(_) => return,
                 Ok(read) => {
-                    if sender.blocking_send(Bytes::copy_from_slice(&buffer[..read])).is_err() {
+                    if sender
+                        .blocking_send(Bytes::copy_from_slice(&buffer[..read]))
+                        .is_err()
+                    {
                         return;
                     }
                 }
@@ -199,7 +211,9 @@ fn ending(command: &Command) -> Ending {
         (_, Some(code), _) => Ending::Command(ExitStatus::Code(code)),
         (_, _, Some(signal)) => Ending::Command(ExitStatus::Signal(signal)),
         (state, ..) => {
-            remark(&format!("pinfold: the command is {state}; nobody knows how it ended"));
+            remark(&format!(
+                "pinfold: the command is {state}; nobody knows how it ended"
+            ));
             Ending::Ourselves
         }
     }

@@ -46,11 +46,17 @@ pub(crate) struct RemoveArgs {
 }
 
 pub(super) async fn suspend(client: &Client, args: ChangeArgs) -> Result<Ending> {
-    changed(client, args, async |id| client.sandboxes().suspend(&id).await).await
+    changed(client, args, async |id| {
+        client.sandboxes().suspend(&id).await
+    })
+    .await
 }
 
 pub(super) async fn resume(client: &Client, args: ChangeArgs) -> Result<Ending> {
-    changed(client, args, async |id| client.sandboxes().resume(&id).await).await
+    changed(client, args, async |id| {
+        client.sandboxes().resume(&id).await
+    })
+    .await
 }
 
 pub(super) async fn stop(client: &Client, args: ChangeArgs) -> Result<Ending> {
@@ -62,12 +68,23 @@ pub(super) async fn start(client: &Client, args: ChangeArgs) -> Result<Ending> {
 }
 
 pub(super) async fn extend(client: &Client, args: ExtendArgs) -> Result<Ending> {
-    let ExtendArgs { sandbox, ttl, format } = args;
+    let ExtendArgs {
+        sandbox,
+        ttl,
+        format,
+    } = args;
     let args = ChangeArgs { sandbox, format };
-    changed(client, args, async |id| client.sandboxes().extend(&id, ttl).await).await
+    changed(client, args, async |id| {
+        client.sandboxes().extend(&id, ttl).await
+    })
+    .await
 }
 
-async fn changed<F>(client: &Client, args: ChangeArgs, change: impl FnOnce(String) -> F) -> Result<Ending>
+async fn changed<F>(
+    client: &Client,
+    args: ChangeArgs,
+    change: impl FnOnce(String) -> F,
+) -> Result<Ending>
 where
     F: Future<Output = pinfold_sdk::Result<Sandbox>>,
 {

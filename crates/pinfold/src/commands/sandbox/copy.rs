@@ -14,9 +14,11 @@ use crate::exit::Ending;
 pub(crate) use tar_stream::directory as tar_of_directory;
 
 #[derive(Debug, Args)]
-#[command(after_help = "One of the two names a sandbox: SANDBOX:PATH. A directory is copied with \
+#[command(
+    after_help = "One of the two names a sandbox: SANDBOX:PATH. A directory is copied with \
                         everything in it. If the target is a directory, the copy gets its own \
-                        name in there.")]
+                        name in there."
+)]
 pub(crate) struct CopyArgs {
     /// A path here, or SANDBOX:PATH
     #[arg(value_name = "SOURCE")]
@@ -50,7 +52,8 @@ async fn files(client: &Client, name: &str) -> Result<Files> {
 /// `SANDBOX:PATH`. A path here that holds a colon is written with a slash before it (`./a:b`).
 fn inside(text: &str) -> Option<(&str, &str)> {
     let (name, path) = text.split_once(':')?;
-    (!name.is_empty() && !name.contains('/')).then_some((name, if path.is_empty() { "." } else { path }))
+    (!name.is_empty() && !name.contains('/'))
+        .then_some((name, if path.is_empty() { "." } else { path }))
 }
 
 /// Joins with one slash.

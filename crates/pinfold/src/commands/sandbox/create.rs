@@ -97,8 +97,14 @@ async fn create(client: &Client, request: CreateSandbox) -> Result<Sandbox> {
         Err(error) if error.code() == Some(ErrorCode::ImageNotFound) => error,
         other => return Ok(other?),
     };
-    let Some(name) = request.image.clone() else { return Err(error.into()) };
-    let request = CreateSandbox { image: None, template: Some(name), ..request };
+    let Some(name) = request.image.clone() else {
+        return Err(error.into());
+    };
+    let request = CreateSandbox {
+        image: None,
+        template: Some(name),
+        ..request
+    };
     match client.sandboxes().create(&request).await {
         Err(no_template) if no_template.code() == Some(ErrorCode::TemplateNotFound) => {
             Err(error.into())

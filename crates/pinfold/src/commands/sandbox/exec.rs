@@ -46,7 +46,12 @@ pub(crate) struct ExecArgs {
     sandbox: String,
 
     /// What to run
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true, value_name = "COMMAND")]
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        required = true,
+        value_name = "COMMAND"
+    )]
     command: Vec<OsString>,
 }
 
@@ -91,7 +96,10 @@ pub(super) async fn exec(client: &Client, args: ExecArgs) -> Result<Ending> {
     if !has_terminal {
         return attached::pipes(client, &command, input).await;
     }
-    let query = PtyQuery { command_id: Some(command.id), ..PtyQuery::default() };
+    let query = PtyQuery {
+        command_id: Some(command.id),
+        ..PtyQuery::default()
+    };
     attached::terminal(client, &sandbox, &query).await
 }
 
@@ -118,5 +126,8 @@ async fn id_of(client: &Client, name: &str) -> Result<String> {
 
 fn window() -> WindowSize {
     let size = terminal_size();
-    WindowSize { rows: size.rows, cols: size.cols }
+    WindowSize {
+        rows: size.rows,
+        cols: size.cols,
+    }
 }

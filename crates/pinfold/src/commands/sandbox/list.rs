@@ -67,7 +67,10 @@ pub(super) async fn commands(client: &Client, args: CommandsArgs) -> Result<Endi
             command.id.clone(),
             command.state.to_string(),
             or_dash(command.shell_code().as_ref()),
-            command.started_at.as_deref().map_or_else(|| "-".to_owned(), time),
+            command
+                .started_at
+                .as_deref()
+                .map_or_else(|| "-".to_owned(), time),
             line(command),
         ]
     })?;
@@ -98,5 +101,9 @@ fn line(command: &Command) -> String {
     if whole.chars().count() <= SHOWN_MAX_CHARS {
         return whole;
     }
-    whole.chars().take(SHOWN_MAX_CHARS - 3).chain("...".chars()).collect()
+    whole
+        .chars()
+        .take(SHOWN_MAX_CHARS - 3)
+        .chain("...".chars())
+        .collect()
 }

@@ -48,7 +48,10 @@ pub(super) async fn run(client: &Client, args: LogsArgs) -> Result<Ending> {
 
 async fn newest(client: &Client, name: &str) -> Result<String> {
     let sandbox = sandbox(client, name).await?;
-    let query = ListCommands { limit: Some(1), ..ListCommands::default() };
+    let query = ListCommands {
+        limit: Some(1),
+        ..ListCommands::default()
+    };
     let page = client.commands().list(&sandbox.id, &query).await?;
     match page.items.into_iter().next() {
         Some(command) => Ok(command.id),
@@ -83,7 +86,13 @@ fn show(record: Record, args: &LogsArgs) -> Result<()> {
         return json_line(&record);
     }
     match record {
-        Record::Output { time: at, stream, encoding, data, .. } => {
+        Record::Output {
+            time: at,
+            stream,
+            encoding,
+            data,
+            ..
+        } => {
             let bytes = encoding.decode(data)?;
             let at = args.timestamps.then(|| time(&at));
             match stream {

@@ -42,9 +42,18 @@ pub(super) async fn run(client: &Client, args: ShowArgs) -> Result<Ending> {
         facts.extend([
             ("memory used", bytes(usage.memory_bytes)),
             ("processes", usage.processes.to_string()),
-            ("cpu used", format!("{:.2} s", usage.cpu_used_us as f64 / 1e6)),
+            (
+                "cpu used",
+                format!("{:.2} s", usage.cpu_used_us as f64 / 1e6),
+            ),
         ]);
     }
-    args.format.one(&Shown { sandbox: &sandbox, usage }, &facts)?;
+    args.format.one(
+        &Shown {
+            sandbox: &sandbox,
+            usage,
+        },
+        &facts,
+    )?;
     Ok(Ending::Done)
 }

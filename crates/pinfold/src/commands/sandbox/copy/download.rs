@@ -100,7 +100,10 @@ struct Pieces {
 
 impl Pieces {
     fn new(waiting: mpsc::Receiver<Bytes>) -> Self {
-        Self { waiting, present: Bytes::new() }
+        Self {
+            waiting,
+            present: Bytes::new(),
+        }
     }
 }
 

@@ -61,8 +61,10 @@ mod tests {
         let temp = tempfile::tempdir().expect("directory");
         std::fs::write(temp.path().join("a"), vec![1; 600_000]).expect("write");
         std::os::unix::fs::symlink("a", temp.path().join("link")).expect("link");
-        let pieces: Vec<Bytes> =
-            directory(temp.path().to_owned()).try_collect().await.expect("readable");
+        let pieces: Vec<Bytes> = directory(temp.path().to_owned())
+            .try_collect()
+            .await
+            .expect("readable");
         let tar = pieces.concat();
         let mut names = Vec::new();
         for entry in tar::Archive::new(tar.as_slice()).entries().expect("a tar") {

@@ -10,8 +10,8 @@ use super::{below, tar_of_directory};
 use crate::output::byte_bar;
 
 pub(super) async fn copy(files: &Files, source: &Path, target: &str) -> Result<()> {
-    let meta = std::fs::metadata(source)
-        .with_context(|| format!("cannot read {}", source.display()))?;
+    let meta =
+        std::fs::metadata(source).with_context(|| format!("cannot read {}", source.display()))?;
     let target = resolved(files, source, target).await?;
     if meta.is_dir() {
         return directory(files, source, &target).await;
@@ -21,9 +21,13 @@ pub(super) async fn copy(files: &Files, source: &Path, target: &str) -> Result<(
     }
     let bar = byte_bar(&target, Some(meta.len()));
     let counted = bar.clone();
-    let body = Upload::file(source).await?.on_progress(move |sent| counted.set_position(sent));
-    let options =
-        WriteOptions { mode: Some(meta.permissions().mode() & 0o777), parents: true };
+    let body = Upload::file(source)
+        .await?
+        .on_progress(move |sent| counted.set_position(sent));
+    let options = WriteOptions {
+        mode: Some(meta.permissions().mode() & 0o777),
+        parents: true,
+    };
     files.write(&target, body, &options).await?;
     bar.finish_and_clear();
     Ok(())
@@ -46,7 +50,9 @@ async fn resolved(files: &Files, source: &Path, target: &str) -> Result<String> 
             let absolute = std::path::absolute(source)?;
             match absolute.file_name().and_then(|name| name.to_str()) {
                 // `cp dir/. box:/there` copies what is in it, as cp does.
-                _ if source.as_os_str().as_encoded_bytes().ends_with(b"/.") => Ok(target.to_owned()),
+                _ if source.as_os_str().as_encoded_bytes().ends_with(b"/.") => {
+                    Ok(target.to_owned())
+                }
                 Some(name) => Ok(below(target, name)),
                 None => bail!("{} has no name that a sandbox could use", source.display()),
             }
