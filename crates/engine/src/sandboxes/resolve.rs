@@ -243,9 +243,6 @@ mod tests {
             env: BTreeMap::from([("A".into(), "r".into())]),
             ..CreateSandbox::default()
         };
-        if request.idle_action == Some(IdleAction::Stop) {
-            self.inner.parts.driver.check_stop().map_err(driver_error)?;
-        }
         let id = SandboxId::generate();
         let spec = merge(
             &id,
