@@ -8,15 +8,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pinfold_images::{HostImage, HostRoot};
+use pinfold_model::audit::AuditEvent;
 use pinfold_model::{Code, Error, Principal, Result, Role, Time};
 use pinfold_store::{Home, Store};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use crate::audit::Trail;
+use crate::audit::trail;
+use crate::behind::Behind;
 use crate::config::{EngineConfig, Parts};
 use crate::keys::{KeyCache, Pepper};
-use crate::live::Registry;
+use crate::live::{Ending, Registry, endings};
 use orgs::Orgs;
 
 pub(crate) use idempotency::fingerprint;
@@ -49,6 +51,8 @@ pub(crate) struct Shared {
     pub(crate) registry: Registry,
     /// The image `host`, where this machine can offer it.
     pub(crate) host: Option<HostRoot>,
+    /// Records of how commands ended.
+    pub(crate) endings: Behind<Ending>,
     /// Every task of this engine.
     pub(crate) tasks: TaskTracker,
     /// Cancelled when the tasks have to end.
@@ -68,7 +72,7 @@ pub(crate) struct Inner {
     pub(crate) pepper: Pepper,
     pub(crate) keys: KeyCache,
     pub(crate) orgs: Orgs,
-    pub(crate) trail: Trail,
+    pub(crate) trail: Behind<AuditEvent>,
     started: AtomicBool,
     _end_tasks: DropGuard,
 }
@@ -88,13 +92,15 @@ impl Engine {
         let pepper = Pepper::new(&parts.store.settings().secret("key_pepper").await?);
         let host = host_image(&parts).await;
         let ending = CancellationToken::new();
-        let trail = Trail::start(parts.store.clone());
+        let trail = trail(parts.store.clone());
+        let endings = endings(parts.store.clone());
         let inner = Inner {
             shared: Arc::new(Shared {
                 config,
                 parts,
                 registry: Registry::default(),
                 host: host.clone(),
+                endings,
                 tasks: TaskTracker::new(),
                 ending: ending.clone(),
             }),
@@ -134,6 +140,7 @@ impl Engine {
         shared.ending.cancel();
         shared.tasks.close();
         shared.tasks.wait().await;
+        shared.endings.flush().await;
         self.inner.trail.flush().await;
     }
 

@@ -13,6 +13,7 @@
 
 mod access;
 mod audit;
+mod behind;
 mod clock;
 mod commands;
 mod config;

@@ -9,6 +9,7 @@
 
 mod activity;
 mod command;
+mod endings;
 mod follow;
 mod lease;
 mod meter;
@@ -22,6 +23,7 @@ mod view;
 
 pub(crate) use activity::Activity;
 pub(crate) use command::{LiveCommand, has_ended};
+pub(crate) use endings::{Ending, endings};
 pub(crate) use lease::Lease;
 pub(crate) use owner::{Birth, adopt};
 pub(crate) use registry::Registry;

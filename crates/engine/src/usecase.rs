@@ -73,7 +73,7 @@ impl Engine {
     ) -> Result<T> {
         let result = self.timed(note.action, work).await;
         let event = self.event(ctx, note, result.as_ref().err());
-        self.inner.trail.append(event).await;
+        self.inner.trail.put(event).await;
         result
     }
 

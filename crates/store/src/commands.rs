@@ -3,7 +3,7 @@
 use pinfold_model::command::CancelMode;
 use pinfold_model::{Command, CommandId, CommandState, SandboxId, Time};
 
-use crate::db::{Db, Sql, statements};
+use crate::db::{Db, Query, Sql, statements};
 use crate::error::Result;
 use crate::idempotency::{Idempotency, Inserted};
 use crate::page::{Page, PageRequest};
@@ -166,14 +166,17 @@ impl<'a> Commands<'a> {
     /// Takes a step forward: the command after it, or `None` where it is there already, is further,
     /// has ended or does not exist. An ending is thus written once and never changes.
     pub async fn advance(&self, id: &CommandId, step: &Progress) -> Result<Option<Command>> {
-        let advance = bind_state(ADVANCE.bind(id.as_str()), step.state)
-            .bind(rank(step.state))
-            .bind(step.started_at)
-            .bind(step.ended_at)
-            .bind(step.last_seq)
-            .bind(i64::from(step.truncated));
-        let row = self.db.change(advance).await?;
+        let row = self.db.change(bind_step(id, step)).await?;
         row.as_ref().map(to_command).transpose()
+    }
+
+    /// Takes many steps together, all or none; each that is behind what is known changes nothing.
+    pub async fn advance_all(&self, steps: &[(CommandId, Progress)]) -> Result<()> {
+        let mut tx = self.db.begin().await?;
+        for (id, step) in steps {
+            tx.row(bind_step(id, step)).await?;
+        }
+        tx.commit().await
     }
 
     /// Notes that a cancel was asked for: the command after it, or `None` where it has ended.
@@ -187,4 +190,13 @@ impl<'a> Commands<'a> {
     pub async fn lose_unfinished(&self, sandbox: &SandboxId, at: Time) -> Result<u64> {
         self.db.execute(LOSE.bind(sandbox.as_str()).bind(at)).await
     }
+}
+
+fn bind_step(id: &CommandId, step: &Progress) -> Query {
+    bind_state(ADVANCE.bind(id.as_str()), step.state)
+        .bind(rank(step.state))
+        .bind(step.started_at)
+        .bind(step.ended_at)
+        .bind(step.last_seq)
+        .bind(i64::from(step.truncated))
 }

@@ -151,7 +151,11 @@ impl<'a> Usage<'a> {
         page: &PageRequest,
     ) -> Result<Page<(SandboxId, UsageTotals)>> {
         let (at, id) = page.after();
-        let list = BY_SANDBOX.bind(project.as_str()).bind(at).bind(id).bind(page.fetch());
+        let list = BY_SANDBOX
+            .bind(project.as_str())
+            .bind(at)
+            .bind(id)
+            .bind(page.fetch());
         let rows = self.db.rows(list.bind(from).bind(to)).await?;
         Page::from_rows(page, &rows, ("created_at", "sandbox_id"), |row| {
             let sandbox = row.parse("sandbox_id")?;

@@ -274,26 +274,17 @@ impl Task {
         }
     }
 
-    /// Until it is recorded the guest is not told to forget, so this may take as long as it takes.
+    /// Until it is recorded the guest is not told to forget.
     async fn record_end(&self, state: CommandState) {
         let command = self.command.command();
         let step = Progress {
-            state,
             started_at: command.started_at,
             ended_at: command.ended_at,
             last_seq: command.last_seq,
             truncated: command.truncated,
+            ..Progress::new(state)
         };
-        while let Err(error) = self
-            .shared
-            .store
-            .commands()
-            .advance(&command.id, &step)
-            .await
-        {
-            tracing::error!(command = %command.id, %error, "end not recorded, trying again");
-            tokio::time::sleep(RETRY).await;
-        }
+        self.shared.endings.write((command.id, step)).await;
     }
 
     /// Background children may still write: their output is kept, and the guest keeps its ends of

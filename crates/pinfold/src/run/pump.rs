@@ -13,6 +13,7 @@ use std::time::Duration;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::pipe::{SpliceFlags, splice};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 /// Most bytes of one step, and the size asked for the pipes.
@@ -26,7 +27,7 @@ pub(crate) enum News {
     /// Our own stdin is at its end, and the command's pipe is closed here.
     InputEnded,
     /// The command wrote what nobody can be given any more: the reader of our own output is gone.
-    /// Told for each piece.
+    /// Told again while that goes on.
     Unwanted,
 }
 
@@ -126,7 +127,9 @@ fn deliver(pipe: &OwnedFd, target: BorrowedFd<'_>, stop: &OwnedFd, news: &mpsc::
 fn discard(pipe: &OwnedFd, stop: &OwnedFd, news: &mpsc::Sender<News>) {
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
-        if news.blocking_send(News::Unwanted).is_err() {
+        // Waiting here would keep the last of the pipe from being taken; where the queue is full,
+        // the same is in it already.
+        if let Err(TrySendError::Closed(_)) = news.try_send(News::Unwanted) {
             return;
         }
         loop {

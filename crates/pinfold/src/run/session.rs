@@ -7,7 +7,7 @@
 //! ```
 //! Our own descriptors never enter the sandbox: the command has pipes made for it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use pinfold_model::{CommandId, ExitStatus};
@@ -25,9 +25,9 @@ use super::terminal::{self, Raw};
 /// A terminal's last output comes after the end of its last process, by microseconds as a rule; a
 /// background child can hold it open for ever.
 const TERMINAL_TAIL: Duration = Duration::from_millis(250);
-/// How often a command may write into the void before it is ended by force: once is usual, a
-/// second time for what handles the signal and says so.
-const UNWANTED_MAX: u32 = 3;
+/// How long a command may go on writing to nobody after it was told by signal; its own pipe, which
+/// the guest keeps whole, cannot tell it.
+const UNWANTED_MAX: Duration = Duration::from_secs(1);
 /// News that may wait; the pumps wait beyond.
 const NEWS_MAX: usize = 16;
 
@@ -60,7 +60,7 @@ pub(crate) async fn run(
         has_terminal,
         outputs,
         news,
-        unwanted: 0,
+        unwanted_since: None,
     };
     let report = session.until_ended(signals).await?;
     tokio::select! {
@@ -95,7 +95,7 @@ struct Session<'a> {
     has_terminal: bool,
     outputs: Vec<Output>,
     news: mpsc::Receiver<News>,
-    unwanted: u32,
+    unwanted_since: Option<Instant>,
 }
 
 impl Session<'_> {
@@ -148,15 +148,14 @@ impl Session<'_> {
     async fn heed(&mut self, news: News) -> Result<()> {
         match news {
             News::InputEnded => ended_is_fine(self.guest.close_stdin(&self.id).await),
-            News::Unwanted => {
-                self.unwanted += 1;
-                let signal = if self.unwanted < UNWANTED_MAX {
-                    SIGPIPE
-                } else {
-                    SIGKILL
-                };
-                self.kill(signal).await
-            }
+            News::Unwanted => match self.unwanted_since {
+                None => {
+                    self.unwanted_since = Some(Instant::now());
+                    self.kill(SIGPIPE).await
+                }
+                Some(since) if since.elapsed() > UNWANTED_MAX => self.kill(SIGKILL).await,
+                Some(_) => Ok(()),
+            },
         }
     }
 

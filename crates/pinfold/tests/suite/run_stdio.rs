@@ -193,3 +193,24 @@ fn a_writer_learns_that_the_command_reads_no_more() {
     crate::world::signal(&child, rustix::process::Signal::TERM);
     ended(&mut child);
 }
+
+#[test]
+fn a_command_that_ignores_the_signal_cannot_write_to_nobody_for_ever() {
+    let world = World::new();
+    let mut child = world
+        .pinfold([
+            "run",
+            "--",
+            "sh",
+            "-c",
+            "trap '' PIPE; while echo y; do :; done",
+        ])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("start");
+    let mut stdout = child.stdout.take().expect("piped");
+    read_until(&mut stdout, "y\n");
+    drop(stdout);
+    assert!(!ended(&mut child).success());
+    assert!(world.run_directories().is_empty());
+}

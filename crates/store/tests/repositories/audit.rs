@@ -79,8 +79,14 @@ pub(crate) async fn a_batch_of_events_is_all_or_none(world: World) {
     audit.append_all(&batch).await.expect("append");
     let clash = [event(&world, &mine, "c", 3), batch[0].clone()];
     let refused = audit.append_all(&clash).await;
-    assert!(matches!(refused, Err(StoreError::AlreadyExists { .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(StoreError::AlreadyExists { .. })),
+        "{refused:?}"
+    );
     let scope = Scope::Project(mine);
-    let page = audit.list(&scope, &AuditFilter::default(), &all()).await.expect("list");
+    let page = audit
+        .list(&scope, &AuditFilter::default(), &all())
+        .await
+        .expect("list");
     assert_eq!(page.items.len(), 2);
 }

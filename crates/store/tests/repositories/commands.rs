@@ -240,3 +240,23 @@ pub(crate) async fn everything_unfinished_is_lost_with_the_guest(world: World) {
         [elsewhere]
     );
 }
+
+pub(crate) async fn steps_taken_together_count_like_single_ones(world: World) {
+    let sandbox = world.stored_sandbox().await;
+    let commands = world.store.commands();
+    let ended = world.stored_command(&sandbox).await.id;
+    let running = world.stored_command(&sandbox).await.id;
+    let lost = Progress::ended(CommandState::Lost, at(31));
+    commands.advance(&ended, &lost).await.expect("advance");
+    let exit = CommandState::Exited(ExitStatus::Code(0));
+    let steps = [
+        (ended.clone(), Progress::ended(exit, at(40))),
+        (running.clone(), Progress::running(at(41))),
+        (running.clone(), Progress::ended(exit, at(42))),
+    ];
+    commands.advance_all(&steps).await.expect("advance");
+    commands.advance_all(&[]).await.expect("nothing to do");
+    let state = async |id| commands.get(id).await.expect("get").expect("there").state;
+    assert_eq!(state(&ended).await, CommandState::Lost, "an ending stays");
+    assert_eq!(state(&running).await, exit);
+}

@@ -70,6 +70,7 @@ const CASES: &[Case] = cases! {
         a_command_comes_back_as_it_went_in,
         the_same_command_id_is_inserted_once,
         an_ending_is_written_once,
+        steps_taken_together_count_like_single_ones,
         a_command_never_goes_back,
         of_racing_endings_one_stands,
         a_forced_cancel_stays_forced,

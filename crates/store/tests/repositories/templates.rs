@@ -124,13 +124,28 @@ pub(crate) async fn versions_are_found_by_number_and_name_or_id(world: World) {
     let second = set(&world, None, "default", "/b").await;
     let (project, templates) = (world.project(), world.store.templates());
     for name in ["default", first.id.as_str()] {
-        let found = templates.numbered(&project, name, 1).await.expect("numbered");
+        let found = templates
+            .numbered(&project, name, 1)
+            .await
+            .expect("numbered");
         assert_eq!(found, Some(first.clone()));
         let found = templates.latest(&project, name).await.expect("latest");
         assert_eq!(found, Some(second.clone()));
-        assert_eq!(templates.numbered(&project, name, 3).await.expect("numbered"), None);
+        assert_eq!(
+            templates
+                .numbered(&project, name, 3)
+                .await
+                .expect("numbered"),
+            None
+        );
     }
     set(&world, Some(&project), "default", "/mine").await;
-    let hidden = templates.numbered(&project, "default", 2).await.expect("numbered");
-    assert_eq!(hidden, None, "the project's own template hides the shared one");
+    let hidden = templates
+        .numbered(&project, "default", 2)
+        .await
+        .expect("numbered");
+    assert_eq!(
+        hidden, None,
+        "the project's own template hides the shared one"
+    );
 }

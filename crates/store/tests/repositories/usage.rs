@@ -131,11 +131,18 @@ pub(crate) async fn the_mark_moves_with_the_record(world: World) {
 
 pub(crate) async fn each_sandbox_of_a_period_has_its_totals(world: World) {
     let (a, b) = (world.stored_sandbox().await, world.stored_sandbox().await);
-    let records = [record(&a, 100, 110), record(&a, 110, 120), record(&a, 900, 910)];
+    let records = [
+        record(&a, 100, 110),
+        record(&a, 110, 120),
+        record(&a, 900, 910),
+    ];
     let usage = world.store.usage();
     usage.append(&records).await.expect("append");
     let (from, to) = (seconds(100), seconds(800));
-    let found = usage.by_sandbox(&world.project(), from, to, &all()).await.expect("list");
+    let found = usage
+        .by_sandbox(&world.project(), from, to, &all())
+        .await
+        .expect("list");
     let wall = |sandbox: &Sandbox| {
         let row = found.items.iter().find(|(id, _)| *id == sandbox.id);
         row.map(|(_, totals)| (totals.sandboxes, totals.wall_seconds))
