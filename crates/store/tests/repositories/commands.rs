@@ -246,9 +246,9 @@ pub(crate) async fn steps_taken_together_count_like_single_ones(world: World) {
     let commands = world.store.commands();
     let ended = world.stored_command(&sandbox).await.id;
     let running = world.stored_command(&sandbox).await.id;
-    let lost = Progress::ended(CommandState::Lost, at(31));
+    let lost = Progress::ended(Lost, at(31));
     commands.advance(&ended, &lost).await.expect("advance");
-    let exit = CommandState::Exited(ExitStatus::Code(0));
+    let exit = Exited(ExitStatus::Code(0));
     let steps = [
         (ended.clone(), Progress::ended(exit, at(40))),
         (running.clone(), Progress::running(at(41))),
@@ -257,6 +257,6 @@ pub(crate) async fn steps_taken_together_count_like_single_ones(world: World) {
     commands.advance_all(&steps).await.expect("advance");
     commands.advance_all(&[]).await.expect("nothing to do");
     let state = async |id| commands.get(id).await.expect("get").expect("there").state;
-    assert_eq!(state(&ended).await, CommandState::Lost, "an ending stays");
+    assert_eq!(state(&ended).await, Lost, "an ending stays");
     assert_eq!(state(&running).await, exit);
 }
