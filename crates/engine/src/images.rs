@@ -56,6 +56,7 @@ impl Engine {
             let image = Image {
                 id,
                 project,
+                // Known when it is unpacked, as are layers, configuration and size.
                 source: ImageSource::Tar,
                 layers: Vec::new(),
                 config: ImageConfig::default(),
@@ -181,8 +182,9 @@ impl Engine {
             };
             let unpacked = tokio::task::spawn_blocking(unpack).await;
             let imported = unpacked.map_err(Error::internal)??;
-            image.layers = imported.layers.clone();
-            image.config = imported.config.clone();
+            image.source = imported.source;
+            image.layers = imported.layers;
+            image.config = imported.config;
             image.size_bytes = imported.size_bytes;
             shared.store.images().insert(&image).await?;
             drop(imported.lease);

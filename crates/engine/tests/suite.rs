@@ -11,6 +11,7 @@ mod suite {
     mod crash;
     mod create;
     mod files;
+    mod images;
     mod lifetimes;
     mod terminals;
     mod usage;

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use pinfold_model::{Digest, ImageConfig};
+use pinfold_model::{Digest, ImageConfig, ImageSource};
 
 use crate::detect::{Source, detect};
 use crate::error::ImportError;
@@ -19,6 +19,7 @@ use crate::unpack::{Kind, Ownership, Report, unpack};
 /// An image whose layers are in the store and whose record is the caller's to write.
 #[derive(Debug)]
 pub struct Imported {
+    pub source: ImageSource,
     /// Lowest first, none twice.
     pub layers: Vec<Digest>,
     pub config: ImageConfig,

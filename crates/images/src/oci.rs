@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use oci_spec::image::{Descriptor, ImageManifest, MediaType};
-use pinfold_model::Digest;
+use pinfold_model::{Digest, ImageSource};
 
 use crate::codec::decompressed;
 use crate::error::ImportError;
@@ -43,6 +43,7 @@ pub(crate) fn import(
     }
     let layers = without_repeats(&configuration.diff_ids);
     Ok(Imported {
+        source: ImageSource::OciLayout,
         size_bytes: size_of(importer, &layers)?,
         layers,
         config: configuration.image,

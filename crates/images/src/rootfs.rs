@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use pinfold_model::ImageConfig;
+use pinfold_model::{ImageConfig, ImageSource};
 
 use crate::codec::decompressed;
 use crate::error::ImportError;
@@ -25,6 +25,7 @@ pub(crate) fn import(
     meter.report().map_err(ImportError::read)?;
     let record = importer.keep(layer)?;
     Ok(Imported {
+        source: ImageSource::Tar,
         layers: vec![record.diff_id],
         config: ImageConfig::default(),
         size_bytes: record.report.size_bytes,

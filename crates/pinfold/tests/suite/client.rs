@@ -57,6 +57,31 @@ fn exec_behaves_like_run() {
 }
 
 #[test]
+fn output_beyond_its_bound_does_not_pass_for_the_whole() {
+    let (world, _server) = with_box();
+    let line = "head -c 3000000 /dev/zero";
+    let mut cut = world.pinfold([
+        "sandbox",
+        "exec",
+        "--output-cap",
+        "1m",
+        "box",
+        "--",
+        "sh",
+        "-c",
+        line,
+    ]);
+    let output = finished(&mut cut);
+    assert_eq!(output.status.code(), Some(125));
+    assert!(
+        text(&output.stderr).contains("bound"),
+        "{}",
+        text(&output.stderr)
+    );
+    assert!(output.stdout.len() <= 1 << 20);
+}
+
+#[test]
 fn signals_reach_a_command_behind_a_server() {
     let (world, _server) = with_box();
     let script = "trap 'echo bye; exit 4' TERM; echo ready; while :; do sleep 0.05; done";

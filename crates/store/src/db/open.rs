@@ -23,6 +23,7 @@ const POSTGRES_CONNECTIONS: u32 = 16;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long SQLite waits for another process (such as the CLI) that holds the write lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
 /// Statements kept prepared per connection: more than this crate has.
 const STATEMENT_CACHE: usize = 200;
 
@@ -37,7 +38,7 @@ impl Db {
                 // With WAL this survives a crash of the process; only a power cut may cost the
                 // last commits, never the file's integrity.
                 .synchronous(SqliteSynchronous::Normal);
-            let writer = sqlite_pool(1).connect_with(options.clone()).await?;
+            let writer = connect_sqlite(&options).await?;
             migrate_sqlite(&writer).await?;
             let reading = options.pragma("query_only", "ON");
             let readers = sqlite_pool(SQLITE_READERS).connect_lazy_with(reading);
@@ -99,6 +100,27 @@ fn sqlite_options() -> SqliteConnectOptions {
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
         .statement_cache_capacity(STATEMENT_CACHE)
+}
+
+/// Connects the writer. Switching a new file to WAL while another process does so too fails as busy
+/// at once: SQLite does not wait there, whatever the busy timeout says, so this does.
+async fn connect_sqlite(options: &SqliteConnectOptions) -> Result<SqlitePool> {
+    let deadline = tokio::time::Instant::now() + BUSY_TIMEOUT;
+    loop {
+        match sqlite_pool(1).connect_with(options.clone()).await {
+            Err(error) if is_busy(&error) && tokio::time::Instant::now() < deadline => {
+                tokio::time::sleep(BUSY_PAUSE).await;
+            }
+            other => return Ok(other?),
+        }
+    }
+}
+
+/// SQLITE_BUSY and its extended codes, which keep it in their low byte.
+fn is_busy(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.and_then(|code| code.parse::<u32>().ok())
+        .is_some_and(|code| code & 0xff == 5)
 }
 
 /// Connections live as long as the pool: they cannot go stale, and in memory they are the data.

@@ -32,6 +32,7 @@ pub(super) async fn pipes(client: &Client, command: &Command, input: bool) -> Re
     let feeding = feed(client.clone(), command.id.clone());
     tokio::pin!(feeding);
     let mut feeds = input;
+    let mut whole = true;
     loop {
         tokio::select! {
             record = stream.next() => match record? {
@@ -41,7 +42,12 @@ pub(super) async fn pipes(client: &Client, command: &Command, input: bool) -> Re
                         return unread(client, command, error).await;
                     }
                 }
-                Some(Record::Truncated { .. }) => say_truncated(),
+                Some(Record::Truncated { .. }) => {
+                    say_truncated();
+                    whole = false;
+                }
+                // Half of an output must not pass for the whole.
+                Some(Record::End { .. }) if !whole => return Ok(Ending::Ourselves),
                 Some(Record::End { command, .. }) => return Ok(ending(&command)),
                 None => return Ok(Ending::Ourselves),
             },
@@ -199,7 +205,7 @@ fn write_all(mut to: impl Write, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn say_truncated() {
-    remark("pinfold: the output reached its bound; the rest was dropped");
+    remark("pinfold: the output reached its bound and was cut; raise it with --output-cap");
 }
 
 fn ending(command: &Command) -> Ending {

@@ -34,6 +34,10 @@ pub(crate) struct ExecArgs {
     #[arg(long, value_name = "TIME", value_parser = values::duration)]
     timeout: Option<Duration>,
 
+    /// Output that the server keeps, and so passes on, such as 1g [default: 64m]
+    #[arg(long, value_name = "SIZE", value_parser = values::size_mib)]
+    output_cap: Option<u32>,
+
     #[command(flatten)]
     terminal: TerminalArgs,
 
@@ -85,6 +89,7 @@ pub(super) async fn exec(client: &Client, args: ExecArgs) -> Result<Ending> {
         stdin: input.then_some(StdinMode::Open),
         tty: has_terminal.then(window),
         timeout_ms: args.timeout.map(values::milliseconds),
+        output_cap_bytes: args.output_cap.map(|mib| u64::from(mib) << 20),
         ..StartCommand::default()
     };
     let sandbox = id_of(client, &args.sandbox).await?;
