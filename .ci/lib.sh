@@ -110,7 +110,7 @@ check_repository() {
 
 document() {
     # Private items too: these pages are for those who work on the code.
-    RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --all-features --no-deps \
+    RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked --workspace --all-features --no-deps \
         --document-private-items --quiet
 }
 

@@ -59,7 +59,7 @@ pub(crate) struct RunArgs {
     #[arg(long, short, value_name = "DIR")]
     pub(crate) workdir: Option<String>,
 
-    /// Who it is inside: a name or uid[:gid] [default: root]
+    /// Who it is inside: a name, UID or UID:GID [default: root]
     #[arg(long, short, value_name = "USER")]
     pub(crate) user: Option<String>,
 

@@ -89,7 +89,7 @@ pub(crate) struct SetArgs {
     #[arg(long, short, value_name = "DIR")]
     workdir: Option<String>,
 
-    /// Who commands are inside: a name or uid[:gid]
+    /// Who commands are inside: a name, UID or UID:GID
     #[arg(long, short, value_name = "USER")]
     user: Option<String>,
 

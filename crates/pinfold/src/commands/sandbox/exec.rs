@@ -26,7 +26,7 @@ pub(crate) struct ExecArgs {
     #[arg(long, short, value_name = "DIR")]
     workdir: Option<String>,
 
-    /// Who it is inside: a name or uid[:gid]
+    /// Who it is inside: a name, UID or UID:GID
     #[arg(long, short, value_name = "USER")]
     user: Option<String>,
 
@@ -69,7 +69,7 @@ pub(crate) struct ShellArgs {
     #[arg(long, short, value_name = "DIR")]
     workdir: Option<String>,
 
-    /// Who it is inside: a name or uid[:gid]
+    /// Who it is inside: a name, UID or UID:GID
     #[arg(long, short, value_name = "USER")]
     user: Option<String>,
 }
