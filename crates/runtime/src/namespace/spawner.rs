@@ -88,7 +88,8 @@ impl Spawner {
 
 /// Starts the program from memory. It gets one descriptor, no argument and no environment.
 fn launch(link: OwnedFd) -> io::Result<std::process::Child> {
-    let program = embedded::spawner()?;
+    // At a high number: the link takes a low one's place before exec resolves this one.
+    let program = rustix::io::fcntl_dupfd_cloexec(embedded::spawner()?, 64)?;
     let path = format!(
         "/proc/self/fd/{}",
         std::os::fd::AsRawFd::as_raw_fd(&program)
