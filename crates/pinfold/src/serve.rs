@@ -13,9 +13,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use pinfold_api::{ApiConfig, MetricsAccess};
+use pinfold_api::{ApiConfig, EngineKeys, MetricsAccess};
 use pinfold_engine::{Drain, Engine, EngineConfig};
-use pinfold_http::ServeLimits;
+use pinfold_http::{Authenticate, ServeLimits};
 use pinfold_model::ExitStatus;
 use pinfold_store::Store;
 use tokio::net::TcpListener;
@@ -62,7 +62,9 @@ pub(crate) async fn serve(settings: Settings) -> Result<Ending> {
         metrics_access: settings.metrics,
         ..ApiConfig::new(uploads(&settings.data)?, metrics)
     };
-    let router = pinfold_api::router(engine.clone(), config);
+    let authority: Arc<dyn Authenticate> = Arc::new(EngineKeys(engine.clone()));
+    let router = pinfold_api::router(engine.clone(), config)
+        .merge(pinfold_dialects::router(&engine, &authority));
     hold.announce(&url(address))
         .context("cannot write to the data directory")?;
     tracing::info!(%address, data = %settings.data.path().display(), "serving");

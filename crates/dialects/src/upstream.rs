@@ -1,0 +1,13 @@
+//! The dialect of Upstream's SDK, under `/upstream`.
+
+mod errors;
+
+use std::sync::Arc;
+
+use axum::Router;
+use pinfold_engine::Engine;
+use pinfold_http::Authenticate;
+
+pub(crate) fn router(_engine: Engine, _authority: Arc<dyn Authenticate>) -> Router {
+    errors::FACADE.wrap(Router::new())
+}
