@@ -17,7 +17,10 @@ pub(crate) fn installed(place: &Path, root: &HostRoot) -> Result<Vec<Contender>>
     }
     for runtime in ["crun", "runc"] {
         if there(runtime) {
-            found.extend(oci_runtime(runtime, place, root)?);
+            match oci_runtime(runtime, place, root) {
+                Ok(contenders) => found.extend(contenders),
+                Err(error) => eprintln!("{runtime} does not work here, so it is left out: {error:#}"),
+            }
         }
     }
     Ok(found)
@@ -106,6 +109,8 @@ fn make_bundle(
     let mounts = config["mounts"]
         .as_array_mut()
         .context("the runtime's own mounts")?;
+    // Not every layout of cgroups can be shown inside; the limits hold all the same.
+    mounts.retain(|mount| mount["type"] != "cgroup");
     for bind in &root.binds {
         mounts.push(json!({
             "destination": bind.target, "source": bind.source,
