@@ -37,6 +37,7 @@ STATUS_OF_CODE = {
     "method_not_allowed": 405,
     "unsupported_media_type": 415,
     "range_not_satisfiable": 416,
+    "preview_unavailable": 502,
 }
 
 

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use pinfold_http::Failure;
-use pinfold_model::{Code, CommandId, Error, KeyId, ProjectId, SandboxId};
+use pinfold_model::{Code, CommandId, Error, KeyId, PreviewId, ProjectId, SandboxId};
 
 fn parsed<T: FromStr>(text: &str, code: Code, noun: &str) -> Result<T, Failure> {
     text.parse()
@@ -24,4 +24,8 @@ pub(crate) fn project(text: &str) -> Result<ProjectId, Failure> {
 
 pub(crate) fn key(text: &str) -> Result<KeyId, Failure> {
     parsed(text, Code::KeyNotFound, "key")
+}
+
+pub(crate) fn preview(text: &str) -> Result<PreviewId, Failure> {
+    parsed(text, Code::PreviewNotFound, "preview")
 }

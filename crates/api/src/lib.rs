@@ -18,6 +18,7 @@ mod images;
 mod keys;
 mod output;
 mod page;
+mod previews;
 mod projects;
 mod pty;
 mod render;

@@ -11,7 +11,8 @@ use crate::auth::EngineKeys;
 use crate::render::FACADE;
 use crate::state::{Api, ApiConfig, MetricsAccess};
 use crate::{
-    commands, files, images, keys, output, projects, pty, sandboxes, server, templates, usage,
+    commands, files, images, keys, output, previews, projects, pty, sandboxes, server, templates,
+    usage,
 };
 
 /// The native API: `/v1`, `/healthz`, `/metrics`, `/docs`. Answers what no route matches with the
@@ -37,6 +38,7 @@ pub(crate) fn described(metrics: MetricsAccess) -> (OpenApiRouter<Api>, OpenApiR
         .merge(output::routes())
         .merge(pty::routes())
         .merge(files::routes())
+        .merge(previews::routes())
         .merge(images::routes())
         .merge(templates::routes())
         .merge(projects::routes())

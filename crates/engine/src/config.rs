@@ -30,6 +30,8 @@ pub struct EngineConfig {
     pub stop_grace: Duration,
     /// How long a guest may take to answer before its sandbox counts as lost.
     pub attach_timeout: Duration,
+    /// Active previews that one sandbox may have.
+    pub previews_per_sandbox: u32,
 }
 
 /// Whether callers may ask for host mounts.
@@ -59,6 +61,7 @@ impl Default for EngineConfig {
             reconcile_every: Duration::from_secs(600),
             stop_grace: Duration::from_secs(5),
             attach_timeout: Duration::from_secs(10),
+            previews_per_sandbox: 100,
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::behind::Behind;
 use crate::config::{EngineConfig, Parts};
 use crate::keys::{KeyCache, Pepper};
 use crate::live::{Ending, Registry, endings};
+use crate::previews::{PreviewTable, Sessions};
 use orgs::Orgs;
 
 pub(crate) use idempotency::fingerprint;
@@ -49,6 +50,7 @@ pub(crate) struct Shared {
     pub(crate) config: EngineConfig,
     pub(crate) parts: Parts,
     pub(crate) registry: Registry,
+    pub(crate) previews: PreviewTable,
     /// The image `host`, where this machine can offer it.
     pub(crate) host: Option<HostRoot>,
     /// Records of how commands ended.
@@ -70,6 +72,7 @@ pub(crate) struct Inner {
     pub(crate) shared: Arc<Shared>,
     pub(crate) home: Home,
     pub(crate) pepper: Pepper,
+    pub(crate) sessions: Sessions,
     pub(crate) keys: KeyCache,
     pub(crate) orgs: Orgs,
     pub(crate) trail: Behind<AuditEvent>,
@@ -90,6 +93,7 @@ impl Engine {
     pub async fn open(config: EngineConfig, parts: Parts) -> Result<Self> {
         let home = parts.store.projects().bootstrap(parts.clock.now()).await?;
         let pepper = Pepper::new(&parts.store.settings().secret("key_pepper").await?);
+        let sessions = parts.store.settings().secret("preview_sessions").await?;
         let host = host_image(&parts).await;
         let ending = CancellationToken::new();
         let trail = trail(parts.store.clone());
@@ -99,6 +103,7 @@ impl Engine {
                 config,
                 parts,
                 registry: Registry::default(),
+                previews: PreviewTable::default(),
                 host: host.clone(),
                 endings,
                 tasks: TaskTracker::new(),
@@ -106,6 +111,7 @@ impl Engine {
             }),
             home,
             pepper,
+            sessions: Sessions::new(&sessions),
             keys: KeyCache::default(),
             orgs: Orgs::default(),
             trail,
@@ -174,7 +180,9 @@ impl Engine {
         &self.inner.shared
     }
 
-    pub(crate) fn now(&self) -> Time {
+    /// What the engine's clock shows.
+    #[must_use]
+    pub fn now(&self) -> Time {
         self.inner.parts.clock.now()
     }
 

@@ -4,7 +4,7 @@
 //! under the store's pepper is kept, so neither the database nor a log can give a secret away.
 
 mod cache;
-mod secret;
+pub(crate) mod secret;
 
 use std::time::Duration;
 
@@ -46,6 +46,8 @@ impl std::fmt::Debug for CreatedKey {
     }
 }
 
+/// What a key's secret begins with.
+pub(crate) const SECRET_PREFIX: &str = "pfk_";
 /// Shortest secret an operator may choose for the first admin key.
 pub const BOOTSTRAP_SECRET_MIN_CHARS: usize = 24;
 /// Longest secret that is looked at.
@@ -96,7 +98,7 @@ impl Engine {
                 Some(id) => self.project_of_org(ctx, id).await?.id,
                 None => ctx.principal.project.clone(),
             };
-            let secret = secret::generate();
+            let secret = secret::generate(SECRET_PREFIX);
             let now = self.now();
             let key = Key {
                 id: KeyId::generate(),
@@ -219,7 +221,7 @@ impl Engine {
     }
 }
 
-fn principal(key: &Key, now: pinfold_model::Time) -> Result<Principal> {
+pub(crate) fn principal(key: &Key, now: pinfold_model::Time) -> Result<Principal> {
     let expired = key.expires_at.is_some_and(|at| at <= now);
     if key.revoked_at.is_some() || expired {
         tracing::info!(key = %key.id, expired, "a dead key was presented");

@@ -23,6 +23,7 @@ mod files;
 mod images;
 mod keys;
 mod live;
+mod previews;
 mod projects;
 mod reconcile;
 mod recovery;
@@ -42,6 +43,10 @@ pub use files::{
 };
 pub use images::{ImageImport, ImageProgress, OnImageProgress};
 pub use keys::{BOOTSTRAP_SECRET_MIN_CHARS, CreateKey, CreatedKey};
+pub use previews::{
+    CreatePreview, CreatedPreview, CreatedPreviewLink, ListedPreviews, OpenPreview,
+    PREVIEW_LINK_PREFIX, PREVIEW_TOKEN_PREFIX, PreviewSession, Verdict, Visit,
+};
 pub use projects::QuotaChange;
 pub use sandboxes::{CreateSandbox, ImageOrTemplate, SandboxWatch, Wait};
 pub use sessions::{OpenTerminal, Terminal, TerminalInput};

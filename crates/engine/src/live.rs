@@ -21,7 +21,7 @@ mod stdin;
 mod supervise;
 mod view;
 
-pub(crate) use activity::Activity;
+pub(crate) use activity::{Activity, Use};
 pub(crate) use command::{LiveCommand, has_ended};
 pub(crate) use endings::{Ending, endings};
 pub(crate) use lease::Lease;

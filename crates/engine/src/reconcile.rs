@@ -30,6 +30,7 @@ async fn metering(shared: Arc<Shared>) {
 async fn housekeeping(shared: Arc<Shared>) {
     while tick(&shared, shared.config.reconcile_every).await {
         report("idempotency keys", purge_idempotency(&shared).await);
+        report("preview links", purge_preview_links(&shared).await);
         report("journals", journals::retire(&shared).await);
         report("layers", sweep_layers(&shared).await);
         match shared.store.sandboxes().list_live().await {
@@ -89,6 +90,16 @@ pub(crate) async fn destroy_orphans(shared: Arc<Shared>, live: HashSet<SandboxId
 async fn purge_idempotency(shared: &Shared) -> Result<()> {
     let purged = shared.store.idempotency().purge(shared.clock.now()).await?;
     tracing::debug!(purged, "idempotency keys");
+    Ok(())
+}
+
+async fn purge_preview_links(shared: &Shared) -> Result<()> {
+    let purged = shared
+        .store
+        .previews()
+        .purge_links(shared.clock.now())
+        .await?;
+    tracing::debug!(purged, "preview links");
     Ok(())
 }
 

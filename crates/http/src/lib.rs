@@ -4,7 +4,9 @@
 //! engine, no vendor. A facade is a router wrapped by [`Facade::wrap`]; its handlers fail with
 //! [`Failure`], and the facade renders failures in its own shape.
 
+mod addresses;
 mod auth;
+mod base_url;
 mod facade;
 mod failure;
 mod idempotency;
@@ -17,7 +19,12 @@ mod serve;
 pub mod sse;
 mod status;
 
+pub use addresses::{
+    Addresses, InvalidPreviewDomain, PREVIEW_PATH, PREVIEW_TOKEN_HEADER, PREVIEW_TOKEN_PARAMETER,
+    PreviewDomain, PreviewUrls,
+};
 pub use auth::{Authenticate, Caller, authenticated, credential};
+pub use base_url::{BaseUrl, InvalidBaseUrl, authority};
 pub use facade::{Facade, method_not_allowed, route_not_found};
 pub use failure::Failure;
 pub use idempotency::IdempotencyKey;

@@ -75,6 +75,7 @@ codes! {
     TemplateNotFound = "template_not_found" => NotFound,
     ProjectNotFound = "project_not_found" => NotFound,
     KeyNotFound = "key_not_found" => NotFound,
+    PreviewNotFound = "preview_not_found" => NotFound,
     FileNotFound = "file_not_found" => NotFound,
     UserNotFound = "user_not_found" => InvalidArgument,
     /// The same idempotency key came with another payload.
@@ -101,6 +102,10 @@ codes! {
     FileAccessDenied = "file_access_denied" => PermissionDenied,
     /// Nothing in the sandbox listens on that port.
     PortNotListening = "port_not_listening" => FailedPrecondition,
+    /// The preview was revoked, has expired, or its sandbox has ended.
+    PreviewGone = "preview_gone" => Gone,
+    /// The preview stands, and nothing inside answers behind it.
+    PreviewUnavailable = "preview_unavailable" => Unavailable,
     BodyTooLarge = "body_too_large" => TooLarge,
     QuotaExceeded = "quota_exceeded" => QuotaExceeded,
     RateLimited = "rate_limited" => RateLimited,

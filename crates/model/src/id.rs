@@ -102,6 +102,8 @@ id!(/// A named recipe for sandboxes.
     TemplateId, "tpl");
 id!(/// One immutable version of a template.
     TemplateVersionId, "tplv");
+id!(/// An address outside that reaches a port inside.
+    PreviewId, "prv");
 id!(/// One line of the audit trail.
     AuditId, "aud");
 id!(/// One request, for tracing it through logs and errors.

@@ -48,6 +48,7 @@ fn dispatch(global: &Global, command: Command) -> Result<Ending> {
         Command::Run(args) => alone(commands::run::run(global, args)),
         Command::Serve(args) => commands::serve::run(global, args),
         Command::Sandbox(command) => alone(commands::sandbox::run(global, command)),
+        Command::Preview(command) => alone(commands::preview::run(global, command)),
         Command::Images(command) => alone(commands::images::run(global, command)),
         Command::Templates(command) => alone(commands::templates::run(global, command)),
         Command::Keys(command) => alone(commands::keys::run(global, command)),

@@ -14,7 +14,9 @@ use tokio::runtime::Runtime;
 use crate::body::Upload;
 use crate::error::{Error, Result};
 
-pub use api::{Audit, Commands, Files, Images, Keys, Projects, Sandboxes, Templates, UsageReports};
+pub use api::{
+    Audit, Commands, Files, Images, Keys, Previews, Projects, Sandboxes, Templates, UsageReports,
+};
 pub use streams::{ByteStream, CommandStream, Items, Pty, WatchStream};
 
 /// Where futures run. Several threads may use it at once: one of them drives the connections, the
@@ -115,6 +117,11 @@ impl Client {
     #[must_use]
     pub fn images(&self) -> Images {
         Images::new(&self.driver, self.inner.images())
+    }
+
+    #[must_use]
+    pub fn previews(&self) -> Previews {
+        Previews::new(&self.driver, self.inner.previews())
     }
 
     #[must_use]

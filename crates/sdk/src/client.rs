@@ -11,6 +11,7 @@ use crate::commands::Commands;
 use crate::error::{Error, Result};
 use crate::files::Files;
 use crate::images::Images;
+use crate::previews::Previews;
 use crate::sandboxes::Sandboxes;
 use crate::templates::Templates;
 use crate::usage::{Audit, UsageReports};
@@ -110,6 +111,11 @@ impl Client {
     #[must_use]
     pub fn images(&self) -> Images {
         Images::new(self.clone())
+    }
+
+    #[must_use]
+    pub fn previews(&self) -> Previews {
+        Previews::new(self.clone())
     }
 
     #[must_use]

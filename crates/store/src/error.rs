@@ -15,6 +15,7 @@ pub enum Thing {
     Image,
     ImageName,
     Template,
+    Preview,
     AuditEvent,
 }
 
@@ -30,6 +31,7 @@ impl Thing {
             Self::Image => "image",
             Self::ImageName => "image name",
             Self::Template => "template",
+            Self::Preview => "preview",
             Self::AuditEvent => "audit event",
         }
     }
@@ -42,18 +44,20 @@ impl Thing {
             Self::Command => Code::CommandNotFound,
             Self::Image | Self::ImageName => Code::ImageNotFound,
             Self::Template => Code::TemplateNotFound,
+            Self::Preview => Code::PreviewNotFound,
             // Nothing looks an event up by its id, so none can be missing for a caller.
             Self::AuditEvent => Code::Internal,
         }
     }
 }
 
-/// Which bound of a project's quota was met.
+/// Which bound was met: of a project's quota, or of one sandbox (active previews).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QuotaKind {
     LiveSandboxes,
     VcpuMillis,
     MemoryMib,
+    ActivePreviews,
 }
 
 impl QuotaKind {
@@ -63,6 +67,7 @@ impl QuotaKind {
             Self::LiveSandboxes => "live_sandboxes",
             Self::VcpuMillis => "vcpu_millis",
             Self::MemoryMib => "memory_mib",
+            Self::ActivePreviews => "active_previews",
         }
     }
 }
@@ -74,7 +79,7 @@ pub enum StoreError {
     NotFound { thing: Thing, id: String },
     #[error("the {} {id} exists already", thing.as_str())]
     AlreadyExists { thing: Thing, id: String },
-    /// The new sandbox would take the project's live sandboxes over `limit`; they hold `used` now.
+    /// The new thing would take what its project (or sandbox) holds over `limit`; that is `used` now.
     #[error("quota {} is {limit}, {used} in use, {wanted} wanted", quota.as_str())]
     QuotaExceeded {
         quota: QuotaKind,
@@ -197,17 +202,10 @@ impl From<StoreError> for Error {
             StoreError::TooManyFilters { .. } => Self::invalid("metadata", text),
             StoreError::QuotaExceeded {
                 quota, limit, used, ..
-            } => Self::new(
-                Code::QuotaExceeded,
-                format!(
-                    "the project's quota of {} is {limit} and {used} are in use; destroy sandboxes \
-                     or ask an admin to raise it",
-                    quota.as_str()
-                ),
-            )
-            .detail("quota", quota.as_str())
-            .detail("limit", *limit)
-            .detail("used", *used),
+            } => Self::new(Code::QuotaExceeded, quota_text(*quota, *limit, *used))
+                .detail("quota", quota.as_str())
+                .detail("limit", *limit)
+                .detail("used", *used),
             StoreError::Database(sqlx::Error::PoolTimedOut) => Self::new(
                 Code::Unavailable,
                 "the database is too busy; try again shortly",
@@ -218,5 +216,18 @@ impl From<StoreError> for Error {
             | StoreError::Migrate(_)
             | StoreError::Open { .. } => Self::internal(error),
         }
+    }
+}
+
+fn quota_text(quota: QuotaKind, limit: u64, used: u64) -> String {
+    match quota {
+        QuotaKind::LiveSandboxes | QuotaKind::VcpuMillis | QuotaKind::MemoryMib => format!(
+            "the project's quota of {} is {limit} and {used} are in use; destroy sandboxes or ask \
+             an admin to raise it",
+            quota.as_str()
+        ),
+        QuotaKind::ActivePreviews => format!(
+            "a sandbox may have {limit} active previews and this one has {used}; revoke one of them"
+        ),
     }
 }

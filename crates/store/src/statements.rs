@@ -2,7 +2,8 @@
 
 use crate::db::Sql;
 use crate::{
-    audit, commands, idempotency, images, keys, projects, sandboxes, settings, templates, usage,
+    audit, commands, idempotency, images, keys, previews, projects, sandboxes, settings, templates,
+    usage,
 };
 
 pub(crate) fn all() -> impl Iterator<Item = &'static Sql> {
@@ -12,6 +13,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Sql> {
         idempotency::ALL,
         images::ALL,
         keys::ALL,
+        previews::ALL,
         projects::ALL,
         sandboxes::insert::ALL,
         sandboxes::ALL,

@@ -5,8 +5,8 @@ use std::path::Path;
 use crate::db::Db;
 use crate::error::Result;
 use crate::{
-    Audit, Commands, IdempotencyKeys, Images, Keys, Projects, Sandboxes, Settings, Templates,
-    Usage, statements,
+    Audit, Commands, IdempotencyKeys, Images, Keys, Previews, Projects, Sandboxes, Settings,
+    Templates, Usage, statements,
 };
 
 /// A database with an up-to-date schema. Cheap to clone; clones share its connections.
@@ -72,6 +72,11 @@ impl Store {
     #[must_use]
     pub fn templates(&self) -> Templates<'_> {
         Templates::new(&self.db)
+    }
+
+    #[must_use]
+    pub fn previews(&self) -> Previews<'_> {
+        Previews::new(&self.db)
     }
 
     #[must_use]

@@ -20,6 +20,8 @@ mod pages;
 mod place;
 #[path = "repositories/postgres.rs"]
 mod postgres;
+#[path = "repositories/previews.rs"]
+mod previews;
 #[path = "repositories/projects.rs"]
 mod projects;
 #[path = "repositories/quota.rs"]

@@ -17,6 +17,7 @@ mod file;
 mod image;
 mod journal;
 mod page;
+mod preview;
 mod pty;
 mod sandbox;
 mod server;
@@ -42,6 +43,10 @@ pub use file::{
 pub use image::{Image, ImageConfig, ImageSource, ListImages, PutImageQuery};
 pub use journal::{LogPage, LogsQuery, OutputQuery, Record, StreamName, StreamQuery};
 pub use page::{Page, PageQuery};
+pub use preview::{
+    CreatePreview, CreatePreviewLink, CreatedPreview, ListPreviews, Preview, PreviewAccess,
+    PreviewLink, PreviewState,
+};
 pub use pty::{PtyClientMessage, PtyQuery, PtyServerMessage};
 pub use sandbox::{
     CreateSandbox, EndReason, ExtendSandbox, IdleAction, ListSandboxes, NetworkMode, Sandbox,

@@ -34,6 +34,7 @@ fn case(world: &World, method: &str, path: &str) -> Case {
         .replace("{command_id}", world.command.as_str())
         .replace("{project_id}", world.project.as_str())
         .replace("{key_id}", "key_00000000000000000000000000000000")
+        .replace("{preview_id}", world.preview.as_str())
         .replace("{image}", world.image.as_str())
         .replace("{template}", "private");
     let recipe = json!({"image": "host"});
@@ -63,6 +64,7 @@ fn case(world: &World, method: &str, path: &str) -> Case {
         ("post", "cancel") => (NotFound, json!({"mode": "force"}), ""),
         ("post", "resize") => (NotFound, json!({"rows": 1, "cols": 1}), ""),
         ("post", "signal") => (NotFound, json!({"signal": "INT"}), ""),
+        ("post", "previews") => (NotFound, json!({"port": 80}), ""),
         ("post", "mkdir") => (NotFound, json!({"path": "/a"}), ""),
         ("post", "move") => (NotFound, json!({"from": "/a", "to": "/b"}), ""),
         ("post", "chmod") => (NotFound, json!({"path": "/a", "mode": "0644"}), ""),
@@ -71,6 +73,9 @@ fn case(world: &World, method: &str, path: &str) -> Case {
         }
         ("get", "wait") => (NotFound, Value::Null, "?timeout_ms=1"),
         ("post", "suspend" | "resume" | "stop" | "start" | "stdin" | "close")
+        | ("get", "previews")
+        | ("post", "links")
+        | ("get" | "delete", "{preview_id}")
         | ("get", "commands" | "usage" | "logs" | "stream" | "output" | "pty")
         | ("get" | "delete", "{sandbox_id}" | "{command_id}" | "{project_id}")
         | ("get" | "delete", "{image}" | "{template}") => (NotFound, Value::Null, ""),
@@ -117,6 +122,7 @@ async fn every_route_hides_other_projects_and_keeps_admins_work_to_admins() {
         world.command.as_str(),
         world.project.as_str(),
         world.image.as_str(),
+        world.preview.as_str(),
     ];
     for operation in operations() {
         let case = case(&world, &operation.method, &operation.path);

@@ -17,13 +17,13 @@ use pinfold_model::sandbox::{EndReason, IdleAction};
 use pinfold_model::usage::Gauge;
 use pinfold_model::{
     Command, CommandId, CommandSpec, CommandState, Ctx, ExitStatus, Image, ImageConfig, ImageId,
-    ImageSource, Isolation, KeyKind, NetworkMode, Program, Project, ProjectId, Resources, Role,
-    Sandbox, SandboxId, SandboxSpec, SandboxState, Time,
+    ImageSource, Isolation, KeyKind, NetworkMode, Preview, PreviewAccess, PreviewId, Program,
+    Project, ProjectId, Resources, Role, Sandbox, SandboxId, SandboxSpec, SandboxState, Slug, Time,
 };
 use pinfold_runtime::driver::{BootError, BootSpec, Driver, DriverError, Remains};
 use pinfold_runtime::guest::Guest;
 use pinfold_runtime::journal::Journals;
-use pinfold_store::Store;
+use pinfold_store::{KeptPreview, Store, Transition};
 use serde_json::Value;
 use tempfile::TempDir;
 use tower::ServiceExt;
@@ -83,6 +83,7 @@ pub(crate) struct World {
     pub(crate) sandbox: SandboxId,
     pub(crate) command: CommandId,
     pub(crate) image: ImageId,
+    pub(crate) preview: PreviewId,
     pub(crate) project: ProjectId,
     /// An admin of the org.
     pub(crate) admin: String,
@@ -128,11 +129,7 @@ impl World {
         let image = image(&own.id);
         store.images().insert(&image).await.expect("recorded");
         let sandbox = sandbox(&own.id, &image.id);
-        store
-            .sandboxes()
-            .insert(&sandbox, None)
-            .await
-            .expect("recorded");
+        let preview = failed_with_a_preview(&store, &sandbox).await;
         let command = command(&sandbox);
         store
             .commands()
@@ -149,6 +146,7 @@ impl World {
             sandbox: sandbox.id,
             command: command.id,
             image: image.id,
+            preview,
             project: own.id,
             _dir: dir,
         }
@@ -271,6 +269,47 @@ fn sandbox(project: &ProjectId, image: &ImageId) -> Sandbox {
         last_active_at: now(),
         ended_at: Some(now()),
     }
+}
+
+/// Records the sandbox as it ended, with a preview from when it lived.
+async fn failed_with_a_preview(store: &Store, ended: &Sandbox) -> PreviewId {
+    let alive = Sandbox {
+        state: SandboxState::Stopped,
+        reason: None,
+        failure: None,
+        ended_at: None,
+        ..ended.clone()
+    };
+    let sandboxes = store.sandboxes();
+    sandboxes.insert(&alive, None).await.expect("recorded");
+    let preview = Preview {
+        id: PreviewId::generate(),
+        slug: Slug::from_random([7; 20]),
+        sandbox: ended.id.clone(),
+        project: ended.project.clone(),
+        port: 8080,
+        access: PreviewAccess::Authenticated,
+        created_at: now(),
+        expires_at: None,
+        revoked_at: None,
+        sandbox_ended_at: None,
+    };
+    let kept = KeptPreview {
+        preview,
+        token_hash: None,
+    };
+    let inserted = store.previews().insert(&kept, 1).await;
+    inserted.expect("recorded");
+    let change = Transition {
+        to: ended.state,
+        reason: ended.reason,
+        failure: ended.failure.clone(),
+        at: ended.ended_at.expect("it has ended"),
+    };
+    let states = SandboxState::ALL;
+    let changed = sandboxes.transition(&ended.id, &states, &change).await;
+    changed.expect("recorded").expect("it was there");
+    kept.preview.id
 }
 
 fn command(sandbox: &Sandbox) -> Command {

@@ -16,14 +16,21 @@ impl Pepper {
         mac.update(secret.as_bytes());
         mac.finalize().into_bytes().into()
     }
+
+    /// Whether `hash` is that of `secret`, in a time that does not tell how much of it is right.
+    pub(crate) fn verify(&self, secret: &str, hash: &[u8]) -> bool {
+        let mut mac = self.0.clone();
+        mac.update(secret.as_bytes());
+        mac.verify_slice(hash).is_ok()
+    }
 }
 
 /// A fresh secret of 256 random bits. The checksum lets scanners tell a leaked key from chance.
-pub(crate) fn generate() -> String {
+pub(crate) fn generate(prefix: &str) -> String {
     let bytes: [u8; 32] = rand::random();
     let body = hex::encode(bytes);
     let check = hex::encode(&Sha256::digest(&body)[..4]);
-    format!("pfk_{body}{check}")
+    format!("{prefix}{body}{check}")
 }
 
 #[cfg(test)]
@@ -32,7 +39,7 @@ mod tests {
 
     #[test]
     fn secrets_differ_and_carry_their_checksum() {
-        let (a, b) = (generate(), generate());
+        let (a, b) = (generate("pfk_"), generate("pfk_"));
         assert_ne!(a, b);
         let (body, check) = a["pfk_".len()..].split_at(64);
         assert_eq!(hex::encode(&Sha256::digest(body)[..4]), check);

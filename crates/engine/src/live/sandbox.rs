@@ -8,7 +8,7 @@ use pinfold_model::usage::{Gauge, UsageTotals};
 use pinfold_model::{
     Code, Error, ImageConfig, ProjectId, Result, Sandbox, SandboxId, SandboxState, Time,
 };
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
 
 use super::activity::Use;
@@ -17,6 +17,9 @@ use super::{Activity, Lease, Link, View};
 
 /// Messages that wait for the owner at most; beyond, callers wait.
 pub(super) const MAILBOX_MAX: usize = 64;
+
+/// Connections to its ports on their way at once: below what a guest takes.
+const DIALS_MAX: usize = 32;
 
 /// A change that somebody asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +49,8 @@ pub(crate) struct LiveSandbox {
     pub(super) meter: Meter,
     /// The tasks of its commands.
     pub(super) commands: TaskTracker,
+    /// Turns of those who dial its ports.
+    pub(crate) dials: Semaphore,
 }
 
 impl LiveSandbox {
@@ -70,6 +75,7 @@ impl LiveSandbox {
             view: watch::Sender::new(view),
             activity,
             commands: TaskTracker::new(),
+            dials: Semaphore::new(DIALS_MAX),
         }
     }
 

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pinfold_wire::{
-    AuditEvent, CancelMode, Command, CreateKey, CreateProject, CreateSandbox, CreatedKey,
-    DirectoryList, FileEntry, Gauge, Image, Key, ListAudit, ListCommands, ListImages, ListKeys,
-    ListSandboxUsage, ListSandboxes, LogPage, LogsQuery, MakeDirectory, MoveFile, Page, PageQuery,
-    Project, PtyQuery, PutTemplate, RunResult, Sandbox, SandboxUsage, StartCommand, Template,
-    UpdateProject, Usage, UsageQuery, WindowSize,
+    AuditEvent, CancelMode, Command, CreateKey, CreatePreview, CreateProject, CreateSandbox,
+    CreatedKey, CreatedPreview, DirectoryList, FileEntry, Gauge, Image, Key, ListAudit,
+    ListCommands, ListImages, ListKeys, ListPreviews, ListSandboxUsage, ListSandboxes, LogPage,
+    LogsQuery, MakeDirectory, MoveFile, Page, PageQuery, Preview, PreviewLink, Project, PtyQuery,
+    PutTemplate, RunResult, Sandbox, SandboxUsage, StartCommand, Template, UpdateProject, Usage,
+    UsageQuery, WindowSize,
 };
 
 use super::Driver;
@@ -190,6 +191,21 @@ impl Keys {
     /// As [`crate::Keys::all`].
     pub fn all(&self) -> Items<Key> {
         Items::new(&self.driver, self.inner.all())
+    }
+}
+
+mirrored! { Previews {
+    fn create(sandbox_id: &str, request: &CreatePreview) -> CreatedPreview;
+    fn get(id: &str) -> Preview;
+    fn list(sandbox_id: &str, query: &ListPreviews) -> Page<Preview>;
+    fn revoke(id: &str) -> Preview;
+    fn link(id: &str, expires_in: Option<Duration>) -> PreviewLink;
+}}
+
+impl Previews {
+    /// As [`crate::Previews::all`].
+    pub fn all(&self, sandbox_id: &str, query: ListPreviews) -> Items<Preview> {
+        Items::new(&self.driver, self.inner.all(sandbox_id, query))
     }
 }
 

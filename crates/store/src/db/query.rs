@@ -115,7 +115,7 @@ impl Query {
 
 type OptionalText = Option<String>;
 type OptionalInt = Option<i64>;
-type Blob = Vec<u8>;
+type OptionalBlob = Option<Vec<u8>>;
 
 fn bind_all<DB>(
     mut query: SqlxQuery<'static, DB, DB::Arguments>,
@@ -125,7 +125,7 @@ where
     DB: sqlx::Database,
     OptionalText: Encode<'static, DB> + Type<DB>,
     OptionalInt: Encode<'static, DB> + Type<DB>,
-    Blob: Encode<'static, DB> + Type<DB>,
+    OptionalBlob: Encode<'static, DB> + Type<DB>,
 {
     for arg in args {
         query = match arg {
@@ -143,7 +143,7 @@ where
 pub(crate) enum Arg {
     Text(OptionalText),
     Int(OptionalInt),
-    Blob(Blob),
+    Blob(OptionalBlob),
 }
 
 impl From<&str> for Arg {
@@ -216,7 +216,13 @@ impl From<Option<Time>> for Arg {
 
 impl From<[u8; 32]> for Arg {
     fn from(bytes: [u8; 32]) -> Self {
-        Self::Blob(bytes.to_vec())
+        Self::Blob(Some(bytes.to_vec()))
+    }
+}
+
+impl From<Option<[u8; 32]>> for Arg {
+    fn from(bytes: Option<[u8; 32]>) -> Self {
+        Self::Blob(bytes.map(Vec::from))
     }
 }
 

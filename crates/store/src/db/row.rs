@@ -58,6 +58,14 @@ impl Row {
         <[u8; 32]>::try_from(bytes).map_err(|_| StoreError::corrupt(column, "not 32 bytes"))
     }
 
+    pub(crate) fn opt_hash(&self, column: &'static str) -> Result<Option<[u8; 32]>> {
+        let bytes: Option<Vec<u8>> = self.get(column)?;
+        bytes
+            .map(<[u8; 32]>::try_from)
+            .transpose()
+            .map_err(|_| StoreError::corrupt(column, "not 32 bytes"))
+    }
+
     pub(crate) fn time(&self, column: &'static str) -> Result<Time> {
         parse_time(column, self.int(column)?)
     }

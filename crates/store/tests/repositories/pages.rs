@@ -4,7 +4,7 @@ use std::future::Future;
 
 use pinfold_model::usage::UsageRecord;
 use pinfold_model::{Sandbox, SandboxId};
-use pinfold_store::{Cursor, Page, PageRequest, Result, SandboxFilter, Scope};
+use pinfold_store::{Cursor, Page, PageRequest, PreviewFilter, Result, SandboxFilter, Scope};
 
 use crate::world::{World, at, command, image, seconds};
 
@@ -117,7 +117,19 @@ pub(crate) async fn every_list_pages(world: World) {
         };
         store.usage().append(&[record]).await.expect("usage");
     }
+    for port in 1..=7 {
+        let kept = crate::previews::kept(&sandbox, port, seconds(port.into()));
+        store.previews().insert(&kept, 10).await.expect("preview");
+    }
     let sandbox = &sandbox.id;
+    let previews = walk(3, |page| async move {
+        store
+            .previews()
+            .list(sandbox, PreviewFilter::All, &page)
+            .await
+    })
+    .await;
+    assert_eq!(previews.len(), 7);
     let keys = walk(3, |page| async move { store.keys().list(org, &page).await }).await;
     assert_eq!(keys.len(), 7);
     let commands = walk(3, |page| async move {

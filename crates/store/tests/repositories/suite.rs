@@ -100,6 +100,14 @@ const CASES: &[Case] = cases! {
         a_project_s_own_template_wins_over_a_shared_one,
         a_deleted_template_still_resolves_by_version,
     }
+    previews::{
+        a_preview_comes_back_as_it_went_in,
+        of_fifty_parallel_creations_of_a_port_one_is_new,
+        a_sandbox_has_no_more_active_previews_than_its_bound,
+        a_revoked_or_expired_preview_frees_its_port,
+        an_ended_sandbox_gets_no_preview_and_keeps_those_it_had,
+        a_link_is_taken_once,
+    }
     usage::{
         totals_add_up_over_a_period,
         a_record_is_counted_once,

@@ -20,6 +20,7 @@ impl Owner {
         self.meter_for_the_last_time().await;
         self.record(SandboxEvent::Destroy, Some(reason), None)
             .await?;
+        self.shared.previews.forget_sandbox(self.live.id());
         metrics::counter!("pinfold_sandboxes_destroyed_total", "reason" => reason.as_str())
             .increment(1);
         let destroyed = self.shared.driver.destroy(self.live.id()).await;
@@ -73,6 +74,7 @@ impl Owner {
     /// After the last change.
     pub(super) async fn leave(&mut self) {
         self.mailbox.close();
+        self.shared.previews.forget_sandbox(self.live.id());
         self.commands_ended().await;
         self.shared.registry.remove_sandbox(self.live.id());
     }
