@@ -19,7 +19,9 @@ pub(crate) fn installed(place: &Path, root: &HostRoot) -> Result<Vec<Contender>>
         if there(runtime) {
             match oci_runtime(runtime, place, root) {
                 Ok(contenders) => found.extend(contenders),
-                Err(error) => eprintln!("{runtime} does not work here, so it is left out: {error:#}"),
+                Err(error) => {
+                    eprintln!("{runtime} does not work here, so it is left out: {error:#}")
+                }
             }
         }
     }
