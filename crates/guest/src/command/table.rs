@@ -213,7 +213,7 @@ impl Commands {
             .and_then(crate::terminal::Terminal::foreground);
         match group {
             Some(group) => signalled(process::kill_group(group, signal)),
-            None if command.is_running() => signalled(process::kill_group(command.pid, signal)),
+            None if command.is_running() => signalled(kill_own_group(command.pid, signal)),
             None => Ok(()),
         }
     }
@@ -339,9 +339,19 @@ fn again(command: &Command, start: &Start) -> Outcome<Started> {
     Err(Refusal::new(FailureKind::Conflict, message))
 }
 
+const NO_SUCH_PROCESS: i32 = rustix::io::Errno::SRCH.raw_os_error();
+
+/// Signals the group of a process that is not reaped yet. Where there is no such group, the process
+/// has not come to its setsid, is still alone and dies of a signal as the program would.
+fn kill_own_group(pid: u32, signal: SignalNumber) -> std::io::Result<()> {
+    match process::kill_group(pid, signal) {
+        Err(error) if error.raw_os_error() == Some(NO_SUCH_PROCESS) => process::kill(pid, signal),
+        other => other,
+    }
+}
+
 /// A process that is gone is as good as signalled.
 fn signalled(result: std::io::Result<()>) -> Outcome<()> {
-    const NO_SUCH_PROCESS: i32 = rustix::io::Errno::SRCH.raw_os_error();
     match result {
         Err(error) if error.raw_os_error() != Some(NO_SUCH_PROCESS) => {
             Err(Refusal::io("kill", &error))

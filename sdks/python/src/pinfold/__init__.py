@@ -1,5 +1,95 @@
-"""Isolated Linux sandboxes for AI agents, on machines that you own: the client of Pinfold."""
+"""Isolated Linux sandboxes for AI agents, on machines that you own: the client of Pinfold.
 
+```python
+from pinfold import Client
+
+with Client.local() as client, client.sandboxes.create() as sandbox:
+    print(sandbox.run("echo hello from $(uname -n)").stdout)
+```
+
+`Client` and `AsyncClient` offer the same; the async names begin with `Async`. Requests that are safe
+to repeat are repeated, a few times, with jitter: reads, changes that are idempotent by nature, and
+creates and starts, which carry an idempotency key. Streams of output come back from their last
+record after a dropped connection. Every exception is a `PinfoldError`; what the server refuses is an
+`ApiError` with `code`, `status`, `request_id` and `details`.
+"""
+
+from pinfold import errors, types
+from pinfold._async.access import AsyncAudit, AsyncKeys, AsyncProjects, AsyncUsageReports
+from pinfold._async.client import AsyncClient
+from pinfold._async.commands import AsyncCommand, AsyncCommands
+from pinfold._async.files import AsyncFiles
+from pinfold._async.images import AsyncImages, AsyncTemplates
+from pinfold._async.pty import AsyncPty
+from pinfold._async.sandboxes import AsyncSandbox, AsyncSandboxes
+from pinfold._async.streams import AsyncByteStream, AsyncPages, AsyncRecordStream, AsyncWatch
+from pinfold._core.pty import PtyEvent, PtyExit, PtyOutput, PtyPosition, PtyTruncated
+from pinfold._core.quota import KEEP
+from pinfold._core.tar import Unpacked
+from pinfold._sync.access import Audit, Keys, Projects, UsageReports
+from pinfold._sync.client import Client
+from pinfold._sync.commands import Command, Commands
+from pinfold._sync.files import Files
+from pinfold._sync.images import Images, Templates
+from pinfold._sync.pty import Pty
+from pinfold._sync.sandboxes import Sandbox, Sandboxes
+from pinfold._sync.streams import ByteStream, Pages, RecordStream, Watch
 from pinfold._version import __version__
+from pinfold.errors import ApiError, CommandFailedError, PinfoldError
+from pinfold.types import CancelMode, End, Output, RunResult, Truncated, WindowSize
 
-__all__ = ["__version__"]
+__all__ = [
+    "KEEP",
+    "ApiError",
+    "AsyncAudit",
+    "AsyncByteStream",
+    "AsyncClient",
+    "AsyncCommand",
+    "AsyncCommands",
+    "AsyncFiles",
+    "AsyncImages",
+    "AsyncKeys",
+    "AsyncPages",
+    "AsyncProjects",
+    "AsyncPty",
+    "AsyncRecordStream",
+    "AsyncSandbox",
+    "AsyncSandboxes",
+    "AsyncTemplates",
+    "AsyncUsageReports",
+    "AsyncWatch",
+    "Audit",
+    "ByteStream",
+    "CancelMode",
+    "Client",
+    "Command",
+    "CommandFailedError",
+    "Commands",
+    "End",
+    "Files",
+    "Images",
+    "Keys",
+    "Output",
+    "Pages",
+    "PinfoldError",
+    "Projects",
+    "Pty",
+    "PtyEvent",
+    "PtyExit",
+    "PtyOutput",
+    "PtyPosition",
+    "PtyTruncated",
+    "RecordStream",
+    "RunResult",
+    "Sandbox",
+    "Sandboxes",
+    "Templates",
+    "Truncated",
+    "Unpacked",
+    "UsageReports",
+    "Watch",
+    "WindowSize",
+    "__version__",
+    "errors",
+    "types",
+]

@@ -1,0 +1,276 @@
+"""What comes piece by piece: pages, bytes, records, changes of files."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Generic, TypeVar
+
+import httpx
+
+from pinfold._async._io import Progress, in_thread, sleep
+from pinfold._async.http import AsyncHttp
+from pinfold._core.call import Call, decode
+from pinfold._core.failures import translated
+from pinfold._core.journal import Follower
+from pinfold._core.sse import Parser
+from pinfold.errors import BrokenConnectionError, LocalFileError, PinfoldError
+from pinfold.types import Output, Page, Record, WatchEvent
+
+T = TypeVar("T")
+S = TypeVar("S")
+
+
+class AsyncPages(Generic[T]):
+    """Every item of a list, page after page, as it is asked for."""
+
+    def __init__(
+        self, http: AsyncHttp, call: Callable[[str | None], Call[Page[S]]], item: Callable[[S], T]
+    ) -> None:
+        self._http = http
+        self._call = call
+        self._item = item
+
+    async def page(self, cursor: str | None = None) -> Page[T]:
+        """One page: the first, or the one behind `next_cursor` of another."""
+        page = await self._http.fetch(self._call(cursor))
+        return Page(tuple(self._item(each) for each in page.items), page.next_cursor)
+
+    async def __aiter__(self) -> AsyncIterator[T]:
+        page = await self.page()
+        while True:
+            for item in page.items:
+                yield item
+            if page.next_cursor is None:
+                return
+            page = await self.page(page.next_cursor)
+
+    async def all(self) -> list[T]:
+        """Every item, in memory."""
+        return [item async for item in self]
+
+
+class AsyncByteStream:
+    """Bytes as they arrive. Close it, use it in `async with`, or read it to its end."""
+
+    def __init__(self, response: httpx.Response, url: str, progress: Progress | None) -> None:
+        length = response.headers.get("content-length", "")
+        self.total_bytes: int | None = int(length) if length.isdigit() else None
+        """How many bytes will come in all, where the server knows."""
+        self.received_bytes = 0
+        """How many have come."""
+        self._response = response
+        self._pieces = response.aiter_raw()
+        self._url = url
+        self._progress = progress
+
+    def __aiter__(self) -> AsyncByteStream:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            with translated(self._url):
+                piece = await anext(self._pieces, None)
+        except BaseException:
+            await self.aclose()
+            raise
+        if piece is None:
+            await self.aclose()
+            raise StopAsyncIteration
+        self.received_bytes += len(piece)
+        if self._progress is not None:
+            self._progress(self.received_bytes)
+        return piece
+
+    async def read(self) -> bytes:
+        """Everything that is left, in memory."""
+        return b"".join([piece async for piece in self])
+
+    async def save(self, path: str | os.PathLike[str], mode: int | None = None) -> int:
+        """Everything that is left, into a local file: complete under its name, or not there.
+
+        Answers with the number of bytes.
+        """
+        target = Path(path)
+        part = target.with_name(f"{target.name}.pinfold-{os.getpid()}-{id(self):x}")
+        size = 0
+        try:
+            file = await in_thread(_create, part)
+            try:
+                async for piece in self:
+                    await in_thread(_write, file, piece)
+                    size += len(piece)
+            finally:
+                await in_thread(file.close)
+            await in_thread(_finish, part, target, mode)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+            raise
+        finally:
+            await self.aclose()
+        return size
+
+    async def aclose(self) -> None:
+        """Gives the connection up. Repeating this is harmless."""
+        await self._response.aclose()
+
+    async def __aenter__(self) -> AsyncByteStream:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+
+def _create(path: Path) -> BinaryIO:
+    try:
+        return open(path, "xb")
+    except OSError as error:
+        raise LocalFileError(f"cannot write {path}: {error.strerror}") from None
+
+
+def _write(file: BinaryIO, piece: bytes) -> None:
+    try:
+        file.write(piece)
+    except OSError as error:
+        raise LocalFileError(f"cannot write {file.name}: {error.strerror}") from None
+
+
+def _finish(part: Path, target: Path, mode: int | None) -> None:
+    try:
+        if mode is not None:
+            part.chmod(mode)
+        part.replace(target)
+    except OSError as error:
+        raise LocalFileError(f"cannot write {target}: {error.strerror}") from None
+
+
+class AsyncRecordStream:
+    """The records of one command, up to and including its end.
+
+    A dropped connection is made again from the last record: nothing is missing and nothing comes
+    twice. Iterating can go on after an error.
+    """
+
+    def __init__(
+        self, http: AsyncHttp, command_id: str, after_seq: int, stream: str | None
+    ) -> None:
+        self._http = http
+        self._follower = Follower(command_id, after_seq, stream)
+        self._response: httpx.Response | None = None
+        self._pieces: AsyncIterator[bytes] | None = None
+
+    @property
+    def last_seq(self) -> int:
+        """The last record handed out; a stream begun with it as `after_seq` continues here."""
+        return self._follower.last_seq
+
+    def __aiter__(self) -> AsyncRecordStream:
+        return self
+
+    async def __anext__(self) -> Record:
+        while True:
+            record = self._follower.take()
+            if record is not None:
+                if self._follower.ended:
+                    await self.aclose()
+                return record
+            if self._follower.ended:
+                raise StopAsyncIteration
+            try:
+                await self._receive()
+            except PinfoldError as error:
+                await self.aclose()
+                await sleep(self._follower.failed(error))
+            except BaseException:
+                await self.aclose()
+                raise
+
+    async def _receive(self) -> None:
+        if self._pieces is None:
+            self._response = await self._http.send_once(self._follower.connect())
+            self._pieces = self._response.aiter_raw()
+        with translated(self._http.settings.url):
+            piece = await anext(self._pieces, None)
+        if piece is None:
+            raise self._follower.closed()
+        self._follower.feed(piece)
+
+    async def output(self) -> AsyncIterator[Output]:
+        """The records that hold bytes, without the others."""
+        async for record in self:
+            if isinstance(record, Output):
+                yield record
+
+    async def aclose(self) -> None:
+        """Gives the connection up; iterating makes a new one. The command runs on."""
+        response, self._response, self._pieces = self._response, None, None
+        if response is not None:
+            await response.aclose()
+
+    async def __aenter__(self) -> AsyncRecordStream:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+
+class AsyncWatch:
+    """Changes of files as they happen.
+
+    Changes while no watch is open are not told later: after a `BrokenConnectionError` watch again
+    and look at the files anew.
+    """
+
+    def __init__(self, response: httpx.Response, url: str) -> None:
+        self._response = response
+        self._pieces = response.aiter_raw()
+        self._parser = Parser()
+        # Bounded by one chunk of the connection.
+        self._ready: list[WatchEvent] = []
+        self._url = url
+
+    def __aiter__(self) -> AsyncWatch:
+        return self
+
+    async def __anext__(self) -> WatchEvent:
+        while not self._ready:
+            try:
+                with translated(self._url):
+                    piece = await anext(self._pieces, None)
+                if piece is None:
+                    raise BrokenConnectionError("the server closed the watch")
+            except BaseException:
+                await self.aclose()
+                raise
+            changes = [each for each in self._parser.push(piece) if each.name == "change"]
+            self._ready = [WatchEvent.from_json(decode(each.data)) for each in reversed(changes)]
+        return self._ready.pop()
+
+    async def aclose(self) -> None:
+        """Ends the watch. Repeating this is harmless."""
+        await self._response.aclose()
+
+    async def __aenter__(self) -> AsyncWatch:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()

@@ -1,0 +1,235 @@
+# Made from `_async` by `tools/make_sync.py`: change it there.
+"""Files of one sandbox. Paths are absolute, or relative to its working directory."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pinfold._sync._io import Content, Progress, in_thread, opens, pieces
+from pinfold._sync.http import Http
+from pinfold._sync.streams import ByteStream, Watch
+from pinfold._core import call, tar
+from pinfold._core.call import Call
+from pinfold._core.journal import SILENCE_MAX_SECONDS
+from pinfold._core.tar import Unpacked
+from pinfold.errors import ConfigurationError, LocalFileError, NotFoundError
+from pinfold.types import DirectoryList, FileEntry, FileKind
+
+
+class Files:
+    """Files of one sandbox."""
+
+    def __init__(self, http: Http, sandbox_id: str) -> None:
+        self._http = http
+        self._sandbox_id = sandbox_id
+
+    def read(self, path: str, *, offset: int = 0, length: int | None = None) -> bytes:
+        """A file, or `length` bytes of it from `offset`, in memory."""
+        return self._http.fetch(self._reading(path, offset, length))
+
+    def read_text(self, path: str, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """A file as text, in memory."""
+        return (self.read(path)).decode(encoding, errors)
+
+    @opens
+    def stream(
+        self,
+        path: str,
+        *,
+        offset: int = 0,
+        length: int | None = None,
+        progress: Progress | None = None,
+    ) -> ByteStream:
+        """A file as it is read, of any size."""
+        response = self._http.open(self._reading(path, offset, length))
+        return ByteStream(response, self._http.settings.url, progress)
+
+    def _reading(self, path: str, offset: int, length: int | None) -> Call[bytes]:
+        request = call.get_raw("sandboxes", self._sandbox_id, "files").query(path=path)
+        if offset == 0 and length is None:
+            return request
+        return request.part(offset, length)
+
+    def write(
+        self,
+        path: str,
+        content: Content,
+        *,
+        mode: int | None = None,
+        parents: bool = False,
+        progress: Progress | None = None,
+    ) -> FileEntry:
+        """Writes a file in one step: readers see the old content or the new, never a part.
+
+        Args:
+            path: where.
+            content: bytes, a text, a `Path` to a local file, a file that is open, or pieces.
+            mode: permission bits such as `0o644`; an existing file keeps its own if absent.
+            parents: make missing directories above it.
+            progress: called with the bytes sent so far.
+        """
+        request = call.put("sandboxes", self._sandbox_id, "files", read=FileEntry.from_json)
+        request = request.query(path=path, mode=call.octal(mode), parents=parents or None)
+        return self._put(request, content, progress)
+
+    def _put(
+        self, request: Call[FileEntry], content: Content, progress: Progress | None
+    ) -> FileEntry:
+        if isinstance(content, str):
+            content = content.encode()
+        if isinstance(content, bytes) and progress is None:
+            return self._http.fetch(request.content(content).within(None))
+        length = None
+        if isinstance(content, bytes):
+            length = len(content)
+        elif isinstance(content, Path):
+            # What was announced tells a file that was cut off from one that is complete.
+            length = in_thread(_size, content)
+        return self._http.upload(request.within(None), pieces(content, progress), length)
+
+    def stat(self, path: str) -> FileEntry:
+        """Facts about a file, not following a final symlink."""
+        request = call.get("sandboxes", self._sandbox_id, "files", "stat", read=FileEntry.from_json)
+        return self._http.fetch(request.query(path=path))
+
+    def exists(self, path: str) -> bool:
+        """Whether there is something, be it a symlink that leads nowhere."""
+        try:
+            self.stat(path)
+        except NotFoundError as error:
+            if error.code != "file_not_found":
+                raise
+            return False
+        return True
+
+    def list(self, path: str = ".", *, limit: int | None = None) -> DirectoryList:
+        """The entries of a directory in order of name: 10,000 at most unless `limit` says so."""
+        segments = ("sandboxes", self._sandbox_id, "files", "list")
+        request = call.get(*segments, read=DirectoryList.from_json)
+        return self._http.fetch(request.query(path=path, limit=limit))
+
+    def mkdir(
+        self, path: str, *, parents: bool = False, mode: int | None = None
+    ) -> FileEntry:
+        """Makes a directory; with `parents` also those above, and it may exist."""
+        body = {"path": path, "parents": parents or None, "mode": call.octal(mode)}
+        request = self._change("mkdir").json(body)
+        # What may exist may be made twice.
+        return self._http.fetch(request if parents else request.once())
+
+    def move(self, source: str, to: str, *, overwrite: bool = False) -> FileEntry:
+        """Moves or renames a file or directory; answers with what it is now."""
+        body = {"from": source, "to": to, "overwrite": overwrite or None}
+        return self._http.fetch(self._change("move").json(body).once())
+
+    def chmod(self, path: str, mode: int) -> FileEntry:
+        """Sets permission bits, such as `0o755`."""
+        body = {"path": path, "mode": call.octal(mode)}
+        return self._http.fetch(self._change("chmod").json(body))
+
+    def _change(self, verb: str) -> Call[FileEntry]:
+        segments = ("sandboxes", self._sandbox_id, "files", verb)
+        return call.repeatable_post(*segments, read=FileEntry.from_json)
+
+    def remove(self, path: str, *, recursive: bool = False) -> None:
+        """Removes a file, or a directory (only an empty one unless `recursive`)."""
+        request = call.delete("sandboxes", self._sandbox_id, "files", read=call.nothing)
+        request = request.query(path=path, recursive=recursive)
+        # Once only: a second try would find nothing and report that.
+        self._http.fetch(request.once())
+
+    @opens
+    def watch(self, path: str, *, recursive: bool = False) -> Watch:
+        """Changes below a path from now on, until it is closed."""
+        request = call.get("sandboxes", self._sandbox_id, "files", "watch", read=call.nothing)
+        request = request.query(path=path, recursive=recursive)
+        response = self._http.open(request.within(SILENCE_MAX_SECONDS))
+        return Watch(response, self._http.settings.url)
+
+    @opens
+    def archive(self, path: str, *, progress: Progress | None = None) -> ByteStream:
+        """A directory or file as a tar."""
+        request = call.get_raw("sandboxes", self._sandbox_id, "files", "archive").query(path=path)
+        response = self._http.open(request)
+        return ByteStream(response, self._http.settings.url, progress)
+
+    def unpack(
+        self, path: str, content: Content, *, progress: Progress | None = None
+    ) -> None:
+        """Unpacks a tar into a directory, which is made where it is missing."""
+        request = call.put("sandboxes", self._sandbox_id, "files", "archive", read=call.nothing)
+        request = request.query(path=path).within(None)
+        if isinstance(content, bytes) and progress is None:
+            return self._http.fetch(request.content(content))
+        self._http.upload(request, pieces(content, progress), None)
+
+    def upload(
+        self,
+        local: str | os.PathLike[str],
+        path: str,
+        *,
+        progress: Progress | None = None,
+    ) -> None:
+        """Copies a local file to `path`, or what is in a local directory into the directory `path`.
+
+        Permission bits go along, symlinks stay symlinks, directories above are made.
+        """
+        source = Path(local)
+        if in_thread(source.is_dir):
+            return self.unpack(path, tar.pack(source), progress=progress)
+        mode = in_thread(_mode, source)
+        self.write(path, source, mode=mode, parents=True, progress=progress)
+
+    def download(
+        self,
+        path: str,
+        local: str | os.PathLike[str],
+        *,
+        progress: Progress | None = None,
+        max_bytes: int | None = None,
+    ) -> Unpacked:
+        """Copies a file to the local path, or what is in a directory into the local directory.
+
+        What a sandbox sends counts as hostile: it decides no path outside of `local`, and links
+        that lead out are not made but told in the answer's `skipped`.
+
+        Args:
+            path: what to copy.
+            local: where to; a file there is replaced, a directory is merged.
+            progress: called with the bytes received so far.
+            max_bytes: give up with `UnsafeArchiveError` where the files hold more.
+        """
+        target, entry = Path(local), self.stat(path)
+        if entry.kind == FileKind.DIRECTORY:
+            with self.archive(path, progress=progress) as archive:
+                return _unpacked(archive, target, max_bytes)
+        if entry.kind != FileKind.FILE:
+            raise ConfigurationError(f"{path} is neither a file nor a directory")
+        with self.stream(path, progress=progress) as stream:
+            size = stream.save(target, entry.mode & 0o777)
+        return Unpacked(size, ())
+
+
+def _unpacked(archive: ByteStream, target: Path, max_bytes: int | None) -> Unpacked:
+    unpacker = in_thread(tar.Unpacker, target, max_bytes)
+    try:
+        for piece in archive:
+            in_thread(unpacker.feed, piece)
+        return in_thread(unpacker.finish)
+    finally:
+        unpacker.abort()
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise LocalFileError(f"cannot read {path}: {error.strerror}") from None
+
+
+def _mode(path: Path) -> int:
+    try:
+        return path.stat().st_mode & 0o777
+    except OSError as error:
+        raise LocalFileError(f"cannot read {path}: {error.strerror}") from None

@@ -1,0 +1,277 @@
+# Made from `_async` by `tools/make_sync.py`: change it there.
+"""What comes piece by piece: pages, bytes, records, changes of files."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Callable
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Generic, TypeVar
+
+import httpx
+
+from pinfold._sync._io import Progress, in_thread, sleep
+from pinfold._sync.http import Http
+from pinfold._core.call import Call, decode
+from pinfold._core.failures import translated
+from pinfold._core.journal import Follower
+from pinfold._core.sse import Parser
+from pinfold.errors import BrokenConnectionError, LocalFileError, PinfoldError
+from pinfold.types import Output, Page, Record, WatchEvent
+
+T = TypeVar("T")
+S = TypeVar("S")
+
+
+class Pages(Generic[T]):
+    """Every item of a list, page after page, as it is asked for."""
+
+    def __init__(
+        self, http: Http, call: Callable[[str | None], Call[Page[S]]], item: Callable[[S], T]
+    ) -> None:
+        self._http = http
+        self._call = call
+        self._item = item
+
+    def page(self, cursor: str | None = None) -> Page[T]:
+        """One page: the first, or the one behind `next_cursor` of another."""
+        page = self._http.fetch(self._call(cursor))
+        return Page(tuple(self._item(each) for each in page.items), page.next_cursor)
+
+    def __iter__(self) -> Iterator[T]:
+        page = self.page()
+        while True:
+            for item in page.items:
+                yield item
+            if page.next_cursor is None:
+                return
+            page = self.page(page.next_cursor)
+
+    def all(self) -> list[T]:
+        """Every item, in memory."""
+        return [item for item in self]
+
+
+class ByteStream:
+    """Bytes as they arrive. Close it, use it in `with`, or read it to its end."""
+
+    def __init__(self, response: httpx.Response, url: str, progress: Progress | None) -> None:
+        length = response.headers.get("content-length", "")
+        self.total_bytes: int | None = int(length) if length.isdigit() else None
+        """How many bytes will come in all, where the server knows."""
+        self.received_bytes = 0
+        """How many have come."""
+        self._response = response
+        self._pieces = response.iter_raw()
+        self._url = url
+        self._progress = progress
+
+    def __iter__(self) -> ByteStream:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            with translated(self._url):
+                piece = next(self._pieces, None)
+        except BaseException:
+            self.close()
+            raise
+        if piece is None:
+            self.close()
+            raise StopIteration
+        self.received_bytes += len(piece)
+        if self._progress is not None:
+            self._progress(self.received_bytes)
+        return piece
+
+    def read(self) -> bytes:
+        """Everything that is left, in memory."""
+        return b"".join([piece for piece in self])
+
+    def save(self, path: str | os.PathLike[str], mode: int | None = None) -> int:
+        """Everything that is left, into a local file: complete under its name, or not there.
+
+        Answers with the number of bytes.
+        """
+        target = Path(path)
+        part = target.with_name(f"{target.name}.pinfold-{os.getpid()}-{id(self):x}")
+        size = 0
+        try:
+            file = in_thread(_create, part)
+            try:
+                for piece in self:
+                    in_thread(_write, file, piece)
+                    size += len(piece)
+            finally:
+                in_thread(file.close)
+            in_thread(_finish, part, target, mode)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+            raise
+        finally:
+            self.close()
+        return size
+
+    def close(self) -> None:
+        """Gives the connection up. Repeating this is harmless."""
+        self._response.close()
+
+    def __enter__(self) -> ByteStream:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _create(path: Path) -> BinaryIO:
+    try:
+        return open(path, "xb")
+    except OSError as error:
+        raise LocalFileError(f"cannot write {path}: {error.strerror}") from None
+
+
+def _write(file: BinaryIO, piece: bytes) -> None:
+    try:
+        file.write(piece)
+    except OSError as error:
+        raise LocalFileError(f"cannot write {file.name}: {error.strerror}") from None
+
+
+def _finish(part: Path, target: Path, mode: int | None) -> None:
+    try:
+        if mode is not None:
+            part.chmod(mode)
+        part.replace(target)
+    except OSError as error:
+        raise LocalFileError(f"cannot write {target}: {error.strerror}") from None
+
+
+class RecordStream:
+    """The records of one command, up to and including its end.
+
+    A dropped connection is made again from the last record: nothing is missing and nothing comes
+    twice. Iterating can go on after an error.
+    """
+
+    def __init__(
+        self, http: Http, command_id: str, after_seq: int, stream: str | None
+    ) -> None:
+        self._http = http
+        self._follower = Follower(command_id, after_seq, stream)
+        self._response: httpx.Response | None = None
+        self._pieces: Iterator[bytes] | None = None
+
+    @property
+    def last_seq(self) -> int:
+        """The last record handed out; a stream begun with it as `after_seq` continues here."""
+        return self._follower.last_seq
+
+    def __iter__(self) -> RecordStream:
+        return self
+
+    def __next__(self) -> Record:
+        while True:
+            record = self._follower.take()
+            if record is not None:
+                if self._follower.ended:
+                    self.close()
+                return record
+            if self._follower.ended:
+                raise StopIteration
+            try:
+                self._receive()
+            except PinfoldError as error:
+                self.close()
+                sleep(self._follower.failed(error))
+            except BaseException:
+                self.close()
+                raise
+
+    def _receive(self) -> None:
+        if self._pieces is None:
+            self._response = self._http.send_once(self._follower.connect())
+            self._pieces = self._response.iter_raw()
+        with translated(self._http.settings.url):
+            piece = next(self._pieces, None)
+        if piece is None:
+            raise self._follower.closed()
+        self._follower.feed(piece)
+
+    def output(self) -> Iterator[Output]:
+        """The records that hold bytes, without the others."""
+        for record in self:
+            if isinstance(record, Output):
+                yield record
+
+    def close(self) -> None:
+        """Gives the connection up; iterating makes a new one. The command runs on."""
+        response, self._response, self._pieces = self._response, None, None
+        if response is not None:
+            response.close()
+
+    def __enter__(self) -> RecordStream:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Watch:
+    """Changes of files as they happen.
+
+    Changes while no watch is open are not told later: after a `BrokenConnectionError` watch again
+    and look at the files anew.
+    """
+
+    def __init__(self, response: httpx.Response, url: str) -> None:
+        self._response = response
+        self._pieces = response.iter_raw()
+        self._parser = Parser()
+        # Bounded by one chunk of the connection.
+        self._ready: list[WatchEvent] = []
+        self._url = url
+
+    def __iter__(self) -> Watch:
+        return self
+
+    def __next__(self) -> WatchEvent:
+        while not self._ready:
+            try:
+                with translated(self._url):
+                    piece = next(self._pieces, None)
+                if piece is None:
+                    raise BrokenConnectionError("the server closed the watch")
+            except BaseException:
+                self.close()
+                raise
+            changes = [each for each in self._parser.push(piece) if each.name == "change"]
+            self._ready = [WatchEvent.from_json(decode(each.data)) for each in reversed(changes)]
+        return self._ready.pop()
+
+    def close(self) -> None:
+        """Ends the watch. Repeating this is harmless."""
+        self._response.close()
+
+    def __enter__(self) -> Watch:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

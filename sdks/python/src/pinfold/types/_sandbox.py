@@ -1,0 +1,102 @@
+"""Sandboxes as the server tells about them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated
+
+from pinfold.types._wire import JsonKey, Wire, Word
+
+
+class SandboxState(Word):
+    """Where a sandbox is in its life."""
+
+    CREATING = "creating"
+    RUNNING = "running"
+    SUSPENDED = "suspended"
+    """Frozen: memory and processes kept, no CPU."""
+    STOPPED = "stopped"
+    """Disk kept, processes gone."""
+    FAILED = "failed"
+    DESTROYED = "destroyed"
+
+
+class EndReason(Word):
+    """Why a sandbox ended or failed."""
+
+    REQUESTED = "requested"
+    TTL_EXPIRED = "ttl_expired"
+    IDLE_EXPIRED = "idle_expired"
+    BOOT_FAILED = "boot_failed"
+    LOST = "lost"
+    OUT_OF_MEMORY = "out_of_memory"
+
+
+class NetworkMode(Word):
+    """What a sandbox may reach."""
+
+    NONE = "none"
+    """Its own loopback and nothing else."""
+    OPEN = "open"
+    """The outside through NAT; not the host, not other sandboxes."""
+
+
+class IdleAction(Word):
+    """What happens when a sandbox has been idle for its idle timeout."""
+
+    DESTROY = "destroy"
+    SUSPEND = "suspend"
+    STOP = "stop"
+
+
+@dataclass(frozen=True)
+class SandboxFacts(Wire):
+    """A sandbox as it was when the server told. Values of its environment are not shown."""
+
+    id: str
+    project_id: str
+    name: str | None
+    state: SandboxState
+    reason: EndReason | None
+    """Why it ended or failed."""
+    failure: str | None
+    """In words, where it failed."""
+    image: str
+    """As the caller named it."""
+    image_id: str
+    template_version_id: str | None
+    vcpu: float
+    memory_mib: int
+    disk_mib: int
+    pids: int
+    network: NetworkMode
+    env_names: tuple[str, ...]
+    workdir: str
+    user: str
+    hostname: str
+    metadata: Mapping[str, str]
+    ttl: Annotated[timedelta | None, JsonKey("ttl_ms")]
+    idle_timeout: Annotated[timedelta | None, JsonKey("idle_timeout_ms")]
+    idle_action: IdleAction
+    created_at: datetime
+    running_since: datetime | None
+    expires_at: datetime | None
+    """When the absolute lifetime ends."""
+    last_active_at: datetime
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Gauge(Wire):
+    """What a sandbox uses at this moment; all zero when it does not run."""
+
+    memory_bytes: int
+    memory_peak_bytes: int
+    cpu_used_us: int
+    """Since the sandbox last started."""
+    processes: int
+    disk_bytes: int
+    oom_kills: int
+    """Times the kernel ended a process for want of memory."""

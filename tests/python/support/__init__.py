@@ -1,0 +1,1 @@
+"""What the tests stand on: a server, a network that fails, one face for both clients."""

@@ -1,0 +1,394 @@
+"""Everything that the native API offers, through both clients, against a real server."""
+
+import asyncio
+import hashlib
+import io
+import os
+import tarfile
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pinfold import KEEP, End, Output, Truncated, WindowSize, errors
+from pinfold.types import (
+    CancelMode,
+    CommandState,
+    FileKind,
+    NetworkMode,
+    Role,
+    SandboxState,
+    StreamName,
+    WatchEventKind,
+)
+
+
+async def test_a_sandbox_lives_in_its_block_and_is_gone_behind_it(connect: Any) -> None:
+    async with connect() as client:
+        async with client.sandboxes.create(
+            name="one",
+            vcpu=0.5,
+            memory_mib=128,
+            metadata={"team": "a b"},
+            env={"GREETING": "hi"},
+            ttl=timedelta(hours=1),
+        ) as sandbox:
+            assert sandbox.state is SandboxState.RUNNING
+            assert sandbox.name == "one"
+            assert sandbox.facts.vcpu == 0.5
+            assert sandbox.facts.ttl == timedelta(hours=1)
+            assert sandbox.facts.network is NetworkMode.NONE
+            assert sandbox.facts.created_at.tzinfo is timezone.utc
+            assert sandbox.facts.env_names == ("GREETING",)
+            run = await sandbox.run("echo $GREETING; echo oops >&2; exit 3")
+            assert (run.stdout, run.stderr, run.exit_code, run.ok) == ("hi\n", "oops\n", 3, False)
+            again = await client.sandboxes.get(sandbox.id)
+            assert again.facts.metadata == {"team": "a b"}
+        assert (await again.refresh()).state is SandboxState.DESTROYED
+        await again.destroy()
+
+
+async def test_a_failure_in_the_block_is_told_and_the_sandbox_still_goes(connect: Any) -> None:
+    async with connect() as client:
+        with pytest.raises(ZeroDivisionError):
+            async with client.sandboxes.create() as sandbox:
+                raise ZeroDivisionError
+        assert (await sandbox.refresh()).state is SandboxState.DESTROYED
+
+
+async def test_states_follow_each_other(connect: Any) -> None:
+    async with connect() as client, client.sandboxes.create() as sandbox:
+        assert (await sandbox.suspend()).state is SandboxState.SUSPENDED
+        assert (await sandbox.resume()).state is SandboxState.RUNNING
+        expires = (await sandbox.extend(60)).expires_at
+        assert timedelta(0) < expires - datetime.now(timezone.utc) < timedelta(seconds=61)
+        assert (await sandbox.usage()).processes >= 1
+        try:
+            assert (await sandbox.stop()).state is SandboxState.STOPPED
+            assert (await sandbox.start()).state is SandboxState.RUNNING
+        except errors.UnsupportedError as error:
+            # Where disks cannot be kept the server says so, and so does its description.
+            assert error.code == "unsupported"
+
+
+async def test_lists_are_walked_page_by_page(connect: Any) -> None:
+    async with connect() as client:
+        made = [await client.sandboxes.create(metadata={"set": "pages"}) for _ in range(3)]
+        try:
+            pages = client.sandboxes.list(metadata={"set": "pages"}, page_size=2)
+            assert [each.id async for each in pages] == [each.id for each in reversed(made)]
+            first = await pages.page()
+            assert len(first.items) == 2
+            second = await pages.page(first.next_cursor)
+            assert [each.id for each in second.items] == [made[0].id]
+            assert second.next_cursor is None
+            found = client.sandboxes.list(state=SandboxState.SUSPENDED, metadata={"set": "pages"})
+            assert await found.all() == []
+        finally:
+            for each in made:
+                await each.destroy()
+
+
+async def test_one_idempotency_key_makes_one_thing(connect: Any) -> None:
+    async with connect() as client:
+        key = os.urandom(8).hex()
+        async with client.sandboxes.create(name="k", idempotency_key=key) as sandbox:
+            again = await client.sandboxes.create(name="k", idempotency_key=key)
+            assert again.id == sandbox.id
+            first = await sandbox.commands.start("echo once >> /tmp/f", idempotency_key=key + "c")
+            second = await sandbox.commands.start("echo once >> /tmp/f", idempotency_key=key + "c")
+            assert first.id == second.id
+            await first.wait()
+            assert await sandbox.files.read("/tmp/f") == b"once\n"
+
+
+async def test_a_command_is_started_watched_and_waited_for(connect: Any) -> None:
+    async with connect() as client, client.sandboxes.create() as sandbox:
+        command = await sandbox.commands.start(
+            ["sh", "-c", "echo out; echo err >&2; exit 7"], cwd="/tmp", env={"A": "1"}
+        )
+        records = [record async for record in command.stream()]
+        assert [record.seq for record in records] == list(range(1, len(records) + 1))
+        written = {
+            name: b"".join(r.data for r in records if isinstance(r, Output) and r.stream == name)
+            for name in ("stdout", "stderr")
+        }
+        assert written == {"stdout": b"out\n", "stderr": b"err\n"}
+        end = records[-1]
+        assert isinstance(end, End) and end.command.exit_code == 7
+        assert (await command.wait()).state is CommandState.EXITED
+        assert command.exit_code == 7
+        rest = [record async for record in command.stream(after_seq=records[0].seq)]
+        assert rest == records[1:]
+        only = [record async for record in command.stream(stream=StreamName.STDERR)]
+        assert b"".join(r.data for r in only if isinstance(r, Output)) == b"err\n"
+        page = await command.logs(limit=1)
+        assert (len(page.records), page.next_after_seq, page.at_end) == (1, 1, False)
+        async with command.output(follow=True) as output:
+            assert sorted((await output.read()).split()) == [b"err", b"out"]
+        found = await client.command(command.id)
+        assert found.facts.argv == ("sh", "-c", "echo out; echo err >&2; exit 7")
+        assert [each.id async for each in sandbox.commands.list()] == [command.id]
+        assert (await sandbox.commands.get(command.id)).id == command.id
+
+
+async def test_stdin_is_fed_and_closed(connect: Any) -> None:
+    async with connect() as client, client.sandboxes.create() as sandbox:
+        assert (await sandbox.run("cat", stdin="grün")).stdout == "grün"
+        blob = bytes(range(256)) * 500
+        run = await sandbox.run("sha256sum | cut -d' ' -f1", stdin=blob)
+        assert run.stdout.strip() == hashlib.sha256(blob).hexdigest()
+        command = await sandbox.commands.start("cat", open_stdin=True)
+        await command.write_stdin("a text, ")
+        await command.write_stdin(io.BytesIO(b"a file, "))
+        await command.write_stdin(iter([b"pieces", b"."]))
+        await command.close_stdin()
+        await command.wait()
+        async with command.output() as output:
+            assert await output.read() == b"a text, a file, pieces."
+
+
+async def test_commands_end_by_cancel_signal_and_time(connect: Any) -> None:
+    async with connect() as client, client.sandboxes.create() as sandbox:
+        cancelled = await sandbox.commands.start("sleep 100")
+        with pytest.raises(errors.WaitTimeoutError):
+            await cancelled.wait(timeout=0.1)
+        await cancelled.cancel()
+        assert (await cancelled.wait()).state is CommandState.CANCELLED
+        forced = await sandbox.commands.start("trap '' TERM; sleep 100")
+        await forced.cancel(CancelMode.FORCE)
+        assert (await forced.wait()).state is CommandState.CANCELLED
+        signalled = await sandbox.commands.start(["sleep", "100"])
+        await signalled.signal("TERM")
+        assert (await signalled.wait()).signal == 15
+        assert signalled.exit_code == 143
+        slow = await sandbox.run("sleep 100", timeout=timedelta(milliseconds=200))
+        assert slow.command.state is CommandState.TIMED_OUT
+        with pytest.raises(errors.CommandFailedError) as failed:
+            await sandbox.run("echo said; exit 4", check=True)
+        assert failed.value.result.stdout == "said\n"
+        assert "ended with code 4" in str(failed.value)
+
+
+async def test_a_signal_right_behind_the_start_is_not_lost(connect: Any) -> None:
+    async with connect() as client, client.sandboxes.create() as sandbox:
+        for _ in range(60):
+            command = await sandbox.commands.start(["sleep", "100"])
+            await command.signal("TERM")
+            assert (await command.wait(timeout=5)).signal == 15
+
+
+async def test_output_over_its_cap_is_cut_visibly(connect: Any) -> None:
+    async with connect() as client, client.sandboxes.create() as sandbox:
+        command = await sandbox.commands.start("yes | head -c 100000", output_cap_bytes=1000)
+        records = [record async for record in command.stream()]
+        assert any(isinstance(record, Truncated) for record in records)
+        assert (await command.wait()).truncated
+        large = await sandbox.run("head -c 3000000 /dev/zero | tr '\\0' x")
+        assert len(large.stdout_bytes) == 1 << 20
+        assert large.stdout_truncated and not large.stderr_truncated
+        async with (await client.command(large.command.id)).output() as output:
+            assert len(await output.read()) == 3_000_000
+
+
+async def test_a_terminal_is_typed_into_left_and_attached_again(connect: Any) -> None:
+    async with connect() as client, client.sandboxes.create() as sandbox:
+        position, shown = 0, b""
+        async with sandbox.pty(rows=30, cols=100) as pty:
+            command_id = pty.command.id
+            await pty.resize(40, 120)
+            await pty.write("stty size; echo $((40+2))\n")
+            async for event in pty:
+                position = getattr(event, "seq", position)
+                shown += getattr(event, "data", b"")
+                if b"40 120" in shown and b"\n42" in shown and hasattr(event, "seq"):
+                    break
+        async with sandbox.pty(command_id=command_id, after_seq=position) as pty:
+            await pty.write("exit 5\n")
+            events = [event async for event in pty]
+            assert pty.command.exit_code == 5
+        assert b"40 120" not in b"".join(getattr(each, "data", b"") for each in events)
+        command = await sandbox.commands.start("sleep 100", tty=WindowSize(10, 20))
+        await command.resize(11, 21)
+        await command.cancel()
+        assert (await command.wait()).tty == WindowSize(10, 20)
+        with pytest.raises(errors.NotFoundError):
+            await sandbox.pty(command_id="cmd_none")
+
+
+async def test_files_are_written_read_moved_and_removed(connect: Any) -> None:
+    async with connect() as client, client.sandboxes.create() as sandbox:
+        files, blob = sandbox.files, os.urandom(300_000)
+        entry = await files.write("/tmp/a/b/blob", blob, mode=0o640, parents=True)
+        assert (entry.size_bytes, entry.mode, entry.kind) == (300_000, 0o640, FileKind.FILE)
+        assert await files.read("/tmp/a/b/blob") == blob
+        assert await files.read("/tmp/a/b/blob", offset=1000, length=77) == blob[1000:1077]
+        assert await files.read("/tmp/a/b/blob", offset=299_990) == blob[299_990:]
+        await files.write("/tmp/a/text", "grün")
+        assert await files.read_text("/tmp/a/text") == "grün"
+        await files.write("/tmp/a/empty", b"")
+        assert await files.read("/tmp/a/empty") == b""
+        sizes: list[int] = []
+        await files.write("/tmp/a/p", (blob[i : i + 100_000] for i in (0, 100_000, 200_000)),
+                          progress=sizes.append)
+        assert sizes[-1] == 300_000 and await files.read("/tmp/a/p") == blob
+        async with files.stream("/tmp/a/p", progress=sizes.append) as stream:
+            assert stream.total_bytes == 300_000
+            assert b"".join([piece async for piece in stream]) == blob
+        assert (await files.chmod("/tmp/a/p", 0o755)).mode == 0o755
+        assert (await files.mkdir("/tmp/a/d")).kind is FileKind.DIRECTORY
+        await files.mkdir("/tmp/a/d", parents=True)
+        with pytest.raises(errors.ConflictError):
+            await files.mkdir("/tmp/a/d")
+        assert (await files.move("/tmp/a/p", "/tmp/a/d/q")).path == "/tmp/a/d/q"
+        assert not await files.exists("/tmp/a/p") and await files.exists("/tmp/a/d/q")
+        listed = await files.list("/tmp/a")
+        assert [each.name for each in listed.entries] == ["b", "d", "empty", "text"]
+        assert (await files.list("/tmp/a", limit=1)).truncated
+        await files.remove("/tmp/a", recursive=True)
+        assert not await files.exists("/tmp/a")
+        with pytest.raises(errors.InvalidArgumentError):
+            await files.read("/etc/passwd", offset=1 << 40)
+
+
+async def test_names_of_files_can_be_anything(connect: Any) -> None:
+    async with connect() as client, client.sandboxes.create() as sandbox:
+        for name in ("a b", "a%2Fb", "ü&=?#", "'\"", "..a", "+"):
+            await sandbox.files.write(f"/tmp/n/{name}", name, parents=True)
+            assert await sandbox.files.read_text(f"/tmp/n/{name}") == name
+        listed = await sandbox.files.list("/tmp/n")
+        assert len(listed.entries) == 6
+
+
+async def test_changes_of_files_are_watched(connect: Any) -> None:
+    async with connect() as client, client.sandboxes.create() as sandbox:
+        await sandbox.files.mkdir("/tmp/w/d", parents=True)
+        async with sandbox.files.watch("/tmp/w", recursive=True) as watch:
+            await sandbox.files.write("/tmp/w/d/f", b"x")
+            async for change in watch:
+                if change.path.endswith("/d/f"):
+                    break
+            assert change.kind in (
+                WatchEventKind.CREATED, WatchEventKind.RENAMED, WatchEventKind.MODIFIED
+            )
+
+
+async def test_directories_go_in_and_come_back_the_same(connect: Any, tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    long = "n" * 120
+    (source / "deep" / long / long).mkdir(parents=True)
+    (source / "deep" / long / long / "leaf").write_bytes(os.urandom(700_001))
+    (source / "run.sh").write_text("#!/bin/sh\n")
+    (source / "run.sh").chmod(0o755)
+    (source / "grün").write_text("")
+    (source / "link").symlink_to("deep")
+    (source / "out").symlink_to("/etc/passwd")
+    async with connect() as client, client.sandboxes.create() as sandbox:
+        sent: list[int] = []
+        await sandbox.files.upload(source, "/tmp/in", progress=sent.append)
+        assert sent[-1] > 700_000
+        assert (await sandbox.run("/tmp/in/run.sh && readlink /tmp/in/out")).stdout == "/etc/passwd\n"
+        got = await sandbox.files.download("/tmp/in", target)
+        assert got.size_bytes == 700_001 + 10
+        assert [each.removeprefix("./") for each in got.skipped] == ["out"]
+        (source / "out").unlink()
+        assert _tree(target) == _tree(source)
+        single = tmp_path / "single"
+        await sandbox.files.download("/tmp/in/run.sh", single)
+        assert single.stat().st_mode & 0o777 == 0o755
+        await sandbox.files.upload(single, "/tmp/x/y")
+        assert (await sandbox.files.stat("/tmp/x/y")).mode == 0o755
+        with pytest.raises(errors.UnsafeArchiveError):
+            await sandbox.files.download("/tmp/in", tmp_path / "small", max_bytes=1000)
+        with pytest.raises(errors.LocalFileError):
+            await sandbox.files.upload(tmp_path / "missing", "/tmp/z")
+
+
+def _tree(root: Path) -> dict[str, Any]:
+    def facts(path: Path) -> Any:
+        if path.is_symlink():
+            return os.readlink(path)
+        return path.read_bytes() if path.is_file() else "directory", path.stat().st_mode & 0o777
+
+    return {str(path.relative_to(root)): facts(path) for path in root.rglob("*")}
+
+
+async def test_images_and_templates_come_and_go(connect: Any, tmp_path: Path) -> None:
+    rootfs = tmp_path / "rootfs.tar"
+    with tarfile.open(rootfs, "w") as tar:
+        entry = tarfile.TarInfo("etc/motd")
+        entry.size = 3
+        tar.addfile(entry, io.BytesIO(b"hey"))
+    name = f"test/{os.urandom(4).hex()}"
+    async with connect() as client:
+        sent: list[int] = []
+        image = await client.images.import_tar(name, rootfs, progress=sent.append)
+        assert sent[-1] == rootfs.stat().st_size
+        assert (await client.images.get(name)).id == image.id
+        assert image.id in [each.id async for each in client.images.list()]
+        template = await client.templates.set(
+            name.replace("/", "-"), image=name, vcpu=0.25, env={"A": "b"}, ttl=3600
+        )
+        assert (template.version, template.ttl) == (1, timedelta(hours=1))
+        second = await client.templates.set(template.name, image="host", memory_mib=64)
+        assert second.version == 2
+        assert (await client.templates.get(template.name, version=1)).image == f"{name}:latest"
+        assert template.name in [each.name async for each in client.templates.list()]
+        async with client.sandboxes.create(template=template.name) as sandbox:
+            assert sandbox.facts.memory_mib == 64
+        await client.templates.remove(template.name)
+        await client.images.remove(name)
+        with pytest.raises(errors.NotFoundError):
+            await client.images.get(name)
+
+
+async def test_projects_keys_usage_and_audit(connect: Any) -> None:
+    async with connect() as client:
+        name = os.urandom(4).hex()
+        project = await client.projects.create(name, live_sandboxes=2, vcpu=None)
+        assert (project.quota.live_sandboxes, project.quota.vcpu) == (2, None)
+        changed = await client.projects.update(project.id, live_sandboxes=1, memory_mib=KEEP)
+        assert changed.quota.live_sandboxes == 1
+        assert changed.quota.memory_mib == project.quota.memory_mib
+        assert (await client.projects.get(project.id)).name == name
+        assert project.id in [each.id async for each in client.projects.list()]
+        created = await client.keys.create(
+            "k", Role.MEMBER, project_id=project.id, expires_in=timedelta(days=1)
+        )
+        assert created.secret not in repr(created)
+        async with connect(key=created.secret) as member:
+            me = await member.whoami()
+            assert (me.project_id, me.role, me.key_id) == (project.id, "member", created.key.id)
+            async with member.sandboxes.create() as sandbox:
+                await sandbox.run("true")
+            usage = await member.usage.project(since=datetime(2020, 1, 1, tzinfo=timezone.utc))
+            assert (usage.project_id, usage.sandboxes) == (project.id, 1)
+            assert usage.since.year == 2020
+            assert [each.sandbox_id async for each in member.usage.sandboxes()] == [sandbox.id]
+        trail = [each async for each in client.audit.list(subject=sandbox.id)]
+        assert {each.action for each in trail} >= {"sandbox.create", "sandbox.destroy"}
+        assert created.key.id in [each.id async for each in client.keys.list(page_size=500)]
+        assert (await client.keys.revoke(created.key.id)).revoked_at is not None
+        async with connect(key=created.secret) as revoked:
+            with pytest.raises(errors.UnauthenticatedError):
+                await revoked.whoami()
+
+
+async def test_the_server_tells_about_itself(connect: Any) -> None:
+    async with connect() as client:
+        assert (await client.health()).status == "ok"
+        assert (await client.isolation()).level == "namespace"
+        assert (await client.openapi())["openapi"].startswith("3.1")
+        assert client.url.startswith("http://127.0.0.1:")
+
+
+async def test_twenty_sandboxes_work_at_once(connect: Any) -> None:
+    async with connect() as client:
+
+        async def one(number: int) -> str:
+            async with client.sandboxes.create(memory_mib=64) as sandbox:
+                return str((await sandbox.run(["echo", str(number)])).stdout)
+
+        said = await asyncio.gather(*(one(number) for number in range(20)))
+        assert said == [f"{number}\n" for number in range(20)]
