@@ -9,7 +9,7 @@ use pinfold_images::{HostImage, HostRoot, LayerStore};
 use pinfold_model::{CommandSpec, Ctx, Program, SandboxId};
 use pinfold_runtime::journal::Journals;
 use pinfold_runtime::namespace::{Config, Disks, NamespaceDriver};
-use pinfold_store::Store;
+use pinfold_store::{Blobs, Store};
 
 use crate::contenders::PROGRAM;
 
@@ -35,6 +35,7 @@ impl Pinfold {
             driver: Arc::new(driver),
             layers,
             journals: Journals::open(&place.join("journals"))?,
+            blobs: Blobs::directory(&place.join("objects"))?,
             clock: Arc::new(SystemClock),
         };
         let engine = Engine::open(EngineConfig::default(), parts).await?;

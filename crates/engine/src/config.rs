@@ -7,7 +7,7 @@ use std::time::Duration;
 use pinfold_images::LayerStore;
 use pinfold_runtime::driver::Driver;
 use pinfold_runtime::journal::Journals;
-use pinfold_store::Store;
+use pinfold_store::{Blobs, Store};
 
 use crate::clock::Clock;
 
@@ -85,6 +85,8 @@ pub struct Parts {
     pub driver: Arc<dyn Driver>,
     pub layers: LayerStore,
     pub journals: Journals,
+    /// Where the content of objects is kept.
+    pub blobs: Blobs,
     pub clock: Arc<dyn Clock>,
 }
 

@@ -18,6 +18,7 @@ use crate::audit::trail;
 use crate::behind::Behind;
 use crate::config::{EngineConfig, Parts};
 use crate::keys::{KeyCache, Pepper};
+use crate::links::LinkKey;
 use crate::live::{Ending, Registry, endings};
 use crate::previews::{PreviewTable, Sessions};
 use orgs::Orgs;
@@ -73,6 +74,7 @@ pub(crate) struct Inner {
     pub(crate) home: Home,
     pub(crate) pepper: Pepper,
     pub(crate) sessions: Sessions,
+    pub(crate) link_key: LinkKey,
     pub(crate) keys: KeyCache,
     pub(crate) orgs: Orgs,
     pub(crate) trail: Behind<AuditEvent>,
@@ -94,6 +96,7 @@ impl Engine {
         let home = parts.store.projects().bootstrap(parts.clock.now()).await?;
         let pepper = Pepper::new(&parts.store.settings().secret("key_pepper").await?);
         let sessions = parts.store.settings().secret("preview_sessions").await?;
+        let link_key = LinkKey::new(&parts.store.settings().secret("link_key").await?);
         let host = host_image(&parts).await;
         let ending = CancellationToken::new();
         let trail = trail(parts.store.clone());
@@ -112,6 +115,7 @@ impl Engine {
             home,
             pepper,
             sessions: Sessions::new(&sessions),
+            link_key,
             keys: KeyCache::default(),
             orgs: Orgs::default(),
             trail,

@@ -106,12 +106,20 @@ impl Engine {
         path: &str,
         range: ReadRange,
     ) -> Result<FileReader> {
-        self.timed("file.read", async {
-            let lease = self.lease(ctx, id).await?;
-            let at = located(&lease, path, Follow::Yes)?;
-            FileReader::file(lease, &at, range).await
-        })
-        .await
+        self.timed("file.read", self.open_file(ctx, id, path, range))
+            .await
+    }
+
+    pub(crate) async fn open_file(
+        &self,
+        ctx: &Ctx,
+        id: &SandboxId,
+        path: &str,
+        range: ReadRange,
+    ) -> Result<FileReader> {
+        let lease = self.lease(ctx, id).await?;
+        let at = located(&lease, path, Follow::Yes)?;
+        FileReader::file(lease, &at, range).await
     }
 
     /// A tar of a directory or file, names relative to it.

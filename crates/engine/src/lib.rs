@@ -22,7 +22,9 @@ mod errors;
 mod files;
 mod images;
 mod keys;
+mod links;
 mod live;
+mod objects;
 mod previews;
 mod projects;
 mod reconcile;
@@ -43,6 +45,8 @@ pub use files::{
 };
 pub use images::{ImageImport, ImageProgress, OnImageProgress};
 pub use keys::{BOOTSTRAP_SECRET_MIN_CHARS, CreateKey, CreatedKey};
+pub use links::{Link, LinkUse, Linked, Redeemed};
+pub use objects::{CreateObject, ObjectBody, ObjectReader};
 pub use previews::{
     CreatePreview, CreatedPreview, CreatedPreviewLink, ListedPreviews, OpenPreview,
     PREVIEW_LINK_PREFIX, PREVIEW_TOKEN_PREFIX, PreviewSession, Verdict, Visit,
@@ -53,7 +57,9 @@ pub use sessions::{OpenTerminal, Terminal, TerminalInput};
 pub use templates::Share;
 pub use usage::SandboxUsage;
 
-pub use pinfold_store::{AuditFilter, Cursor, Page, PageRequest, SandboxFilter, States};
+pub use pinfold_store::{
+    AuditFilter, Cursor, ObjectFilter, ObjectStates, Page, PageRequest, SandboxFilter, States,
+};
 
 /// What an idempotent request answered.
 #[derive(Debug, Clone, PartialEq)]

@@ -13,6 +13,7 @@ pub struct QuotaChange {
     pub live_sandboxes: Option<Option<u32>>,
     pub vcpu_millis: Option<Option<u64>>,
     pub memory_mib: Option<Option<u64>>,
+    pub object_bytes: Option<Option<u64>>,
 }
 
 impl QuotaChange {
@@ -21,6 +22,7 @@ impl QuotaChange {
             live_sandboxes: self.live_sandboxes.unwrap_or(quota.live_sandboxes),
             vcpu_millis: self.vcpu_millis.unwrap_or(quota.vcpu_millis),
             memory_mib: self.memory_mib.unwrap_or(quota.memory_mib),
+            object_bytes: self.object_bytes.unwrap_or(quota.object_bytes),
         }
     }
 }
@@ -124,6 +126,7 @@ mod tests {
             live_sandboxes: Some(5),
             vcpu_millis: Some(1000),
             memory_mib: None,
+            object_bytes: Some(7),
         };
         let change = QuotaChange {
             vcpu_millis: Some(None),
@@ -134,5 +137,6 @@ mod tests {
         assert_eq!(changed.live_sandboxes, Some(5));
         assert_eq!(changed.vcpu_millis, None);
         assert_eq!(changed.memory_mib, Some(64));
+        assert_eq!(changed.object_bytes, Some(7));
     }
 }

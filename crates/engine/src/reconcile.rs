@@ -2,6 +2,7 @@
 //! and interrupted at any point.
 
 mod journals;
+mod objects;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use crate::engine::Shared;
 pub(crate) fn start(shared: &Arc<Shared>) {
     shared.tasks.spawn(metering(Arc::clone(shared)));
     shared.tasks.spawn(housekeeping(Arc::clone(shared)));
+    shared.tasks.spawn(object_keeping(Arc::clone(shared)));
 }
 
 /// Asks every owner to record what its sandbox used.
@@ -39,6 +41,18 @@ async fn housekeeping(shared: Arc<Shared>) {
                 destroy_orphans(Arc::clone(&shared), known).await;
             }
             Err(error) => report("orphans", Err(error.into())),
+        }
+    }
+}
+
+/// In a task of its own: a slow object storage holds up nothing else. Its first turn is at the
+/// start, since what it looks for is what crashes leave.
+async fn object_keeping(shared: Arc<Shared>) {
+    loop {
+        report("objects", objects::retire(&shared).await);
+        report("object storage", objects::sweep(&shared).await);
+        if !tick(&shared, shared.config.reconcile_every).await {
+            return;
         }
     }
 }

@@ -6,13 +6,15 @@ mod suite {
     pub(crate) mod clock;
     pub(crate) mod place;
 
-    mod access;
+    pub(crate) mod access;
     mod commands;
     mod crash;
     mod create;
     mod files;
     mod images;
     mod lifetimes;
+    mod links;
+    pub(crate) mod objects;
     mod terminals;
     mod usage;
 }

@@ -3,6 +3,7 @@
 use crate::Time;
 use crate::error::{Code, Error, Result};
 use crate::id::{KeyId, OrgId, ProjectId, RequestId};
+use crate::limits;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Org {
@@ -20,12 +21,14 @@ pub struct Project {
     pub created_at: Time,
 }
 
-/// What the live sandboxes of one project may hold together. `None` is no bound.
+/// What the live sandboxes of one project, and its objects, may hold together. `None` is no bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Quota {
     pub live_sandboxes: Option<u32>,
     pub vcpu_millis: Option<u64>,
     pub memory_mib: Option<u64>,
+    /// The content of all objects, each counted by itself also where two have the same.
+    pub object_bytes: Option<u64>,
 }
 
 impl Default for Quota {
@@ -34,6 +37,7 @@ impl Default for Quota {
             live_sandboxes: Some(1000),
             vcpu_millis: None,
             memory_mib: None,
+            object_bytes: Some(limits::OBJECT_QUOTA_DEFAULT_BYTES),
         }
     }
 }

@@ -73,6 +73,7 @@ codes! {
     SessionNotFound = "session_not_found" => NotFound,
     ImageNotFound = "image_not_found" => NotFound,
     TemplateNotFound = "template_not_found" => NotFound,
+    ObjectNotFound = "object_not_found" => NotFound,
     ProjectNotFound = "project_not_found" => NotFound,
     KeyNotFound = "key_not_found" => NotFound,
     PreviewNotFound = "preview_not_found" => NotFound,
@@ -90,6 +91,16 @@ codes! {
     /// The sandbox has been destroyed.
     SandboxGone = "sandbox_gone" => Gone,
     SandboxFailed = "sandbox_failed" => FailedPrecondition,
+    /// The object has been deleted, or was kept as long as its owner asked for.
+    ObjectGone = "object_gone" => Gone,
+    /// The object's content has not been uploaded, or its upload is not completed.
+    ObjectNotSealed = "object_not_sealed" => FailedPrecondition,
+    /// The object is sealed: its content never changes again.
+    ObjectSealed = "object_sealed" => FailedPrecondition,
+    /// A signed URL that this server did not make, or that is for something else.
+    LinkInvalid = "link_invalid" => PermissionDenied,
+    /// A signed URL whose time is over.
+    LinkExpired = "link_expired" => PermissionDenied,
     /// The command has ended.
     CommandEnded = "command_ended" => FailedPrecondition,
     /// The command was started without an open stdin.

@@ -104,6 +104,10 @@ id!(/// One immutable version of a template.
     TemplateVersionId, "tplv");
 id!(/// An address outside that reaches a port inside.
     PreviewId, "prv");
+id!(/// A named blob.
+    ObjectId, "obj");
+id!(/// Bytes in the object storage; several objects may have the same.
+    BlobId, "blb");
 id!(/// One line of the audit trail.
     AuditId, "aud");
 id!(/// One request, for tracing it through logs and errors.

@@ -12,6 +12,7 @@ pub mod image;
 pub mod isolation;
 pub mod journal;
 pub mod limits;
+pub mod object;
 pub mod preview;
 pub mod resources;
 pub mod sandbox;
@@ -22,11 +23,12 @@ pub use access::{Ctx, Key, KeyKind, Org, Principal, Project, Quota, Role};
 pub use command::{Command, CommandSpec, CommandState, ExitStatus, Program, StdinMode, WindowSize};
 pub use error::{Code, Error, ErrorKind, Result};
 pub use id::{
-    AuditId, CommandId, ImageId, KeyId, OrgId, PreviewId, ProjectId, RequestId, SandboxId,
-    SessionId, TemplateId, TemplateVersionId,
+    AuditId, BlobId, CommandId, ImageId, KeyId, ObjectId, OrgId, PreviewId, ProjectId, RequestId,
+    SandboxId, SessionId, TemplateId, TemplateVersionId,
 };
 pub use image::{Digest, Image, ImageConfig, ImageName, ImageSource};
 pub use isolation::Isolation;
+pub use object::{Object, ObjectSource, ObjectState};
 pub use preview::{Preview, PreviewAccess, PreviewState, Slug};
 pub use resources::{NetworkMode, Resources};
 pub use sandbox::{Sandbox, SandboxSpec, SandboxState};

@@ -17,5 +17,17 @@ pub const TTL_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 pub const COMMAND_TIMEOUT_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Output kept per command when neither the caller nor the operator says otherwise.
 pub const JOURNAL_DEFAULT_CAP_BYTES: u64 = 64 << 20;
+pub const OBJECT_NAME_MAX_CHARS: usize = 512;
+/// One object. Storage in parts allows 10,000 of them, so this bounds the size of a part as well.
+pub const OBJECT_MAX_BYTES: u64 = 100 << 30;
+/// All objects of one project together, unless an admin sets another bound.
+pub const OBJECT_QUOTA_DEFAULT_BYTES: u64 = 100 << 30;
+/// The longest an object may be kept when its end is set at all.
+pub const OBJECT_RETENTION_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+/// An object whose upload is not completed by then is deleted.
+pub const OBJECT_UPLOAD_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How long a signed URL is valid: by default, and at most.
+pub const LINK_DEFAULT: Duration = Duration::from_secs(3600);
+pub const LINK_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 pub const PAGE_DEFAULT: u32 = 50;
 pub const PAGE_MAX: u32 = 500;

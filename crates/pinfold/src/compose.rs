@@ -9,7 +9,7 @@ use pinfold_images::LayerStore;
 use pinfold_runtime::driver::Driver;
 use pinfold_runtime::journal::Journals;
 use pinfold_runtime::namespace::{Config, Disks, NamespaceDriver};
-use pinfold_store::Store;
+use pinfold_store::{Blobs, Store};
 
 use crate::paths::{DataDir, machine_dir};
 use crate::planning::Planning;
@@ -61,6 +61,7 @@ pub(crate) fn parts(
     driver: Arc<dyn Driver>,
     layers: &Path,
     journals: &Path,
+    blobs: Blobs,
 ) -> Result<Parts> {
     let layers = LayerStore::open(layers)
         .with_context(|| format!("cannot use the layer store {}", layers.display()))?;
@@ -71,6 +72,7 @@ pub(crate) fn parts(
         driver,
         layers,
         journals,
+        blobs,
         clock: Arc::new(SystemClock),
     })
 }
@@ -81,6 +83,7 @@ pub(crate) async fn offline_engine(data: &DataDir, database: Option<&str>) -> Re
     data.make()?;
     let store = open_store(data, database).await?;
     let driver = Arc::new(Planning::deaf());
-    let parts = parts(store, driver, &data.layers(), &data.journals())?;
+    let blobs = Blobs::directory(&data.objects())?;
+    let parts = parts(store, driver, &data.layers(), &data.journals(), blobs)?;
     Ok(Engine::open(EngineConfig::default(), parts).await?)
 }

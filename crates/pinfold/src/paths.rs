@@ -49,6 +49,10 @@ impl DataDir {
         self.0.join("journals")
     }
 
+    pub(crate) fn objects(&self) -> PathBuf {
+        self.0.join("objects")
+    }
+
     pub(crate) fn sandboxes(&self) -> PathBuf {
         self.0.join("sandboxes")
     }

@@ -17,7 +17,7 @@ use pinfold_api::{ApiConfig, EngineKeys, MetricsAccess};
 use pinfold_engine::{Drain, Engine, EngineConfig};
 use pinfold_http::{Authenticate, ServeLimits};
 use pinfold_model::ExitStatus;
-use pinfold_store::Store;
+use pinfold_store::{Blobs, Store};
 use tokio::net::TcpListener;
 
 use crate::compose;
@@ -90,7 +90,13 @@ async fn engine(settings: &Settings, store: Store, hold: &Hold) -> Result<Engine
     let opening = move || compose::namespace_driver(directory, instance, disks);
     let driver = tokio::task::spawn_blocking(opening).await??;
     let data = &settings.data;
-    let parts = compose::parts(store, Arc::new(driver), &data.layers(), &data.journals())?;
+    let parts = compose::parts(
+        store,
+        Arc::new(driver),
+        &data.layers(),
+        &data.journals(),
+        blobs(data)?,
+    )?;
     let defaults = EngineConfig::default();
     let config = EngineConfig {
         default_image: settings
@@ -100,6 +106,13 @@ async fn engine(settings: &Settings, store: Store, hold: &Hold) -> Result<Engine
         ..defaults
     };
     Ok(Engine::open(config, parts).await?)
+}
+
+/// Where the content of objects is kept.
+fn blobs(data: &DataDir) -> Result<Blobs> {
+    let directory = data.objects();
+    make_private(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
+    Ok(Blobs::directory(&directory)?)
 }
 
 /// Empty at each start: what is in it belongs to uploads that a crash cut off.

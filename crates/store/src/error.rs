@@ -16,6 +16,7 @@ pub enum Thing {
     ImageName,
     Template,
     Preview,
+    Object,
     AuditEvent,
 }
 
@@ -32,6 +33,7 @@ impl Thing {
             Self::ImageName => "image name",
             Self::Template => "template",
             Self::Preview => "preview",
+            Self::Object => "object",
             Self::AuditEvent => "audit event",
         }
     }
@@ -45,6 +47,7 @@ impl Thing {
             Self::Image | Self::ImageName => Code::ImageNotFound,
             Self::Template => Code::TemplateNotFound,
             Self::Preview => Code::PreviewNotFound,
+            Self::Object => Code::ObjectNotFound,
             // Nothing looks an event up by its id, so none can be missing for a caller.
             Self::AuditEvent => Code::Internal,
         }
@@ -58,6 +61,7 @@ pub enum QuotaKind {
     VcpuMillis,
     MemoryMib,
     ActivePreviews,
+    ObjectBytes,
 }
 
 impl QuotaKind {
@@ -68,6 +72,7 @@ impl QuotaKind {
             Self::VcpuMillis => "vcpu_millis",
             Self::MemoryMib => "memory_mib",
             Self::ActivePreviews => "active_previews",
+            Self::ObjectBytes => "object_bytes",
         }
     }
 }
@@ -225,6 +230,10 @@ fn quota_text(quota: QuotaKind, limit: u64, used: u64) -> String {
             "the project's quota of {} is {limit} and {used} are in use; destroy sandboxes or ask \
              an admin to raise it",
             quota.as_str()
+        ),
+        QuotaKind::ObjectBytes => format!(
+            "the project's objects may hold {limit} bytes together and hold {used}; delete objects \
+             or ask an admin to raise the quota of object_bytes"
         ),
         QuotaKind::ActivePreviews => format!(
             "a sandbox may have {limit} active previews and this one has {used}; revoke one of them"

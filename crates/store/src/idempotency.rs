@@ -88,6 +88,10 @@ statements! {
         "SELECT request_hash, resource_id FROM idempotency_keys \
          WHERE scope = $1 AND operation = $2 AND key = $3",
     );
+    FIND = Sql::both(
+        "SELECT request_hash, resource_id FROM idempotency_keys \
+         WHERE scope = $1 AND operation = $2 AND key = $3 AND created_at > $4",
+    );
     PURGE = Sql::both("DELETE FROM idempotency_keys WHERE created_at <= $1");
 }
 
@@ -110,6 +114,15 @@ impl<'a> IdempotencyKeys<'a> {
         self.db
             .execute(PURGE.bind(now - limits::IDEMPOTENCY_KEPT))
             .await
+    }
+}
+
+/// What a claim would find now, without making it.
+pub(crate) async fn peek(db: &Db, claim: &Idempotency, now: Time) -> Result<Claim> {
+    let found = bind_key(FIND, claim).bind(now - limits::IDEMPOTENCY_KEPT);
+    match db.row(found).await? {
+        Some(row) => compare(&row, claim),
+        None => Ok(Claim::New),
     }
 }
 

@@ -5,17 +5,20 @@
 //!
 //! ```text
 //! Store --> Sandboxes, Commands, ... --> Sql + Query --> Db::{Lite, Pg} --> sqlx
+//! Blobs --> object_store (a local directory, or S3)
 //! ```
 //! Almost every statement has one text that both databases take; times are microseconds since the
 //! epoch, documents are JSON in TEXT. Lists are newest first and walked by keyset [`Cursor`]s.
 
 mod audit;
+mod blobs;
 mod commands;
 mod db;
 mod error;
 mod idempotency;
 mod images;
 mod keys;
+mod objects;
 mod page;
 mod previews;
 mod projects;
@@ -28,11 +31,13 @@ mod templates;
 mod usage;
 
 pub use audit::{Audit, AuditFilter};
+pub use blobs::{BlobError, BlobLease, BlobReader, BlobWriter, Blobs};
 pub use commands::{Commands, Progress};
 pub use error::{QuotaKind, Result, StoreError, Thing};
 pub use idempotency::{Claim, Idempotency, IdempotencyKeys, Inserted};
 pub use images::Images;
 pub use keys::Keys;
+pub use objects::{Content, ObjectFilter, ObjectStates, Objects};
 pub use page::{Cursor, InvalidCursor, Page, PageRequest};
 pub use previews::{KeptPreview, PreviewFilter, PreviewLink, Previews};
 pub use projects::{Home, Projects};

@@ -24,7 +24,8 @@ const HOME: &str = "default";
 
 macro_rules! columns {
     () => {
-        "id, org_id, name, quota_live_sandboxes, quota_vcpu_millis, quota_memory_mib, created_at"
+        "id, org_id, name, quota_live_sandboxes, quota_vcpu_millis, quota_memory_mib, \
+         quota_object_bytes, created_at"
     };
 }
 
@@ -37,10 +38,10 @@ statements! {
     GET_ORG = Sql::both("SELECT id, name, created_at FROM orgs WHERE id = $1");
     NAMED_ORG = Sql::both("SELECT id, name, created_at FROM orgs WHERE name = $1");
     INSERT = Sql::both(concat!(
-        "INSERT INTO projects (", columns!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7)"
+        "INSERT INTO projects (", columns!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
     ));
     ENSURE = Sql::both(concat!(
-        "INSERT INTO projects (", columns!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7) ",
+        "INSERT INTO projects (", columns!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ",
         "ON CONFLICT (org_id, name) DO NOTHING"
     ));
     GET = Sql::both(concat!("SELECT ", columns!(), " FROM projects WHERE id = $1"));
@@ -54,7 +55,7 @@ statements! {
     ));
     SET_QUOTA = Sql::both(concat!(
         "UPDATE projects SET quota_live_sandboxes = $2, quota_vcpu_millis = $3, \
-         quota_memory_mib = $4 WHERE id = $1 RETURNING ", columns!()
+         quota_memory_mib = $4, quota_object_bytes = $5 WHERE id = $1 RETURNING ", columns!()
     ));
 }
 
@@ -151,6 +152,7 @@ fn bind_quota(query: Query, quota: Quota) -> Query {
         .bind(quota.live_sandboxes.map(u64::from))
         .bind(quota.vcpu_millis)
         .bind(quota.memory_mib)
+        .bind(quota.object_bytes)
 }
 
 fn to_org(row: &Row) -> Result<Org> {
@@ -176,5 +178,6 @@ pub(crate) fn to_quota(row: &Row) -> Result<Quota> {
         live_sandboxes: row.opt_number("quota_live_sandboxes")?,
         vcpu_millis: row.opt_number("quota_vcpu_millis")?,
         memory_mib: row.opt_number("quota_memory_mib")?,
+        object_bytes: row.opt_number("quota_object_bytes")?,
     })
 }

@@ -2,8 +2,8 @@
 
 use crate::db::Sql;
 use crate::{
-    audit, commands, idempotency, images, keys, previews, projects, sandboxes, settings, templates,
-    usage,
+    audit, commands, idempotency, images, keys, objects, previews, projects, sandboxes, settings,
+    templates, usage,
 };
 
 pub(crate) fn all() -> impl Iterator<Item = &'static Sql> {
@@ -14,6 +14,10 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Sql> {
         images::ALL,
         keys::ALL,
         previews::ALL,
+        objects::ALL,
+        objects::blobs::ALL,
+        objects::insert::ALL,
+        objects::list::ALL,
         projects::ALL,
         sandboxes::insert::ALL,
         sandboxes::ALL,

@@ -5,8 +5,8 @@ use std::path::Path;
 use crate::db::Db;
 use crate::error::Result;
 use crate::{
-    Audit, Commands, IdempotencyKeys, Images, Keys, Previews, Projects, Sandboxes, Settings,
-    Templates, Usage, statements,
+    Audit, Commands, IdempotencyKeys, Images, Keys, Objects, Previews, Projects, Sandboxes,
+    Settings, Templates, Usage, statements,
 };
 
 /// A database with an up-to-date schema. Cheap to clone; clones share its connections.
@@ -77,6 +77,11 @@ impl Store {
     #[must_use]
     pub fn previews(&self) -> Previews<'_> {
         Previews::new(&self.db)
+    }
+
+    #[must_use]
+    pub fn objects(&self) -> Objects<'_> {
+        Objects::new(&self.db)
     }
 
     #[must_use]

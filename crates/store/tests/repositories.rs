@@ -14,6 +14,8 @@ mod idempotency;
 mod images;
 #[path = "repositories/keys.rs"]
 mod keys;
+#[path = "repositories/objects.rs"]
+mod objects;
 #[path = "repositories/pages.rs"]
 mod pages;
 #[path = "repositories/place.rs"]

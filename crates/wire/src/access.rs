@@ -24,7 +24,7 @@ words! {
     }
 }
 
-/// What the live sandboxes of one project may hold together; `null` is no bound.
+/// What the live sandboxes of one project, and its objects, may hold together; `null` is no bound.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -32,6 +32,8 @@ pub struct Quota {
     pub live_sandboxes: Option<u32>,
     pub vcpu: Option<f64>,
     pub memory_mib: Option<u64>,
+    /// The content of all objects.
+    pub object_bytes: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -77,6 +79,9 @@ pub struct QuotaChange {
     #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<u64>))]
     pub memory_mib: Option<Option<u64>>,
+    #[serde(deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<u64>))]
+    pub object_bytes: Option<Option<u64>>,
 }
 
 impl QuotaChange {

@@ -20,6 +20,7 @@ pub(crate) fn project(project: Project) -> wire::Project {
                 .vcpu_millis
                 .map(|millis| millis as f64 / 1000.0),
             memory_mib: project.quota.memory_mib,
+            object_bytes: project.quota.object_bytes,
         },
         created_at: time(project.created_at),
     }
@@ -35,6 +36,7 @@ pub(crate) fn quota_change(change: wire::QuotaChange) -> Result<QuotaChange> {
         live_sandboxes: change.live_sandboxes,
         vcpu_millis,
         memory_mib: change.memory_mib,
+        object_bytes: change.object_bytes,
     })
 }
 

@@ -23,7 +23,7 @@ use pinfold_model::{
 use pinfold_runtime::driver::{BootError, BootSpec, Driver, DriverError, Remains};
 use pinfold_runtime::guest::Guest;
 use pinfold_runtime::journal::Journals;
-use pinfold_store::{KeptPreview, Store, Transition};
+use pinfold_store::{Blobs, KeptPreview, Store, Transition};
 use serde_json::Value;
 use tempfile::TempDir;
 use tower::ServiceExt;
@@ -194,6 +194,7 @@ async fn engine(dir: &Path, store: &Store) -> Engine {
         driver: Arc::new(NoMachine),
         layers: LayerStore::open(&dir.join("layers")).expect("layers"),
         journals: Journals::open(&dir.join("journals")).expect("journals"),
+        blobs: Blobs::directory(&dir.join("objects")).expect("objects"),
         clock: Arc::new(SystemClock),
     };
     Engine::open(EngineConfig::default(), parts)

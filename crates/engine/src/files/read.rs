@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
-use pinfold_model::{Code, Error, Result};
+use pinfold_model::{Code, Error, ProjectId, Result};
 use pinfold_runtime::guest::{FilePath, Transfer};
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
@@ -28,7 +28,7 @@ pub struct FileReader {
     transfer: Option<Transfer>,
     entry: FileEntry,
     size: Option<u64>,
-    _lease: Lease,
+    lease: Lease,
 }
 
 impl FileReader {
@@ -46,7 +46,7 @@ impl FileReader {
             size: Some(stat.size_bytes),
             entry: to_entry(shown(at), stat),
             transfer,
-            _lease: lease,
+            lease,
         })
     }
 
@@ -57,8 +57,13 @@ impl FileReader {
             transfer: Some(transfer),
             entry,
             size: None,
-            _lease: lease,
+            lease,
         })
+    }
+
+    /// The project of the sandbox that it is read from.
+    pub(crate) fn project(&self) -> &ProjectId {
+        &self.lease.sandbox().project
     }
 
     /// What is being read, as it was when the transfer began.

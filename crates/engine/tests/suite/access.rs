@@ -16,7 +16,7 @@ fn key(name: &str, role: Role, project: Option<pinfold_model::ProjectId>) -> Cre
 }
 
 /// A member of another project, by its key.
-async fn stranger(life: &Life) -> Ctx {
+pub(crate) async fn stranger(life: &Life) -> Ctx {
     let other = life
         .engine
         .create_project(&life.ctx, "other", QuotaChange::default())

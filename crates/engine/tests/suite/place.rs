@@ -19,7 +19,7 @@ use pinfold_model::{
 use pinfold_runtime::driver::Driver;
 use pinfold_runtime::journal::Journals;
 use pinfold_runtime::namespace::{Config, Disks, NamespaceDriver};
-use pinfold_store::Store;
+use pinfold_store::{Blobs, Store};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -66,6 +66,11 @@ impl Place {
         self.path().join("sandboxes")
     }
 
+    /// Where the content of objects is kept.
+    pub(crate) fn objects(&self) -> PathBuf {
+        self.path().join("objects")
+    }
+
     pub(crate) fn live(&self) -> Life {
         self.live_with(EngineConfig::default(), Arc::new(SystemClock))
     }
@@ -87,6 +92,7 @@ impl Place {
                 driver: Arc::clone(&driver),
                 layers: LayerStore::open(&self.path().join("images")).expect("layers"),
                 journals: Journals::open(&self.path().join("journals")).expect("journals"),
+                blobs: Blobs::directory(&self.objects()).expect("objects"),
                 clock,
             };
             let engine = Engine::open(config, parts).await.expect("open");

@@ -8,7 +8,7 @@ use pinfold_sdk::{Client, CreateProject, PageQuery, Project, QuotaChange, Update
 use crate::cli::Global;
 use crate::client;
 use crate::exit::Ending;
-use crate::output::{Format, time};
+use crate::output::{Format, bytes, time};
 use crate::values;
 
 #[derive(Debug, Subcommand)]
@@ -54,7 +54,7 @@ pub(crate) struct QuotaArgs {
     format: Format,
 }
 
-/// What live sandboxes may hold together.
+/// What live sandboxes, and objects, may hold together.
 #[derive(Debug, Args)]
 struct Bounds {
     /// Live sandboxes, or none for no bound
@@ -68,6 +68,10 @@ struct Bounds {
     /// Memory, such as 64g, or none for no bound
     #[arg(long, value_name = "SIZE", value_parser = memory)]
     memory: Option<Bound<u64>>,
+
+    /// Content of all objects, such as 500g, or none for no bound
+    #[arg(long, value_name = "SIZE", value_parser = memory)]
+    objects: Option<Bound<u64>>,
 }
 
 /// A number, or no bound at all.
@@ -97,6 +101,7 @@ impl From<Bounds> for QuotaChange {
             live_sandboxes: bounds.sandboxes.map(|bound| bound.0),
             vcpu: bounds.vcpu.map(|bound| bound.0),
             memory_mib: bounds.memory.map(|bound| bound.0),
+            object_bytes: bounds.objects.map(|bound| bound.0.map(|mib| mib << 20)),
         }
     }
 }
@@ -185,6 +190,7 @@ fn facts(project: &Project) -> Vec<(&'static str, String)> {
             "memory",
             or_unbounded(quota.memory_mib.map(|mib| format!("{mib} MiB"))),
         ),
+        ("objects", or_unbounded(quota.object_bytes.map(bytes))),
         ("created", time(&project.created_at)),
     ]
 }

@@ -12,7 +12,7 @@ use pinfold_model::{
 };
 use pinfold_runtime::driver::BootSpec;
 use pinfold_runtime::guest::StartSpec;
-use pinfold_store::Store;
+use pinfold_store::{Blobs, Store};
 use tokio::sync::mpsc;
 
 use super::Wanted;
@@ -36,7 +36,9 @@ pub(super) async fn make(wanted: Wanted, images: &Path, scratch: &Scratch) -> Re
     }
     tracing::debug!("store open");
     let (driver, orders) = Planning::new();
-    let parts = compose::parts(store, Arc::new(driver), images, &scratch.journals())?;
+    // Never written to: a run has no objects.
+    let blobs = Blobs::directory(&scratch.path().join("objects"))?;
+    let parts = compose::parts(store, Arc::new(driver), images, &scratch.journals(), blobs)?;
     let engine = Engine::open(EngineConfig::embedded(), parts).await?;
     tracing::debug!("engine open");
     let ctx = Ctx::new(engine.system_principal());

@@ -98,7 +98,7 @@ impl Scratch {
         std::fs::remove_dir_all(self.path())
     }
 
-    fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.runs.join(&self.id)
     }
 }

@@ -11,9 +11,11 @@ use crate::projects::to_quota;
 statements! {
     // The lock makes inserts of one project queue up, so each sees what the one before it added.
     LOCK_PROJECT = Sql::split(
-        "SELECT org_id, quota_live_sandboxes, quota_vcpu_millis, quota_memory_mib \
+        "SELECT org_id, quota_live_sandboxes, quota_vcpu_millis, quota_memory_mib, \
+             quota_object_bytes \
          FROM projects WHERE id = $1",
-        "SELECT org_id, quota_live_sandboxes, quota_vcpu_millis, quota_memory_mib \
+        "SELECT org_id, quota_live_sandboxes, quota_vcpu_millis, quota_memory_mib, \
+             quota_object_bytes \
          FROM projects WHERE id = $1 FOR NO KEY UPDATE",
     );
     // The lock holds off a deletion of the image until the sandbox that uses it is recorded.
@@ -81,7 +83,7 @@ async fn check_quota(tx: &mut Tx, sandbox: &Sandbox) -> Result<OrgId> {
         return Err(StoreError::not_found(Thing::Project, project));
     };
     let quota = to_quota(&row)?;
-    if sandbox.state.is_live() && quota != UNBOUNDED {
+    if sandbox.state.is_live() && bounds_sandboxes(quota) {
         let in_use = tx.row(IN_USE.bind(project)).await?;
         let in_use = in_use.map_or(Ok(Holding::default()), |row| to_holding(&row))?;
         in_use.admit(sandbox, quota)?;
@@ -89,11 +91,9 @@ async fn check_quota(tx: &mut Tx, sandbox: &Sandbox) -> Result<OrgId> {
     row.parse("org_id")
 }
 
-const UNBOUNDED: Quota = Quota {
-    live_sandboxes: None,
-    vcpu_millis: None,
-    memory_mib: None,
-};
+const fn bounds_sandboxes(quota: Quota) -> bool {
+    quota.live_sandboxes.is_some() || quota.vcpu_millis.is_some() || quota.memory_mib.is_some()
+}
 
 /// What the live sandboxes of a project hold together.
 #[derive(Default)]

@@ -84,6 +84,7 @@ pub(crate) async fn quotas_are_kept(world: World) {
         live_sandboxes: None,
         vcpu_millis: Some(u64::from(u32::MAX) + 1),
         memory_mib: Some(0),
+        object_bytes: Some(1 << 40),
     };
     let set = projects
         .set_quota(&world.project(), quota)

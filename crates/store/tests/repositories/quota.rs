@@ -10,6 +10,7 @@ const NONE: Quota = Quota {
     live_sandboxes: None,
     vcpu_millis: None,
     memory_mib: None,
+    object_bytes: None,
 };
 
 async fn set(world: &World, quota: Quota) {

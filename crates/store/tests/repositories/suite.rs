@@ -93,6 +93,19 @@ const CASES: &[Case] = cases! {
         only_layers_of_present_images_are_referenced,
         lists_show_own_and_shared_images_once,
     }
+    objects::{
+        an_object_comes_back_as_it_went_in,
+        others_do_not_see_an_object,
+        equal_content_is_kept_once_until_nobody_refers_to_it,
+        release_and_reference_at_once_never_both_win,
+        a_deletion_stands_and_keeps_the_facts,
+        an_upload_is_replaced_until_it_is_sealed,
+        a_quota_of_bytes_is_filled_exactly,
+        replacing_an_upload_counts_its_content_once,
+        equal_requests_make_one_object,
+        lists_of_objects_filter_and_page,
+        what_is_overdue_is_found,
+    }
     templates::{
         setting_again_makes_the_next_version,
         versions_are_found_by_number_and_name_or_id,
