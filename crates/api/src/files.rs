@@ -120,6 +120,7 @@ async fn write_file(
         parents: query.parents.unwrap_or(false),
         exclusive: false,
         expect_bytes: announced(&headers),
+        within: None,
     };
     let writer = api
         .engine
@@ -215,6 +216,7 @@ async fn make_directory(
         path: request.path,
         parents: request.parents.unwrap_or(false),
         mode: request.mode.as_deref().map(parse_mode).transpose()?,
+        within: None,
     };
     let sandbox = ids::sandbox(&sandbox)?;
     let entry = api.engine.make_directory(&ctx, &sandbox, request).await?;
@@ -235,6 +237,7 @@ async fn move_file(
         from: request.from,
         to: request.to,
         overwrite: request.overwrite.unwrap_or(false),
+        within: None,
     };
     let sandbox = ids::sandbox(&sandbox)?;
     let entry = api.engine.move_file(&ctx, &sandbox, request).await?;

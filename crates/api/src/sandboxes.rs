@@ -185,18 +185,21 @@ async fn start_sandbox(
 
 /// Sets the absolute lifetime to `ttl_ms` from now.
 #[utoipa::path(post, path = "/v1/sandboxes/{sandbox_id}/extend", tag = "sandboxes",
-    params(("sandbox_id" = String, Path)), request_body = wire::ExtendSandbox,
+    params(("sandbox_id" = String, Path),
+        ("idempotency-key" = Option<String>, Header, description = "makes repeating this safe")),
+    request_body = wire::ExtendSandbox,
     responses((status = 200, body = wire::Sandbox)))]
 async fn extend_sandbox(
     State(api): State<Api>,
     Caller(ctx): Caller,
     Path(id): Path<String>,
+    IdempotencyKey(key): IdempotencyKey,
     Json(request): Json<wire::ExtendSandbox>,
 ) -> Answer {
     let ttl = Duration::from_millis(request.ttl_ms);
     answer(
         api.engine
-            .extend_sandbox(&ctx, &ids::sandbox(&id)?, ttl)
+            .extend_sandbox(&ctx, &ids::sandbox(&id)?, ttl, key.as_deref())
             .await?,
     )
 }

@@ -1,13 +1,17 @@
-//! The dialect of CrowNest's SDK, under `/crownest`.
+//! The dialect of CrowNest's SDK, under `/crownest`: the vendor's names, defaults, limits and errors
+//! around the engine's use cases. Oddities stand in `crownest/quirks.md`, what is not offered in
+//! `crownest/coverage.md`.
 
+mod account;
+mod commands;
 mod errors;
+mod files;
+mod from_wire;
+mod ids;
+mod routes;
+mod sandboxes;
+mod stream;
+mod to_wire;
+mod wire;
 
-use std::sync::Arc;
-
-use axum::Router;
-use pinfold_engine::Engine;
-use pinfold_http::Authenticate;
-
-pub(crate) fn router(_engine: Engine, _authority: Arc<dyn Authenticate>) -> Router {
-    errors::FACADE.wrap(Router::new())
-}
+pub(crate) use routes::router;

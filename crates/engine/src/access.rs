@@ -31,6 +31,21 @@ impl Engine {
         Ok(self.org_of(project).await? == Some(ctx.principal.org.clone()))
     }
 
+    /// The caller as one who works in `project`, if that exists for it; `None`: in its own.
+    pub(crate) async fn acting_in(&self, ctx: &Ctx, project: Option<&ProjectId>) -> Result<Ctx> {
+        let mut acting = ctx.clone();
+        if let Some(project) = project {
+            if !self.sees(ctx, project).await? {
+                return Err(Error::new(
+                    Code::ProjectNotFound,
+                    format!("no project {project}"),
+                ));
+            }
+            acting.principal.project = project.clone();
+        }
+        Ok(acting)
+    }
+
     /// A live sandbox that the caller may use, `None` where it has ended (or is not live here).
     pub(crate) async fn live(&self, ctx: &Ctx, id: &SandboxId) -> Result<Option<Arc<LiveSandbox>>> {
         match self.inner.registry.sandbox(id) {

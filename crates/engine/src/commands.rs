@@ -4,6 +4,8 @@ mod logs;
 mod reader;
 mod run;
 mod start;
+mod text;
+mod utf8;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +21,7 @@ use crate::usecase::Note;
 pub use logs::{LogPage, LogsRequest};
 pub use reader::OutputReader;
 pub use run::{RunOptions, RunOutput};
+pub use text::{TextChunk, TextPage, TextReader};
 
 pub(crate) use start::{absolute, start_spec};
 

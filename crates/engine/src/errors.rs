@@ -27,7 +27,8 @@ fn code(kind: FailureKind) -> Code {
     match kind {
         FailureKind::Other => Code::Internal,
         FailureKind::Unsupported => Code::Unsupported,
-        FailureKind::Invalid | FailureKind::Outside => Code::InvalidArgument,
+        FailureKind::Invalid => Code::InvalidArgument,
+        FailureKind::Outside => Code::PathOutside,
         FailureKind::NotFound => Code::FileNotFound,
         FailureKind::Exists => Code::FileExists,
         FailureKind::NotEmpty => Code::DirectoryNotEmpty,

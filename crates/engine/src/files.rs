@@ -2,8 +2,10 @@
 //! never opens one of them.
 //!
 //! Relative paths begin at the sandbox's working directory. The sandbox's default user does the
-//! work, so it may touch what a command of that user may touch.
+//! work, so it may touch what a command of that user may touch. A request may be confined to a
+//! directory ([`FileAt::within`]): whatever its path leads through, it ends in there or is refused.
 
+mod at;
 mod entry;
 mod read;
 mod watch;
@@ -11,15 +13,15 @@ mod write;
 
 use std::ops::RangeInclusive;
 
-use pinfold_model::{Ctx, Error, Result, SandboxId, limits};
-use pinfold_runtime::guest::{FilePath, Follow, WriteOptions};
+use pinfold_model::{Code, Ctx, Error, Result, SandboxId};
+use pinfold_runtime::guest::{Follow, WriteOptions};
 
 use crate::Engine;
-use crate::commands::absolute;
 use crate::errors::guest_error;
 use crate::live::Lease;
 use crate::usecase::Note;
 
+pub use at::FileAt;
 pub use entry::{FileEntry, FileKind, Listing};
 pub use read::FileReader;
 pub use watch::{FileChange, FileChangeKind, FileWatch};
@@ -50,6 +52,8 @@ pub struct WriteFile {
     pub exclusive: bool,
     /// Commit only if exactly this many bytes come.
     pub expect_bytes: Option<u64>,
+    /// As in [`FileAt::within`].
+    pub within: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +63,8 @@ pub struct MakeDirectory {
     pub parents: bool,
     /// `None`: `0755`.
     pub mode: Option<u32>,
+    /// As in [`FileAt::within`].
+    pub within: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,24 +73,52 @@ pub struct MoveFile {
     pub to: String,
     /// Replace what is there; otherwise that is a conflict.
     pub overwrite: bool,
+    /// As in [`FileAt::within`], for both paths.
+    pub within: Option<String>,
 }
 
 impl Engine {
     /// What a path is. A symlink in its last part is described, not followed.
-    pub async fn stat_file(&self, ctx: &Ctx, id: &SandboxId, path: &str) -> Result<FileEntry> {
+    pub async fn stat_file<'a>(
+        &self,
+        ctx: &Ctx,
+        id: &SandboxId,
+        path: impl Into<FileAt<'a>>,
+    ) -> Result<FileEntry> {
+        self.stat(ctx, id, path.into(), Follow::No).await
+    }
+
+    /// What a path leads to, symlinks followed.
+    pub async fn stat_target<'a>(
+        &self,
+        ctx: &Ctx,
+        id: &SandboxId,
+        path: impl Into<FileAt<'a>>,
+    ) -> Result<FileEntry> {
+        self.stat(ctx, id, path.into(), Follow::Yes).await
+    }
+
+    async fn stat(
+        &self,
+        ctx: &Ctx,
+        id: &SandboxId,
+        path: FileAt<'_>,
+        follow: Follow,
+    ) -> Result<FileEntry> {
         self.timed("file.stat", async {
             let lease = self.lease(ctx, id).await?;
-            entry::stat(&lease, &located(&lease, path, Follow::No)?).await
+            entry::stat(&lease, &path.located(&lease, follow)?).await
         })
         .await
     }
 
-    /// A directory in order of name, at most `limit` entries (1 to 100,000).
-    pub async fn list_directory(
+    /// A directory in order of name, at most `limit` entries (1 to 100,000). Confined to a
+    /// directory, symlinks that lead to something within it are shown as that.
+    pub async fn list_directory<'a>(
         &self,
         ctx: &Ctx,
         id: &SandboxId,
-        path: &str,
+        path: impl Into<FileAt<'a>>,
         limit: u32,
     ) -> Result<Listing> {
         if !LISTING.contains(&limit) {
@@ -92,21 +126,26 @@ impl Engine {
         }
         self.timed("file.list", async {
             let lease = self.lease(ctx, id).await?;
-            entry::list(&lease, &located(&lease, path, Follow::Yes)?, limit).await
+            let at = path.into().located(&lease, Follow::Yes)?;
+            let listing = entry::list(&lease, &at, limit).await?;
+            match at.within {
+                Some(_) => Ok(entry::links_resolved(&lease, &at, listing).await),
+                None => Ok(listing),
+            }
         })
         .await
     }
 
     /// Reads a file's bytes as a stream, following symlinks. A range that begins behind the end
     /// holds nothing.
-    pub async fn read_file(
+    pub async fn read_file<'a>(
         &self,
         ctx: &Ctx,
         id: &SandboxId,
-        path: &str,
+        path: impl Into<FileAt<'a>>,
         range: ReadRange,
     ) -> Result<FileReader> {
-        self.timed("file.read", self.open_file(ctx, id, path, range))
+        self.timed("file.read", self.open_file(ctx, id, path.into(), range))
             .await
     }
 
@@ -114,19 +153,42 @@ impl Engine {
         &self,
         ctx: &Ctx,
         id: &SandboxId,
-        path: &str,
+        path: FileAt<'_>,
         range: ReadRange,
     ) -> Result<FileReader> {
         let lease = self.lease(ctx, id).await?;
-        let at = located(&lease, path, Follow::Yes)?;
+        let at = path.located(&lease, Follow::Yes)?;
         FileReader::file(lease, &at, range).await
+    }
+
+    /// Reads a whole file of at most `max_bytes`; a larger one is `file_too_large`.
+    pub async fn read_whole_file<'a>(
+        &self,
+        ctx: &Ctx,
+        id: &SandboxId,
+        path: impl Into<FileAt<'a>>,
+        max_bytes: usize,
+    ) -> Result<(FileEntry, Vec<u8>)> {
+        self.timed("file.read", async {
+            let lease = self.lease(ctx, id).await?;
+            let at = path.into().located(&lease, Follow::Yes)?;
+            let range = ReadRange {
+                offset: 0,
+                length: Some(max_bytes as u64 + 1),
+            };
+            FileReader::file(lease, &at, range)
+                .await?
+                .whole(max_bytes)
+                .await
+        })
+        .await
     }
 
     /// A tar of a directory or file, names relative to it.
     pub async fn archive(&self, ctx: &Ctx, id: &SandboxId, path: &str) -> Result<FileReader> {
         self.timed("file.archive", async {
             let lease = self.lease(ctx, id).await?;
-            let at = located(&lease, path, Follow::Yes)?;
+            let at = FileAt::from(path).located(&lease, Follow::Yes)?;
             FileReader::archive(lease, &at).await
         })
         .await
@@ -148,10 +210,27 @@ impl Engine {
                 expect_bytes: request.expect_bytes,
             };
             let lease = self.lease(ctx, id).await?;
-            let at = located(&lease, &request.path, Follow::Yes)?;
+            let at = FileAt::of(&request.path, request.within.as_deref());
+            let at = at.located(&lease, Follow::Yes)?;
             FileWriter::file(lease, at, options).await
         })
         .await
+    }
+
+    /// Writes a file whose whole content is at hand.
+    pub async fn put_file(
+        &self,
+        ctx: &Ctx,
+        id: &SandboxId,
+        request: WriteFile,
+        content: &[u8],
+    ) -> Result<FileEntry> {
+        let mut writer = self.write_file(ctx, id, request).await?;
+        match writer.write(content).await {
+            Ok(()) => writer.finish().await,
+            // The end of the transfer knows why (a full disk, say); the write does not.
+            Err(error) => Err(writer.finish().await.err().unwrap_or(error)),
+        }
     }
 
     /// Begins to unpack a tar (plain, not compressed) below a directory, which is made if missing.
@@ -160,7 +239,7 @@ impl Engine {
         let note = file_note("file.extract", id, path);
         self.audited_behind(ctx, &note, async {
             let lease = self.lease(ctx, id).await?;
-            let at = located(&lease, path, Follow::Yes)?;
+            let at = FileAt::from(path).located(&lease, Follow::Yes)?;
             FileWriter::archive(lease, at).await
         })
         .await
@@ -176,7 +255,7 @@ impl Engine {
     ) -> Result<FileWatch> {
         self.timed("file.watch", async {
             let lease = self.lease(ctx, id).await?;
-            let at = located(&lease, path, Follow::Yes)?;
+            let at = FileAt::from(path).located(&lease, Follow::Yes)?;
             FileWatch::begin(lease, &at, recursive).await
         })
         .await
@@ -192,9 +271,10 @@ impl Engine {
         self.audited_behind(ctx, &note, async {
             let mode = checked(request.mode)?.unwrap_or(0);
             let lease = self.lease(ctx, id).await?;
-            let at = located(&lease, &request.path, Follow::No)?;
+            let at = FileAt::of(&request.path, request.within.as_deref());
+            let at = at.located(&lease, Follow::No)?;
             let made = lease.guest().make_dir(&at, request.parents, mode).await;
-            made.map_err(guest_error)?;
+            made.map_err(guest_error).map_err(parent_missing)?;
             entry::stat(&lease, &at).await
         })
         .await
@@ -210,28 +290,39 @@ impl Engine {
         note.fact("to", request.to.as_str());
         self.audited_behind(ctx, &note, async {
             let lease = self.lease(ctx, id).await?;
-            let from = located(&lease, &request.from, Follow::No)?;
-            let to = located(&lease, &request.to, Follow::No)?;
+            let within = request.within.as_deref();
+            let from = FileAt::of(&request.from, within).located(&lease, Follow::No)?;
+            let to = FileAt::of(&request.to, within).located(&lease, Follow::No)?;
+            entry::target_is_within(&lease, &from).await?;
+            entry::target_is_within(&lease, &to).await?;
             let moved = lease.guest().move_(&from, &to, request.overwrite).await;
-            moved.map_err(guest_error)?;
-            entry::stat(&lease, &to).await
+            match moved.map_err(guest_error) {
+                // Which of the two it was decides what the caller has to do.
+                Err(error) if entry::stat(&lease, &from).await.is_ok() => {
+                    Err(parent_missing(error))
+                }
+                Err(error) => Err(error),
+                Ok(()) => entry::stat(&lease, &to).await,
+            }
         })
         .await
     }
 
     /// Removes a file, a symlink (not what it points to), or a directory; one that is not empty
     /// only where `recursive`.
-    pub async fn remove_file(
+    pub async fn remove_file<'a>(
         &self,
         ctx: &Ctx,
         id: &SandboxId,
-        path: &str,
+        path: impl Into<FileAt<'a>>,
         recursive: bool,
     ) -> Result<()> {
-        let note = file_note("file.remove", id, path);
+        let path = path.into();
+        let note = file_note("file.remove", id, path.path());
         self.audited_behind(ctx, &note, async {
             let lease = self.lease(ctx, id).await?;
-            let at = located(&lease, path, Follow::No)?;
+            let at = path.located(&lease, Follow::No)?;
+            entry::target_is_within(&lease, &at).await?;
             lease
                 .guest()
                 .remove(&at, recursive)
@@ -253,7 +344,7 @@ impl Engine {
         self.audited_behind(ctx, &note, async {
             checked(Some(mode))?;
             let lease = self.lease(ctx, id).await?;
-            let at = located(&lease, path, Follow::Yes)?;
+            let at = FileAt::from(path).located(&lease, Follow::Yes)?;
             lease
                 .guest()
                 .set_mode(&at, mode)
@@ -278,24 +369,12 @@ fn file_note(action: &'static str, id: &SandboxId, path: &str) -> Note {
     note
 }
 
-/// The path as the guest takes it: absolute, and done by the sandbox's default user.
-fn located(lease: &Lease, path: &str, follow: Follow) -> Result<FilePath> {
-    if path.is_empty() || path.contains('\0') || path.len() > limits::PATH_MAX_BYTES {
-        return Err(Error::invalid(
-            "path",
-            format!(
-                "a path has 1 to {} bytes and no NUL",
-                limits::PATH_MAX_BYTES
-            ),
-        ));
+/// What was to be put somewhere found no directory there.
+fn parent_missing(error: Error) -> Error {
+    if error.code() == Code::FileNotFound {
+        return Error::new(Code::ParentNotFound, error.message());
     }
-    let spec = &lease.sandbox().spec;
-    Ok(FilePath {
-        path: absolute(&spec.workdir, path).into(),
-        user: spec.user.clone(),
-        within: None,
-        follow,
-    })
+    error
 }
 
 fn checked(mode: Option<u32>) -> Result<Option<u32>> {

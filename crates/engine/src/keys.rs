@@ -52,8 +52,9 @@ pub(crate) const SECRET_PREFIX: &str = "pfk_";
 pub const BOOTSTRAP_SECRET_MIN_CHARS: usize = 24;
 /// Longest secret that is looked at.
 const SECRET_MAX_BYTES: usize = 512;
-/// How many characters of a secret its key shows.
+/// How many characters of a secret its key shows: of its beginning and of its end.
 const PREFIX_CHARS: usize = 12;
+const SUFFIX_CHARS: usize = 4;
 /// The longest a key may live when it expires at all.
 const KEY_LIFE_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 
@@ -108,6 +109,7 @@ impl Engine {
                 kind: request.kind,
                 role: request.role,
                 prefix: shown(&secret),
+                suffix: end_of(&secret),
                 created_at: now,
                 expires_at: request.expires_in.map(|life| later(now, life)),
                 revoked_at: None,
@@ -133,6 +135,18 @@ impl Engine {
         .await
     }
 
+    /// One key of the caller's org. Needs the role admin.
+    pub async fn get_key(&self, ctx: &Ctx, id: &KeyId) -> Result<Key> {
+        self.timed("key.get", async {
+            ctx.require_admin()?;
+            match self.store().keys().get(id).await? {
+                Some(key) if key.org == ctx.principal.org => Ok(key),
+                _ => Err(no_key(id)),
+            }
+        })
+        .await
+    }
+
     /// Ends a key at once and for good; repeating it changes nothing. Needs the role admin.
     pub async fn revoke_key(&self, ctx: &Ctx, id: &KeyId) -> Result<Key> {
         let note = Note::new("key.revoke");
@@ -141,7 +155,7 @@ impl Engine {
             ctx.require_admin()?;
             let known = self.store().keys().get(id).await?;
             if known.is_none_or(|key| key.org != ctx.principal.org) {
-                return Err(Error::new(Code::KeyNotFound, format!("no key {id}")));
+                return Err(no_key(id));
             }
             let key = self.store().keys().revoke(id, self.now()).await?;
             self.inner.keys.forget(id);
@@ -209,6 +223,7 @@ impl Engine {
                 kind: KeyKind::User,
                 role: Role::Admin,
                 prefix: secret.chars().take(4).collect(),
+                suffix: end_of(secret),
                 created_at: self.now(),
                 expires_at: None,
                 revoked_at: None,
@@ -242,6 +257,16 @@ fn unauthenticated() -> Error {
     )
 }
 
+fn no_key(id: &KeyId) -> Error {
+    Error::new(Code::KeyNotFound, format!("no key {id}"))
+}
+
 fn shown(secret: &str) -> String {
     secret.chars().take(PREFIX_CHARS).collect()
+}
+
+/// Of a secret with 24 characters or more.
+fn end_of(secret: &str) -> String {
+    let skipped = secret.chars().count().saturating_sub(SUFFIX_CHARS);
+    secret.chars().skip(skipped).collect()
 }

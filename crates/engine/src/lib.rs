@@ -36,12 +36,14 @@ mod usage;
 mod usecase;
 
 pub use clock::{Clock, SystemClock};
-pub use commands::{LogPage, LogsRequest, OutputReader, RunOptions, RunOutput};
+pub use commands::{
+    LogPage, LogsRequest, OutputReader, RunOptions, RunOutput, TextChunk, TextPage, TextReader,
+};
 pub use config::{EngineConfig, HostMounts, Lifetime, Parts};
 pub use engine::{Drain, Engine};
 pub use files::{
-    FileChange, FileChangeKind, FileEntry, FileKind, FileReader, FileWatch, FileWriter, Listing,
-    MakeDirectory, MoveFile, ReadRange, WriteFile,
+    FileAt, FileChange, FileChangeKind, FileEntry, FileKind, FileReader, FileWatch, FileWriter,
+    Listing, MakeDirectory, MoveFile, ReadRange, WriteFile,
 };
 pub use images::{ImageImport, ImageProgress, OnImageProgress};
 pub use keys::{BOOTSTRAP_SECRET_MIN_CHARS, CreateKey, CreatedKey};
@@ -55,7 +57,7 @@ pub use projects::QuotaChange;
 pub use sandboxes::{CreateSandbox, ImageOrTemplate, SandboxWatch, Wait};
 pub use sessions::{OpenTerminal, Terminal, TerminalInput};
 pub use templates::Share;
-pub use usage::SandboxUsage;
+pub use usage::{ProjectMonth, SandboxUsage};
 
 pub use pinfold_store::{
     AuditFilter, Cursor, ObjectFilter, ObjectStates, Page, PageRequest, SandboxFilter, States,

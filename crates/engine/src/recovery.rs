@@ -5,7 +5,7 @@
 //! record live, nothing there      -> failed(lost); its commands are lost
 //! record creating, never ran      -> booted again
 //! alive, no record says live      -> destroyed
-//! command unfinished, sandbox not live -> lost
+//! command unfinished, sandbox not live -> killed where that was destroyed, else lost
 //! ```
 //! The End in a command's journal is written before anybody sees the end, so a command that has one
 //! has ended like that, whatever its record says yet.
@@ -18,11 +18,10 @@ use std::sync::Arc;
 
 use pinfold_model::sandbox::EndReason;
 use pinfold_model::{
-    Command, CommandId, CommandState, Error, Image, ImageId, Result, SandboxId, SandboxState,
-    limits,
+    Command, CommandId, Error, Image, ImageId, Result, SandboxId, SandboxState, limits,
 };
 use pinfold_runtime::journal::OpenError;
-use pinfold_store::{Progress, Transition};
+use pinfold_store::{Progress, Transition, Unfinished};
 
 use crate::commands::start_spec;
 use crate::engine::Shared;
@@ -49,7 +48,14 @@ pub(crate) async fn recover(shared: &Arc<Shared>) -> Result<()> {
         nascent.begin(Birth::Recovered);
     }
     for (sandbox, commands) in unfinished {
-        lose(shared, &sandbox, commands).await?;
+        let recorded = shared.store.sandboxes().get(&sandbox).await?;
+        let destroyed = recorded.is_some_and(|known| known.state == SandboxState::Destroyed);
+        let how = if destroyed {
+            Unfinished::Killed
+        } else {
+            Unfinished::Lost
+        };
+        end(shared, &sandbox, commands, how).await?;
     }
     let orphans = crate::reconcile::destroy_orphans(Arc::clone(shared), known);
     shared.tasks.spawn(orphans);
@@ -97,7 +103,7 @@ async fn abandon(shared: &Shared, id: &SandboxId, commands: Vec<Command>) -> Res
     if let Err(error) = shared.driver.destroy(id).await {
         tracing::error!(sandbox = %id, %error, "remains of a failed sandbox");
     }
-    lose(shared, id, commands).await
+    end(shared, id, commands, Unfinished::Lost).await
 }
 
 /// Gives the command a task that asks the guest about it.
@@ -119,29 +125,34 @@ fn go_on(shared: &Arc<Shared>, sandbox: &Arc<LiveSandbox>, command: Command) {
 }
 
 /// Their sandbox has ended, and the engine before us died before it could say so.
-async fn lose(shared: &Shared, sandbox: &SandboxId, commands: Vec<Command>) -> Result<()> {
+async fn end(
+    shared: &Shared,
+    sandbox: &SandboxId,
+    commands: Vec<Command>,
+    how: Unfinished,
+) -> Result<()> {
     for command in commands {
         match ending(shared, &command) {
             Some(step) => record(shared, &command.id, &step).await?,
-            None => end_journal(shared, &command.id)?,
+            None => end_journal(shared, &command.id, how)?,
         }
     }
     let now = shared.clock.now();
     shared
         .store
         .commands()
-        .lose_unfinished(sandbox, now)
+        .end_unfinished(sandbox, how, now)
         .await?;
     Ok(())
 }
 
-fn end_journal(shared: &Shared, id: &CommandId) -> Result<()> {
+fn end_journal(shared: &Shared, id: &CommandId, how: Unfinished) -> Result<()> {
     match shared
         .journals
         .reopen(id, limits::JOURNAL_DEFAULT_CAP_BYTES)
     {
         Ok(mut writer) => {
-            writer.end(CommandState::Lost).map_err(Error::internal)?;
+            writer.end(how.state()).map_err(Error::internal)?;
         }
         Err(error) => tracing::warn!(command = %id, %error, "journal without end"),
     }

@@ -40,7 +40,9 @@ impl Engine {
         self.audited_behind(ctx, &note, async {
             let wait = request.wait;
             let claim = self.claim(ctx, "sandbox.create", idempotency, &request)?;
-            let resolved = self.resolve(ctx, request).await?;
+            let acting = self.acting_in(ctx, request.project.as_ref()).await?;
+            note.of(&acting.principal.project);
+            let resolved = self.resolve(&acting, request).await?;
             let (sandbox, origin) = self.accept(resolved, claim).await?;
             note.about(sandbox.id.as_str());
             note.fact("image", sandbox.spec.image_name.as_str());
@@ -67,7 +69,13 @@ impl Engine {
     ) -> Result<Page<Sandbox>> {
         self.timed("sandbox.list", async {
             let store = self.store().sandboxes();
-            Ok(store.list(&scope(ctx), filter, page).await?)
+            let mut page = store.list(&scope(ctx), filter, page).await?;
+            for item in &mut page.items {
+                if let Some(live) = self.inner.registry.sandbox(&item.id) {
+                    *item = live.sandbox();
+                }
+            }
+            Ok(page)
         })
         .await
     }
@@ -125,17 +133,20 @@ impl Engine {
         self.changed(ctx, "sandbox.start", id, Change::Start).await
     }
 
-    /// Moves the end of the absolute lifetime to `ttl` from now.
+    /// Moves the end of the absolute lifetime to `ttl` from now, be that later or earlier. The same
+    /// idempotency key with the same request moves it once.
     pub async fn extend_sandbox(
         &self,
         ctx: &Ctx,
         id: &SandboxId,
         ttl: Duration,
+        idempotency: Option<&str>,
     ) -> Result<Sandbox> {
         if ttl.is_zero() || ttl > limits::TTL_MAX {
             return Err(Error::invalid("ttl", "ttl must be from 1 ms to 30 days"));
         }
-        self.changed(ctx, "sandbox.extend", id, Change::Extend(ttl))
+        let claim = self.claim(ctx, "sandbox.extend", idempotency, &(id, ttl))?;
+        self.changed(ctx, "sandbox.extend", id, Change::Extend(ttl, claim))
             .await
     }
 

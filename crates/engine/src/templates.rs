@@ -3,7 +3,8 @@
 use pinfold_model::sandbox::{validate_env, validate_name, validate_path};
 use pinfold_model::template::TemplateSpec;
 use pinfold_model::{
-    Code, Ctx, Error, ImageName, NetworkMode, ProjectId, Resources, Result, Template, limits,
+    Code, Ctx, Error, ImageName, NetworkMode, ProjectId, Resources, Result, Template,
+    TemplateVersionId, limits,
 };
 use pinfold_store::{Page, PageRequest};
 
@@ -91,6 +92,19 @@ impl Engine {
             Ok(templates.delete(owner, &template.name, self.now()).await?)
         })
         .await
+    }
+
+    /// One version of a template that the caller's project may use, also of a removed one.
+    pub(crate) async fn template_version(
+        &self,
+        ctx: &Ctx,
+        id: &TemplateVersionId,
+    ) -> Result<Template> {
+        let found = self.store().templates().get_version(id).await?;
+        let visible =
+            found.filter(|template| template.project.as_ref().is_none_or(|p| ctx.owns(p)));
+        visible
+            .ok_or_else(|| Error::new(Code::TemplateNotFound, format!("no template version {id}")))
     }
 
     pub(crate) async fn template(

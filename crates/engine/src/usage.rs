@@ -1,7 +1,7 @@
 //! Use cases of usage: what was used, recorded and not yet recorded.
 
-use pinfold_model::usage::UsageTotals;
-use pinfold_model::{Ctx, Error, ProjectId, Result, SandboxId, Time};
+use pinfold_model::usage::{Month, UsageTotals};
+use pinfold_model::{Ctx, Error, Project, ProjectId, Result, SandboxId, Time};
 use pinfold_store::{Page, PageRequest};
 
 use crate::Engine;
@@ -16,6 +16,14 @@ pub struct SandboxUsage {
     pub cpu_seconds: f64,
 }
 
+/// A project in one calendar month.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProjectMonth {
+    pub project: Project,
+    pub month: Month,
+    pub used: UsageTotals,
+}
+
 impl Engine {
     /// What the caller's project used from `from` (included) to `to` (not included), up to this
     /// moment. CPU really used is counted up to the last record, at most a minute ago.
@@ -23,6 +31,22 @@ impl Engine {
         self.timed("usage.project", async {
             check_period(from, to)?;
             self.totals(&ctx.principal.project, from, to).await
+        })
+        .await
+    }
+
+    /// The caller's project and what it used in this calendar month (UTC) up to now.
+    pub async fn project_month(&self, ctx: &Ctx) -> Result<ProjectMonth> {
+        self.timed("usage.month", async {
+            let month = Month::of(self.now());
+            let id = &ctx.principal.project;
+            let project = self.project_of_org(ctx, id).await?;
+            let used = self.totals(id, month.begin, month.end).await?;
+            Ok(ProjectMonth {
+                project,
+                month,
+                used,
+            })
         })
         .await
     }

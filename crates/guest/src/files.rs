@@ -103,7 +103,7 @@ fn make_directory(path: &Path, make: &MakeDir) -> Outcome<()> {
     } else {
         Missing::Refuse
     };
-    let place = Resolver::new(path)?.place(true, missing)?;
+    let place = Resolver::new(path)?.place_or_itself(true, missing)?;
     let mode = if make.mode == 0 {
         NEW_DIRECTORY_MODE
     } else {
@@ -116,9 +116,10 @@ fn make_directory(path: &Path, make: &MakeDir) -> Outcome<()> {
 }
 
 fn move_entry(from: &Path, to: &Path, overwrite: bool) -> Outcome<()> {
-    let source = Resolver::new(from)?.place(false, Missing::Refuse)?;
-    let target = Resolver::new(to)?.place(false, Missing::Refuse)?;
-    if source.is_root() || target.is_root() {
+    let (sources, targets) = (Resolver::new(from)?, Resolver::new(to)?);
+    let source = sources.place_or_itself(false, Missing::Refuse)?;
+    let target = targets.place_or_itself(false, Missing::Refuse)?;
+    if sources.is_itself(&source) || targets.is_itself(&target) {
         return Err(Refusal::invalid(
             "this directory can be neither moved nor replaced",
         ));
@@ -143,8 +144,9 @@ fn move_entry(from: &Path, to: &Path, overwrite: bool) -> Outcome<()> {
 }
 
 fn remove_entry(path: &Path, recursive: bool) -> Outcome<()> {
-    let place = Resolver::new(path)?.place(false, Missing::Refuse)?;
-    if place.is_root() {
+    let resolver = Resolver::new(path)?;
+    let place = resolver.place_or_itself(false, Missing::Refuse)?;
+    if resolver.is_itself(&place) {
         return Err(Refusal::invalid("this directory cannot be removed"));
     }
     let removed = if recursive {

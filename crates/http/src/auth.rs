@@ -41,7 +41,8 @@ pub fn credential(headers: &HeaderMap) -> Result<&str, Error> {
         None => Err(Error::new(
             Code::Unauthenticated,
             "no key: send the header `Authorization: Bearer <key>` or `x-api-key: <key>`",
-        )),
+        )
+        .detail("reason", "missing")),
     }
 }
 

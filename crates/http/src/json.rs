@@ -7,7 +7,7 @@ use axum::extract::{FromRequest, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use pinfold_model::{Code, Error};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -18,6 +18,9 @@ use crate::failure::Failure;
 pub const JSON_BODY_MAX_BYTES: usize = 2 << 20;
 /// A body of that size that takes longer is a stalled or hostile client.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How much of a body that is too large is read at most.
+const DRAINED_MAX_BYTES: usize = 64 << 20;
 
 /// A JSON body, in or out. An empty request body counts as `{}`, so that routes whose fields are all
 /// optional need none.
@@ -45,10 +48,9 @@ where
 /// Reads a whole body of at most `max` bytes; more is `body_too_large`, slower than 30 seconds is
 /// `timeout`.
 pub async fn read_body(body: Body, max: usize) -> Result<Bytes, Failure> {
-    let read = Limited::new(body, max).collect();
-    match tokio::time::timeout(BODY_TIMEOUT, read).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Error::new(
+    match tokio::time::timeout(BODY_TIMEOUT, collected(body, max)).await {
+        Ok(Ok(Some(bytes))) => Ok(bytes),
+        Ok(Ok(None)) => Err(Error::new(
             Code::BodyTooLarge,
             format!("the body may be at most {max} bytes; send files through the file routes"),
         )
@@ -63,6 +65,26 @@ pub async fn read_body(body: Body, max: usize) -> Result<Bytes, Failure> {
         ))
         .with_status(StatusCode::REQUEST_TIMEOUT)),
     }
+}
+
+/// The body, or `None` for one that is larger than `max`. What is too large is read on and dropped
+/// for a while: a client that is answered while it still sends may lose the answer with the
+/// connection.
+async fn collected(mut body: Body, max: usize) -> Result<Option<Bytes>, axum::Error> {
+    let mut kept = Vec::new();
+    let mut came = 0_usize;
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else {
+            continue;
+        };
+        came = came.saturating_add(data.len());
+        if came <= max {
+            kept.extend_from_slice(&data);
+        } else if came > DRAINED_MAX_BYTES {
+            break;
+        }
+    }
+    Ok((came <= max).then(|| kept.into()))
 }
 
 fn require_json(headers: &HeaderMap) -> Result<(), Failure> {

@@ -41,6 +41,47 @@ impl Event {
     }
 }
 
+impl Event {
+    /// The same in ASCII only: other characters are escaped, for clients whose idea of a line break
+    /// is wider than the standard's.
+    pub fn ascii_json(
+        name: &'static str,
+        id: Option<String>,
+        value: &impl Serialize,
+    ) -> Result<Self, serde_json::Error> {
+        let mut bytes = Vec::new();
+        let mut into = serde_json::Serializer::with_formatter(&mut bytes, Ascii);
+        value.serialize(&mut into)?;
+        Ok(Self {
+            name,
+            id,
+            data: String::from_utf8_lossy(&bytes).into_owned(),
+        })
+    }
+}
+
+/// Compact JSON without any byte above 0x7f.
+struct Ascii;
+
+impl serde_json::ser::Formatter for Ascii {
+    fn write_string_fragment<W>(&mut self, into: &mut W, fragment: &str) -> std::io::Result<()>
+    where
+        W: ?Sized + std::io::Write,
+    {
+        let mut rest = fragment;
+        while let Some(at) = rest.find(|c: char| !c.is_ascii()) {
+            into.write_all(&rest.as_bytes()[..at])?;
+            let mut after = rest[at..].chars();
+            let escaped = after.next().unwrap_or_default();
+            for unit in escaped.encode_utf16(&mut [0; 2]) {
+                write!(into, "\\u{unit:04x}")?;
+            }
+            rest = after.as_str();
+        }
+        into.write_all(rest.as_bytes())
+    }
+}
+
 impl From<Event> for AxumEvent {
     fn from(event: Event) -> Self {
         let made = Self::default().event(event.name);
@@ -69,4 +110,22 @@ where
         (HeaderName::from_static("x-accel-buffering"), "no"),
     ];
     (headers, Sse::new(events).keep_alive(heartbeat)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ascii_json_reads_back_as_it_was_and_holds_no_line_break() {
+        let text = "a\u{85}b\u{2028}c\u{2029}\u{1f600}\n\r\"\\\u{7f}";
+        let event = Event::ascii_json("log", None, &text).expect("plain data");
+        assert!(
+            event.data.bytes().all(|b| (0x20..0x80).contains(&b)),
+            "{}",
+            event.data
+        );
+        let back: String = serde_json::from_str(&event.data).expect("JSON");
+        assert_eq!(back, text);
+    }
 }

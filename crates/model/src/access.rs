@@ -121,6 +121,8 @@ pub struct Key {
     pub role: Role,
     /// The first characters of the secret, for recognising it.
     pub prefix: String,
+    /// Its last characters; empty where they are not known.
+    pub suffix: String,
     pub created_at: Time,
     pub expires_at: Option<Time>,
     pub revoked_at: Option<Time>,

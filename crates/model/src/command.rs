@@ -1,7 +1,7 @@
 //! A command: one process invocation in a sandbox.
 //!
 //! ```text
-//! queued -> starting -> running -> exited(code|signal) | cancelled | timed_out | lost
+//! queued -> starting -> running -> exited(code|signal) | cancelled | timed_out | killed | lost
 //! ```
 //! A program that cannot be started at all ends as `exited` with the code a shell gives (127 not
 //! found, 126 not executable) and says why on its stderr.
@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::id::{CommandId, ProjectId, SandboxId};
 use crate::limits;
 use crate::sandbox::validate_env;
+use crate::secret_env::SecretEnv;
 
 /// What to run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +60,9 @@ pub struct CommandSpec {
     pub cwd: Option<String>,
     /// Over the image's and the sandbox's environment.
     pub env: BTreeMap<String, String>,
+    /// Over `env`; the values are for the process only and are recorded nowhere.
+    #[serde(default, skip_serializing_if = "SecretEnv::is_empty")]
+    pub secret_env: SecretEnv,
     pub user: Option<String>,
     pub stdin: StdinMode,
     /// With a terminal, stdout and stderr are one stream (stdout).
@@ -76,6 +80,7 @@ impl CommandSpec {
             program,
             cwd: None,
             env: BTreeMap::new(),
+            secret_env: SecretEnv::default(),
             user: None,
             stdin: StdinMode::Null,
             tty: None,
@@ -99,7 +104,9 @@ impl CommandSpec {
             return Err(Error::invalid("command", "no argument may hold a NUL byte"));
         }
         validate_env(&self.env)?;
-        let env_bytes = self.env.iter().map(|(k, v)| k.len() + v.len() + 2);
+        validate_env(self.secret_env.values())?;
+        let env = self.env.iter().chain(self.secret_env.values());
+        let env_bytes = env.map(|(k, v)| k.len() + v.len() + 2);
         let bytes = texts
             .iter()
             .map(|t| t.len() + 1)
@@ -172,6 +179,8 @@ pub enum CommandState {
     /// Ended after a cancel, with how it really ended.
     Cancelled(ExitStatus),
     TimedOut(ExitStatus),
+    /// Its sandbox was destroyed under it, and every process with that.
+    Killed,
     /// The guest is gone; nobody knows how the command ended, and nobody says so.
     Lost,
 }
@@ -186,6 +195,7 @@ impl CommandState {
             Self::Exited(_) => "exited",
             Self::Cancelled(_) => "cancelled",
             Self::TimedOut(_) => "timed_out",
+            Self::Killed => "killed",
             Self::Lost => "lost",
         }
     }
@@ -194,7 +204,7 @@ impl CommandState {
     pub const fn is_terminal(self) -> bool {
         matches!(
             self,
-            Self::Exited(_) | Self::Cancelled(_) | Self::TimedOut(_) | Self::Lost
+            Self::Exited(_) | Self::Cancelled(_) | Self::TimedOut(_) | Self::Killed | Self::Lost
         )
     }
 
@@ -261,6 +271,7 @@ mod tests {
             Just(CommandState::Queued),
             Just(CommandState::Starting),
             Just(CommandState::Running),
+            Just(CommandState::Killed),
             Just(CommandState::Lost),
             status.clone().prop_map(CommandState::Exited),
             status.clone().prop_map(CommandState::Cancelled),

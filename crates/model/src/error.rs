@@ -109,6 +109,14 @@ codes! {
     NotADirectory = "not_a_directory" => FailedPrecondition,
     /// The sandbox's own disk is full.
     DiskFull = "disk_full" => FailedPrecondition,
+    /// The output of the command is no longer kept.
+    OutputGone = "output_gone" => Gone,
+    /// A file is larger than what one answer or request may hold.
+    FileTooLarge = "file_too_large" => TooLarge,
+    /// The directory that something was to be put into does not exist.
+    ParentNotFound = "parent_not_found" => NotFound,
+    /// The path leads out of the directory that the request is confined to.
+    PathOutside = "path_outside" => InvalidArgument,
     /// The user the operation runs as may not touch that file.
     FileAccessDenied = "file_access_denied" => PermissionDenied,
     /// Nothing in the sandbox listens on that port.

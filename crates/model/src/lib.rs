@@ -16,6 +16,7 @@ pub mod object;
 pub mod preview;
 pub mod resources;
 pub mod sandbox;
+pub mod secret_env;
 pub mod template;
 pub mod usage;
 
@@ -32,6 +33,7 @@ pub use object::{Object, ObjectSource, ObjectState};
 pub use preview::{Preview, PreviewAccess, PreviewState, Slug};
 pub use resources::{NetworkMode, Resources};
 pub use sandbox::{Sandbox, SandboxSpec, SandboxState};
+pub use secret_env::SecretEnv;
 pub use template::Template;
 
 /// A point in time. Stored and shown as RFC 3339 UTC with microseconds.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Time;
 use crate::error::{Code, Error, Result};
-use crate::id::{ImageId, ProjectId, SandboxId, TemplateVersionId};
+use crate::id::{ImageId, ProjectId, SandboxId, TemplateId, TemplateVersionId};
 use crate::limits;
 use crate::resources::{NetworkMode, Resources};
 
@@ -207,6 +207,15 @@ pub enum IdleAction {
     Stop,
 }
 
+/// Which template a sandbox was made from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TemplateOrigin {
+    pub id: TemplateId,
+    /// As the template was called then.
+    pub name: String,
+    pub version: u32,
+}
+
 /// Everything that decides what a sandbox is; resolved once at creation and then immutable.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SandboxSpec {
@@ -215,6 +224,9 @@ pub struct SandboxSpec {
     /// How the caller named the image, for people.
     pub image_name: String,
     pub template_version: Option<TemplateVersionId>,
+    /// The template that `template_version` is of.
+    #[serde(default)]
+    pub template: Option<TemplateOrigin>,
     pub resources: Resources,
     pub network: NetworkMode,
     /// Added to the environment of every command, over the image's own.
@@ -354,9 +366,13 @@ pub struct Sandbox {
     pub failure: Option<String>,
     pub created_at: Time,
     pub running_since: Option<Time>,
+    /// The absolute lifetime: as specified, or as it was last set, from that moment on.
+    pub ttl: Option<Duration>,
     /// When the absolute lifetime ends; extending moves it.
     pub expires_at: Option<Time>,
     pub last_active_at: Time,
+    /// Commands that run in it at this moment. Not recorded: only a live one can tell.
+    pub running_commands: u32,
     pub ended_at: Option<Time>,
 }
 

@@ -30,6 +30,31 @@ pub struct UsageTotals {
     pub cpu_seconds: f64,
 }
 
+/// A calendar month in UTC, the period that usage is commonly shown for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Month {
+    pub begin: Time,
+    /// The beginning of the next one.
+    pub end: Time,
+}
+
+impl Month {
+    /// The month that `at` is in.
+    #[must_use]
+    pub fn of(at: Time) -> Self {
+        let first = at.to_zoned(jiff::tz::TimeZone::UTC).date().first_of_month();
+        let begins = |date: jiff::civil::Date| {
+            let midnight = date.to_zoned(jiff::tz::TimeZone::UTC);
+            midnight.map_or(at, |midnight| midnight.timestamp())
+        };
+        let next = first.last_of_month().tomorrow();
+        Self {
+            begin: begins(first),
+            end: begins(next.unwrap_or(first)),
+        }
+    }
+}
+
 /// What a sandbox uses at this moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Gauge {
@@ -39,4 +64,34 @@ pub struct Gauge {
     pub processes: u64,
     pub disk_bytes: u64,
     pub oom_kills: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_month_holds_its_days_and_ends_with_the_next() {
+        for (at, begin, end) in [
+            (
+                "2026-11-22T06:00:00Z",
+                "2026-11-01T00:00:00Z",
+                "2026-12-01T00:00:00Z",
+            ),
+            (
+                "2026-12-31T23:59:59Z",
+                "2026-12-01T00:00:00Z",
+                "2027-01-01T00:00:00Z",
+            ),
+            (
+                "2028-02-01T00:00:00Z",
+                "2028-02-01T00:00:00Z",
+                "2028-03-01T00:00:00Z",
+            ),
+        ] {
+            let month = Month::of(at.parse().expect("a time"));
+            assert_eq!(month.begin.to_string(), begin);
+            assert_eq!(month.end.to_string(), end);
+        }
+    }
 }

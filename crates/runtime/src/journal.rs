@@ -69,7 +69,7 @@ mod tests;
 
 pub use cursor::ReadError;
 pub use handle::Journal;
-pub use page::{Collected, PAGE_MAX_BYTES, PAGE_MAX_RECORDS, Page};
+pub use page::{Collected, PAGE_MAX_BYTES, PAGE_MAX_RECORDS, Page, Tails};
 pub use pump::Pump;
 pub use reader::{CopyError, JournalReader};
 pub use registry::{Clock, Journals, OpenError};

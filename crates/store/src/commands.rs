@@ -31,6 +31,25 @@ pub struct Progress {
     pub truncated: bool,
 }
 
+/// What becomes of commands whose end nobody reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unfinished {
+    /// Their sandbox was destroyed.
+    Killed,
+    /// Nobody knows.
+    Lost,
+}
+
+impl Unfinished {
+    #[must_use]
+    pub const fn state(self) -> CommandState {
+        match self {
+            Self::Killed => CommandState::Killed,
+            Self::Lost => CommandState::Lost,
+        }
+    }
+}
+
 impl Progress {
     #[must_use]
     pub const fn new(state: CommandState) -> Self {
@@ -102,7 +121,7 @@ statements! {
          WHERE id = $1 AND rank < 3 RETURNING ", columns!()
     ));
     LOSE = Sql::both(
-        "UPDATE commands SET state = 'lost', exit_kind = NULL, exit_value = NULL, rank = 3, \
+        "UPDATE commands SET state = $3, exit_kind = NULL, exit_value = NULL, rank = 3, \
              ended_at = $2 \
          WHERE sandbox_id = $1 AND rank < 3",
     );
@@ -186,9 +205,16 @@ impl<'a> Commands<'a> {
         row.as_ref().map(to_command).transpose()
     }
 
-    /// Ends everything unfinished in a sandbox as `lost`; answers how many commands that were.
-    pub async fn lose_unfinished(&self, sandbox: &SandboxId, at: Time) -> Result<u64> {
-        self.db.execute(LOSE.bind(sandbox.as_str()).bind(at)).await
+    /// Ends everything unfinished in a sandbox, as `killed` or `lost`; answers how many commands
+    /// that were.
+    pub async fn end_unfinished(
+        &self,
+        sandbox: &SandboxId,
+        how: Unfinished,
+        at: Time,
+    ) -> Result<u64> {
+        let end = LOSE.bind(sandbox.as_str()).bind(at);
+        self.db.execute(end.bind(how.state().as_str())).await
     }
 }
 

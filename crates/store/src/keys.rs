@@ -19,15 +19,15 @@ const TOUCH_EVERY: Duration = Duration::from_secs(60);
 
 macro_rules! columns {
     () => {
-        "id, org_id, project_id, name, kind, role, prefix, created_at, expires_at, revoked_at, \
-         last_used_at"
+        "id, org_id, project_id, name, kind, role, prefix, suffix, created_at, expires_at, \
+         revoked_at, last_used_at"
     };
 }
 
 statements! {
     INSERT = Sql::both(concat!(
         "INSERT INTO keys (", columns!(), ", secret_hash) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
     ));
     BY_HASH = Sql::both(concat!("SELECT ", columns!(), " FROM keys WHERE secret_hash = $1"));
     GET = Sql::both(concat!("SELECT ", columns!(), " FROM keys WHERE id = $1"));
@@ -62,6 +62,7 @@ impl<'a> Keys<'a> {
             .bind(key.kind.as_str())
             .bind(key.role.as_str())
             .bind(key.prefix.as_str())
+            .bind(key.suffix.as_str())
             .bind(key.created_at)
             .bind(key.expires_at)
             .bind(key.revoked_at)
@@ -124,6 +125,7 @@ fn to_key(row: &Row) -> Result<Key> {
         kind: row.parse("kind")?,
         role: row.parse("role")?,
         prefix: row.text("prefix")?,
+        suffix: row.text("suffix")?,
         created_at: row.time("created_at")?,
         expires_at: row.opt_time("expires_at")?,
         revoked_at: row.opt_time("revoked_at")?,

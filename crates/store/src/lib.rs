@@ -32,7 +32,7 @@ mod usage;
 
 pub use audit::{Audit, AuditFilter};
 pub use blobs::{BlobError, BlobLease, BlobReader, BlobWriter, Blobs};
-pub use commands::{Commands, Progress};
+pub use commands::{Commands, Progress, Unfinished};
 pub use error::{QuotaKind, Result, StoreError, Thing};
 pub use idempotency::{Claim, Idempotency, IdempotencyKeys, Inserted};
 pub use images::Images;

@@ -7,11 +7,11 @@ pub(crate) mod list;
 use std::time::Duration;
 
 use pinfold_model::sandbox::EndReason;
-use pinfold_model::{Sandbox, SandboxId, SandboxState, Time};
+use pinfold_model::{Sandbox, SandboxId, SandboxSpec, SandboxState, Time};
 
 use crate::db::{Db, Query, Row, Sql, statements};
 use crate::error::{Result, StoreError, Thing};
-use crate::idempotency::{Idempotency, Inserted};
+use crate::idempotency::{Claim, Idempotency, Inserted, claim_in};
 use crate::page::{Page, PageRequest};
 use crate::scope::Scope;
 
@@ -53,8 +53,8 @@ const TOUCH_EVERY: Duration = Duration::from_secs(1);
 
 macro_rules! columns {
     () => {
-        "id, project_id, spec, state, reason, failure, created_at, running_since, expires_at, \
-         last_active_at, ended_at"
+        "id, project_id, spec, state, reason, failure, created_at, running_since, ttl_ms, \
+         expires_at, last_active_at, ended_at"
     };
 }
 use columns;
@@ -83,7 +83,8 @@ statements! {
          RETURNING ", columns!()
     ));
     SET_EXPIRY = Sql::both(concat!(
-        "UPDATE sandboxes SET expires_at = $2 WHERE id = $1 AND live = 1 RETURNING ", columns!()
+        "UPDATE sandboxes SET ttl_ms = $2, expires_at = $3 WHERE id = $1 AND live = 1 RETURNING ",
+        columns!()
     ));
     TOUCH = Sql::both(
         "UPDATE sandboxes SET last_active_at = $2 WHERE id = $1 AND last_active_at <= $3",
@@ -172,17 +173,39 @@ impl<'a> Sandboxes<'a> {
         row.as_ref().map(to_sandbox).transpose()
     }
 
-    /// Moves the end of the absolute lifetime. Fails with [`StoreError::NotFound`] for a sandbox
-    /// that is not live.
-    pub async fn set_expires_at(&self, id: &SandboxId, at: Option<Time>) -> Result<Sandbox> {
-        match self
-            .db
-            .change(SET_EXPIRY.bind(id.as_str()).bind(at))
-            .await?
-        {
-            Some(row) => to_sandbox(&row),
-            None => Err(StoreError::not_found(Thing::Sandbox, id.as_str())),
-        }
+    /// Lets the absolute lifetime end `ttl` after `now`, in one transaction with the claim of the
+    /// request's idempotency key: a replay changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] for a sandbox that is not live, and
+    /// [`StoreError::IdempotencyConflict`].
+    pub async fn set_ttl(
+        &self,
+        id: &SandboxId,
+        ttl: Duration,
+        now: Time,
+        claim: Option<&Idempotency>,
+    ) -> Result<Inserted<Sandbox>> {
+        let mut tx = self.db.begin().await?;
+        let claimed = match claim {
+            Some(claim) => claim_in(&mut tx, claim, id.as_str(), now).await?,
+            None => Claim::New,
+        };
+        let missing = || StoreError::not_found(Thing::Sandbox, id.as_str());
+        let outcome = match claimed {
+            Claim::Conflict => return Err(StoreError::IdempotencyConflict),
+            Claim::Replay { .. } => {
+                let row = tx.row(get(id)).await?.ok_or_else(missing)?;
+                Inserted::Replay(to_sandbox(&row)?)
+            }
+            Claim::New => {
+                let millis = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+                let set = SET_EXPIRY.bind(id.as_str()).bind(millis).bind(now + ttl);
+                Inserted::New(to_sandbox(&tx.row(set).await?.ok_or_else(missing)?)?)
+            }
+        };
+        tx.commit().await?;
+        Ok(outcome)
     }
 
     /// Notes activity, at most once a second; never moves it back.
@@ -212,10 +235,15 @@ fn bind_states(mut query: Query, states: &[SandboxState]) -> Query {
 }
 
 fn to_sandbox(row: &Row) -> Result<Sandbox> {
+    let spec: SandboxSpec = row.json("spec")?;
     Ok(Sandbox {
         id: row.parse("id")?,
         project: row.parse("project_id")?,
-        spec: row.json("spec")?,
+        ttl: match row.opt_number("ttl_ms")? {
+            Some(millis) => Some(Duration::from_millis(millis)),
+            None => spec.ttl,
+        },
+        spec,
         state: row.parse("state")?,
         reason: row
             .opt_text("reason")?
@@ -226,6 +254,7 @@ fn to_sandbox(row: &Row) -> Result<Sandbox> {
         running_since: row.opt_time("running_since")?,
         expires_at: row.opt_time("expires_at")?,
         last_active_at: row.time("last_active_at")?,
+        running_commands: 0,
         ended_at: row.opt_time("ended_at")?,
     })
 }

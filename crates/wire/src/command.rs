@@ -8,7 +8,8 @@ use crate::encoding::Encoding;
 use crate::word::words;
 
 words! {
-    /// Where a command is in its life. `lost`: the guest is gone and nobody knows how it ended.
+    /// Where a command is in its life. `killed`: its sandbox was destroyed under it. `lost`: the
+    /// guest is gone and nobody knows how it ended.
     CommandState {
         Queued = "queued",
         Starting = "starting",
@@ -16,6 +17,7 @@ words! {
         Exited = "exited",
         Cancelled = "cancelled",
         TimedOut = "timed_out",
+        Killed = "killed",
         Lost = "lost",
     }
 }
@@ -26,7 +28,7 @@ impl CommandState {
     pub const fn is_terminal(self) -> bool {
         matches!(
             self,
-            Self::Exited | Self::Cancelled | Self::TimedOut | Self::Lost
+            Self::Exited | Self::Cancelled | Self::TimedOut | Self::Killed | Self::Lost
         )
     }
 }

@@ -29,7 +29,10 @@ pub(crate) fn to_wire(command: Command) -> wire::Command {
         argv,
         shell,
         cwd: spec.cwd,
-        env_names: spec.env.into_keys().collect(),
+        env_names: {
+            let secret: Vec<String> = spec.secret_env.into();
+            spec.env.into_keys().chain(secret).collect()
+        },
         user: spec.user,
         stdin: match spec.stdin {
             StdinMode::Null => wire::StdinMode::Null,
@@ -64,6 +67,7 @@ fn state(state: CommandState) -> wire::CommandState {
         CommandState::Exited(_) => wire::CommandState::Exited,
         CommandState::Cancelled(_) => wire::CommandState::Cancelled,
         CommandState::TimedOut(_) => wire::CommandState::TimedOut,
+        CommandState::Killed => wire::CommandState::Killed,
         CommandState::Lost => wire::CommandState::Lost,
     }
 }

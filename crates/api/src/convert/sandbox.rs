@@ -111,6 +111,7 @@ pub(crate) fn from_wire(request: wire::CreateSandbox) -> Result<CreateSandbox> {
         (None, None, None) => ImageOrTemplate::Default,
     };
     Ok(CreateSandbox {
+        project: None,
         name: request.name,
         from,
         vcpu_millis: request.vcpu.map(vcpu_millis).transpose()?,
@@ -147,6 +148,7 @@ pub(crate) fn filter(query: &wire::ListSandboxes) -> Result<SandboxFilter> {
         (Some(state), false) => States::Only(vec![state.as_str().parse()?]),
     };
     Ok(SandboxFilter {
+        project: None,
         states,
         metadata: query.metadata.clone(),
     })

@@ -245,6 +245,7 @@ fn sandbox(project: &ProjectId, image: &ImageId) -> Sandbox {
         image: image.clone(),
         image_name: "base".to_owned(),
         template_version: None,
+        template: None,
         resources: Resources::default(),
         network: NetworkMode::None,
         env: BTreeMap::from([("TOKEN".to_owned(), "hidden-value".to_owned())]),
@@ -266,8 +267,10 @@ fn sandbox(project: &ProjectId, image: &ImageId) -> Sandbox {
         failure: Some("nothing boots in this test".to_owned()),
         created_at: now(),
         running_since: None,
+        ttl: None,
         expires_at: None,
         last_active_at: now(),
+        running_commands: 0,
         ended_at: Some(now()),
     }
 }

@@ -22,7 +22,7 @@ impl Default for RunOptions {
     }
 }
 
-/// A command that has ended, with the beginning of its output.
+/// A command with the beginning of its output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunOutput {
     pub command: Command,
@@ -45,8 +45,44 @@ impl Engine {
         idempotency: Option<&str>,
         options: RunOptions,
     ) -> Result<RunOutput> {
-        let started = self.start_command(ctx, sandbox, spec, idempotency).await?;
+        let started = self
+            .started("command.run", ctx, sandbox, spec, idempotency)
+            .await?;
         let command = self.wait_command(ctx, &started.value.id, None).await?;
+        self.with_output(command, started.origin, options)
+    }
+
+    /// A command as it is now, with what it wrote until now or until its end.
+    pub async fn command_output(
+        &self,
+        ctx: &Ctx,
+        id: &CommandId,
+        options: RunOptions,
+    ) -> Result<RunOutput> {
+        self.timed("command.output", async {
+            let command = self.any_command(ctx, id).await?;
+            self.with_output(command, Origin::Replay, options)
+        })
+        .await
+    }
+
+    /// The same of a command that has ended: waits for that.
+    pub async fn ended_output(
+        &self,
+        ctx: &Ctx,
+        id: &CommandId,
+        options: RunOptions,
+    ) -> Result<RunOutput> {
+        let command = self.wait_command(ctx, id, None).await?;
+        self.with_output(command, Origin::Replay, options)
+    }
+
+    fn with_output(
+        &self,
+        command: Command,
+        origin: Origin,
+        options: RunOptions,
+    ) -> Result<RunOutput> {
         let (stdout, stderr) = self.collected(&command.id, options.inline_bytes)?;
         Ok(RunOutput {
             command,
@@ -54,7 +90,7 @@ impl Engine {
             stderr: stderr.bytes,
             stdout_truncated: stdout.truncated,
             stderr_truncated: stderr.truncated,
-            origin: started.origin,
+            origin,
         })
     }
 

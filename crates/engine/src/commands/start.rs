@@ -31,9 +31,26 @@ impl Engine {
         spec: CommandSpec,
         idempotency: Option<&str>,
     ) -> Result<Accepted<Command>> {
+        self.started("command.start", ctx, sandbox, spec, idempotency)
+            .await
+    }
+
+    /// Starts it for the use case `operation`, whose idempotency keys are its own.
+    pub(super) async fn started(
+        &self,
+        operation: &'static str,
+        ctx: &Ctx,
+        sandbox: &SandboxId,
+        spec: CommandSpec,
+        idempotency: Option<&str>,
+    ) -> Result<Accepted<Command>> {
         let note = Note::new("command.start");
         self.audited_behind(ctx, &note, async {
-            let accepted = self.start_accepted(ctx, sandbox, spec, idempotency).await?;
+            spec.validate()?;
+            // The specification's own form leaves the values of secrets out.
+            let request = (sandbox, &spec, spec.secret_env.values());
+            let claim = self.claim(ctx, operation, idempotency, &request)?;
+            let accepted = self.accept_command(ctx, sandbox, spec, claim).await?;
             note.about(accepted.value.id.as_str());
             note.of(&accepted.value.project);
             note.fact("sandbox", sandbox.as_str());
@@ -43,15 +60,13 @@ impl Engine {
         .await
     }
 
-    async fn start_accepted(
+    async fn accept_command(
         &self,
         ctx: &Ctx,
         sandbox: &SandboxId,
         spec: CommandSpec,
-        idempotency: Option<&str>,
+        claim: Option<Idempotency>,
     ) -> Result<Accepted<Command>> {
-        spec.validate()?;
-        let claim = self.claim(ctx, "command.start", idempotency, &(sandbox, &spec))?;
         let lease = self.lease(ctx, sandbox).await?;
         let command = self.new_command(lease.live(), spec);
         let start = start_spec(lease.live(), &command);
@@ -162,6 +177,7 @@ pub(crate) fn start_spec(live: &LiveSandbox, command: &Command) -> StartSpec {
     let mut env = live.image().env.clone();
     env.extend(sandbox.env.clone());
     env.extend(spec.env.clone());
+    env.extend(spec.secret_env.values().clone());
     StartSpec {
         id: command.id.clone(),
         fingerprint: fingerprint(spec).to_vec(),

@@ -2,8 +2,8 @@
 
 use std::ffi::{OsStr, OsString};
 
-use pinfold_model::{Result, Time};
-use pinfold_runtime::guest::{FileKind as GuestKind, FilePath, FileStat};
+use pinfold_model::{Code, Result, Time};
+use pinfold_runtime::guest::{FileKind as GuestKind, FilePath, FileStat, Follow};
 
 use crate::errors::guest_error;
 use crate::live::Lease;
@@ -76,6 +76,46 @@ pub(super) async fn list(lease: &Lease, at: &FilePath, limit: u32) -> Result<Lis
                 return Ok(listing);
             }
         }
+    }
+}
+
+/// Links of one listing that are looked behind at most.
+const LINKS_MAX: usize = 1000;
+
+/// Symlinks that lead to something within the directory `at` is confined to, as that; others stay
+/// symlinks.
+pub(super) async fn links_resolved(lease: &Lease, at: &FilePath, mut listing: Listing) -> Listing {
+    let links = listing.entries.iter_mut();
+    let links = links.filter(|entry| entry.kind == FileKind::Symlink);
+    for link in links.take(LINKS_MAX) {
+        let behind = FilePath {
+            path: at.path.join(&link.name),
+            follow: Follow::Yes,
+            ..at.clone()
+        };
+        if let Ok(found) = stat(lease, &behind).await {
+            link.kind = found.kind;
+            link.size_bytes = found.size_bytes;
+            link.modified_at = found.modified_at;
+        }
+    }
+    listing
+}
+
+/// Refuses a symlink that leads out of the directory `at` is confined to, although what is about
+/// to be done would only touch the link itself: no confined request says or does anything about
+/// what is outside.
+pub(super) async fn target_is_within(lease: &Lease, at: &FilePath) -> Result<()> {
+    if at.within.is_none() {
+        return Ok(());
+    }
+    let target = FilePath {
+        follow: Follow::Yes,
+        ..at.clone()
+    };
+    match stat(lease, &target).await {
+        Err(error) if error.code() == Code::PathOutside => Err(error),
+        _ => Ok(()),
     }
 }
 

@@ -94,6 +94,24 @@ impl FileReader {
         }
     }
 
+    /// Everything, if it is at most `max` bytes: what is being read, and what it holds.
+    pub(super) async fn whole(mut self, max: usize) -> Result<(FileEntry, Vec<u8>)> {
+        let size = self.size.unwrap_or(0);
+        let mut content = Vec::new();
+        if size <= max as u64 {
+            // Files of proc say 0 and hold something, and any file may grow meanwhile.
+            while let Some(chunk) = self.next().await? {
+                content.extend_from_slice(&chunk);
+            }
+        }
+        if size > max as u64 || content.len() > max {
+            let text = format!("the file has {size} bytes, at most {max} fit into one answer");
+            let error = Error::new(Code::FileTooLarge, text);
+            return Err(error.detail("max_bytes", max).detail("size_bytes", size));
+        }
+        Ok((self.entry, content))
+    }
+
     /// After the end of file: whether all has come.
     pub async fn finish(mut self) -> Result<()> {
         self.ended().await

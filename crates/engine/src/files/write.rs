@@ -8,8 +8,8 @@ use pinfold_model::{Code, Error, Result};
 use pinfold_runtime::guest::{ExtractTransfer, FilePath, WriteOptions, WriteTransfer};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
-use super::FileEntry;
 use super::entry::stat;
+use super::{FileEntry, parent_missing};
 use crate::errors::guest_error;
 use crate::live::Lease;
 
@@ -34,7 +34,8 @@ impl FileWriter {
             .guest()
             .write(&at, options)
             .await
-            .map_err(guest_error)?;
+            .map_err(guest_error)
+            .map_err(parent_missing)?;
         Ok(Self {
             transfer: Kind::File(transfer),
             at,

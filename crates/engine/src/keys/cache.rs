@@ -67,6 +67,7 @@ mod tests {
             name: "k".into(),
             kind: KeyKind::User,
             role: Role::Member,
+            suffix: String::new(),
             prefix: "pfk_".into(),
             created_at: Time::UNIX_EPOCH,
             expires_at: None,

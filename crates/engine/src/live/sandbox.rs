@@ -1,6 +1,7 @@
 //! The handle of a live sandbox: what use cases and command tasks see of its owner.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use pinfold_model::sandbox::EndReason;
@@ -8,6 +9,7 @@ use pinfold_model::usage::{Gauge, UsageTotals};
 use pinfold_model::{
     Code, Error, ImageConfig, ProjectId, Result, Sandbox, SandboxId, SandboxState, Time,
 };
+use pinfold_store::Idempotency;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
 
@@ -22,14 +24,14 @@ pub(super) const MAILBOX_MAX: usize = 64;
 const DIALS_MAX: usize = 32;
 
 /// A change that somebody asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Change {
     Suspend,
     Resume,
     Stop,
     Start,
-    /// The absolute lifetime ends this long from now.
-    Extend(Duration),
+    /// The absolute lifetime ends this long from now; once for each idempotency key.
+    Extend(Duration, Option<Idempotency>),
     Destroy(EndReason),
 }
 
@@ -51,6 +53,16 @@ pub(crate) struct LiveSandbox {
     pub(super) commands: TaskTracker,
     /// Turns of those who dial its ports.
     pub(crate) dials: Semaphore,
+    running: Arc<AtomicU32>,
+}
+
+/// One running command of a sandbox; it counts until this is dropped.
+pub(super) struct Running(Arc<AtomicU32>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl LiveSandbox {
@@ -76,6 +88,7 @@ impl LiveSandbox {
             activity,
             commands: TaskTracker::new(),
             dials: Semaphore::new(DIALS_MAX),
+            running: Arc::default(),
         }
     }
 
@@ -97,6 +110,11 @@ impl LiveSandbox {
         self.commands.spawn(tasks.track_future(task));
     }
 
+    pub(super) fn run_one_more(&self) -> Running {
+        self.running.fetch_add(1, Ordering::Relaxed);
+        Running(Arc::clone(&self.running))
+    }
+
     /// What its image says about how it wants to be run.
     pub(crate) fn image(&self) -> &ImageConfig {
         &self.image
@@ -110,11 +128,12 @@ impl LiveSandbox {
         self.view.borrow().clone()
     }
 
-    /// The sandbox as it is now, with its last use up to date.
+    /// The sandbox as it is now, with its last use and its commands up to date.
     pub(crate) fn sandbox(&self) -> Sandbox {
         let mut sandbox = self.view().sandbox.as_ref().clone();
         if sandbox.state == SandboxState::Running {
             sandbox.last_active_at = sandbox.last_active_at.max(self.activity.last());
+            sandbox.running_commands = self.running.load(Ordering::Relaxed);
         }
         sandbox
     }

@@ -3,7 +3,7 @@
 //! ```text
 //! start at the guest (again after a lost link: the guest starts an id once)
 //!   -> output flows into the journal
-//!   -> the guest reports the end, or every process of that life is gone: lost
+//!   -> the guest reports the end, or every process of that life is gone: killed or lost
 //!   -> End in the journal -> published -> recorded -> background children's output -> forgotten
 //! ```
 //! The end is published before it is recorded: the guest keeps it until it is told to forget, so a
@@ -13,13 +13,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pinfold_model::journal::Stream;
-use pinfold_model::{CommandId, CommandState, ExitStatus, limits};
-use pinfold_runtime::guest::{ExitReport, Guest, GuestError};
+use pinfold_model::{CommandId, CommandState, ExitStatus, SandboxState, limits};
+use pinfold_runtime::guest::{ExitReport, Guest, GuestError, Pipes};
 use pinfold_runtime::journal::{JournalWriter, OpenError, Pump};
 use pinfold_store::Progress;
 use tokio::sync::watch;
 
 use super::activity::Use;
+use super::sandbox::Running;
 use super::{Birth, LiveCommand, View};
 use crate::engine::Shared;
 
@@ -46,6 +47,7 @@ pub(crate) async fn supervise(
     begun: OnBegun,
 ) {
     let mut task = Task {
+        running: Some(command.sandbox().run_one_more()),
         shared,
         command,
         output: Output::None,
@@ -69,6 +71,8 @@ struct Task {
     begun: Option<OnBegun>,
     /// Keeps the sandbox in use until the command has ended.
     in_use: Option<Use>,
+    /// Counts it among its sandbox's running commands until it has ended.
+    running: Option<Running>,
     birth: Birth,
 }
 
@@ -85,6 +89,8 @@ enum Output {
 enum Outcome {
     Reported(ExitReport),
     Refused(String),
+    /// Its sandbox was destroyed.
+    Killed,
     Lost,
 }
 
@@ -122,8 +128,9 @@ impl Task {
                 return self.over();
             };
             if matches!(self.output, Output::Waiting(_)) {
-                match self.start(&guest).await {
+                match self.start_or_find(&guest).await {
                     Ok(()) => {}
+                    Err(GuestError::Refused { .. }) if self.is_withheld() => return Outcome::Lost,
                     Err(GuestError::Refused { message, .. }) => return Outcome::Refused(message),
                     Err(error) => {
                         starts += 1;
@@ -160,12 +167,24 @@ impl Task {
         }
     }
 
-    async fn start(&mut self, guest: &Guest) -> Result<(), GuestError> {
+    /// Without its secret environment a command is only found again, never started.
+    async fn start_or_find(&mut self, guest: &Guest) -> Result<(), GuestError> {
+        if self.is_withheld() {
+            let pipes = guest.adopt(self.command.id()).await?;
+            return self.begin(pipes);
+        }
         let started = guest.start(self.command.start.clone()).await?;
+        self.begin(started.pipes)
+    }
+
+    fn is_withheld(&self) -> bool {
+        self.command.state.borrow().spec.secret_env.is_withheld()
+    }
+
+    fn begin(&mut self, pipes: Pipes) -> Result<(), GuestError> {
         let Output::Waiting(writer) = std::mem::replace(&mut self.output, Output::None) else {
             return Ok(());
         };
-        let pipes = started.pipes;
         self.output = Output::Flowing(Pump::start(writer, pipes.stdout, pipes.stderr)?);
         self.command.stdin.begun(pipes.stdin)?;
         let now = self.shared.clock.now();
@@ -208,10 +227,15 @@ impl Task {
 
     /// Nothing more will be reported; what was, stands.
     fn over(&self) -> Outcome {
-        self.command
-            .exit
-            .get()
-            .map_or(Outcome::Lost, |report| Outcome::Reported(*report))
+        match self.command.exit.get() {
+            Some(report) => Outcome::Reported(*report),
+            None if self.is_destroyed() => Outcome::Killed,
+            None => Outcome::Lost,
+        }
+    }
+
+    fn is_destroyed(&self) -> bool {
+        self.command.sandbox().view().sandbox.state == SandboxState::Destroyed
     }
 
     async fn finish(&mut self, outcome: Outcome) {
@@ -220,6 +244,7 @@ impl Task {
         let (last_seq, cut) = self.end_journal(&outcome, state);
         // Before the end is seen, so that whoever sees it finds the sandbox unused.
         self.in_use = None;
+        self.running = None;
         let at = self.shared.clock.now();
         self.command.end(state, at, last_seq, cut);
         self.tell_begun();
@@ -327,6 +352,7 @@ fn unopened(birth: Birth) -> Outcome {
 
 fn ending(outcome: &Outcome) -> CommandState {
     match outcome {
+        Outcome::Killed => CommandState::Killed,
         Outcome::Lost => CommandState::Lost,
         Outcome::Refused(_) => CommandState::Exited(ExitStatus::Code(CANNOT_START)),
         Outcome::Reported(report) if report.timed_out => CommandState::TimedOut(report.status),

@@ -4,14 +4,17 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use pinfold_model::NetworkMode;
 use pinfold_model::sandbox::{HostMount, IdleAction};
+use pinfold_model::{NetworkMode, ProjectId, TemplateVersionId};
 use serde::Serialize;
 
 /// A request for a sandbox.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct CreateSandbox {
     pub name: Option<String>,
+    /// `None`: the caller's own. Another one of the org takes a key with the role admin.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub project: Option<ProjectId>,
     pub from: ImageOrTemplate,
     pub vcpu_millis: Option<u32>,
     pub memory_mib: Option<u32>,
@@ -49,6 +52,8 @@ pub enum ImageOrTemplate {
         /// `None`: the latest.
         version: Option<u32>,
     },
+    /// One immutable version of a template, by its id.
+    TemplateVersion(TemplateVersionId),
 }
 
 /// When to answer.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pinfold_model::sandbox::{HostMount, IdleAction, SandboxSpec, validate_path};
+use pinfold_model::sandbox::{HostMount, IdleAction, SandboxSpec, TemplateOrigin, validate_path};
 use pinfold_model::template::TemplateSpec;
 use pinfold_model::{
     Code, Ctx, Error, Image, ImageSource, NetworkMode, Resources, Result, Sandbox, SandboxId,
@@ -59,6 +59,11 @@ impl Engine {
                 let image = template.spec.image.to_string();
                 Ok((Some(template), image))
             }
+            ImageOrTemplate::TemplateVersion(id) => {
+                let template = self.template_version(ctx, id).await?;
+                let image = template.spec.image.to_string();
+                Ok((Some(template), image))
+            }
         }
     }
 
@@ -106,6 +111,11 @@ fn merge(
         image: image.id.clone(),
         image_name,
         template_version: template.map(|template| template.version_id.clone()),
+        template: template.map(|template| TemplateOrigin {
+            id: template.id.clone(),
+            name: template.name.clone(),
+            version: template.version,
+        }),
         resources,
         network: request
             .network
@@ -155,7 +165,8 @@ fn default_hostname(id: &SandboxId) -> String {
 }
 
 fn fresh(id: SandboxId, ctx: &Ctx, spec: SandboxSpec, now: Time) -> Sandbox {
-    let expires_at = spec.ttl.map(|ttl: Duration| later(now, ttl));
+    let spec_ttl = spec.ttl;
+    let expires_at = spec_ttl.map(|ttl: Duration| later(now, ttl));
     Sandbox {
         id,
         project: ctx.principal.project.clone(),
@@ -165,8 +176,10 @@ fn fresh(id: SandboxId, ctx: &Ctx, spec: SandboxSpec, now: Time) -> Sandbox {
         failure: None,
         created_at: now,
         running_since: None,
+        ttl: spec_ttl,
         expires_at,
         last_active_at: now,
+        running_commands: 0,
         ended_at: None,
     }
 }

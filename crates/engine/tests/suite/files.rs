@@ -12,6 +12,7 @@ fn write(path: &str) -> WriteFile {
         parents: true,
         exclusive: false,
         expect_bytes: None,
+        within: None,
     }
 }
 
@@ -97,6 +98,7 @@ fn directories_are_listed_changed_and_archived() {
             path: "/tmp/d/sub".into(),
             parents: false,
             mode: Some(0o700),
+            within: None,
         };
         let made = engine
             .make_directory(ctx, &sandbox, made)
@@ -107,6 +109,7 @@ fn directories_are_listed_changed_and_archived() {
             from: "/tmp/d/a".into(),
             to: "/tmp/d/b".into(),
             overwrite: false,
+            within: None,
         };
         let refused = engine
             .move_file(ctx, &sandbox, moved.clone())

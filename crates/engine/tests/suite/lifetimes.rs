@@ -126,7 +126,7 @@ fn a_lifetime_ends_a_sandbox_in_use_and_can_be_extended() {
         let command = life.start(&sandbox, shell("sleep 1000")).await;
         let extended = life
             .engine
-            .extend_sandbox(&life.ctx, &sandbox, MINUTE * 10)
+            .extend_sandbox(&life.ctx, &sandbox, MINUTE * 10, None)
             .await;
         assert!(extended.expect("extend").expires_at.is_some());
         clock.forward(MINUTE * 6);
@@ -134,7 +134,7 @@ fn a_lifetime_ends_a_sandbox_in_use_and_can_be_extended() {
         clock.forward(MINUTE * 6);
         let ended = life.until(&sandbox, SandboxState::Destroyed).await;
         assert_eq!(ended.reason, Some(EndReason::TtlExpired));
-        assert_eq!(life.wait(&command).await.state, CommandState::Lost);
+        assert_eq!(life.wait(&command).await.state, CommandState::Killed);
     });
     life.clean_up(&place);
 }

@@ -122,14 +122,21 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// The same for a directory to work in, which may be the very one to stay in.
-    pub(crate) fn place_or_itself(&self, missing: Missing) -> Outcome<Place> {
-        let (place, parents) = self.walk(true, missing)?;
-        let itself = |fence| place.entry.as_ref().is_some_and(|entry| is(entry, fence));
+    /// The same where the path may be the very directory to stay in.
+    pub(crate) fn place_or_itself(&self, follow: bool, missing: Missing) -> Outcome<Place> {
+        let (place, parents) = self.walk(follow, missing)?;
         match self.fence {
-            Some(fence) if !holds(&parents, fence) && !itself(fence) => Err(self.outside()),
+            Some(fence) if !holds(&parents, fence) && !self.is_itself(&place) => {
+                Err(self.outside())
+            }
             _ => Ok(place),
         }
+    }
+
+    /// Whether the place is the directory to stay in, or the root.
+    pub(crate) fn is_itself(&self, place: &Place) -> bool {
+        let fence = |fence| place.entry.as_ref().is_some_and(|entry| is(entry, fence));
+        place.is_root() || self.fence.is_some_and(fence)
     }
 
     /// The place of something that exists.

@@ -43,14 +43,14 @@ pub(super) fn begin(path: &Path, parents: bool) -> Outcome<Extract> {
     } else {
         Missing::Refuse
     };
-    let mut place = resolver.place_or_itself(missing)?;
+    let mut place = resolver.place_or_itself(true, missing)?;
     if place.entry.is_none() && parents {
         let mode = Mode::from_raw_mode(0o755);
         match rustix::fs::mkdirat(&place.parent, &place.name, mode) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(errno) => return Err(refuse(errno)),
         }
-        place = resolver.place_or_itself(missing)?;
+        place = resolver.place_or_itself(true, missing)?;
     }
     let target = open_directory(&place).map_err(refuse)?;
     Ok(Extract {

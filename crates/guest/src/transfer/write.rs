@@ -36,7 +36,7 @@ pub(super) fn begin(path: &Path, request: &Transfer) -> Outcome<Write> {
     } else {
         Missing::Refuse
     };
-    let place = Resolver::new(path)?.place(!path.no_follow, missing)?;
+    let place = Resolver::new(path)?.place_or_itself(!path.no_follow, missing)?;
     if place.entry.is_some() {
         if request.exclusive {
             return Err(Refusal::kernel(&subject, Errno::EXIST));

@@ -102,6 +102,7 @@ pub(super) fn encode_end(state: CommandState) -> Option<[u8; END_BYTES]> {
         CommandState::Cancelled(_) => 2,
         CommandState::TimedOut(_) => 3,
         CommandState::Lost => 4,
+        CommandState::Killed => 5,
     };
     let (how, value) = match state.exit_status() {
         None => (0, 0),
@@ -129,6 +130,7 @@ pub(super) fn decode_end(bytes: &[u8]) -> Option<CommandState> {
         (2, Some(status)) => Some(CommandState::Cancelled(status)),
         (3, Some(status)) => Some(CommandState::TimedOut(status)),
         (4, None) => Some(CommandState::Lost),
+        (5, None) => Some(CommandState::Killed),
         _ => None,
     }
 }
@@ -198,7 +200,7 @@ mod tests {
             ExitStatus::Code(-1),
             ExitStatus::Signal(9),
         ];
-        let mut states = vec![CommandState::Lost];
+        let mut states = vec![CommandState::Lost, CommandState::Killed];
         for status in statuses {
             states.extend([
                 CommandState::Exited(status),

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use pinfold_model::journal::{Record, Stream};
+use pinfold_model::journal::{Record, RecordBody, Stream};
 
 use super::cursor::{Cursor, Entry, ReadError};
 use super::format::Kind;
@@ -32,6 +32,13 @@ pub struct Collected {
     pub bytes: Vec<u8>,
     /// Some output is missing: it did not fit here, or the journal was cut.
     pub truncated: bool,
+}
+
+/// The last bytes of both streams before some record.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tails {
+    pub stdout: Vec<u8>,
+    pub stderr: Vec<u8>,
 }
 
 impl Journal {
@@ -118,6 +125,42 @@ impl Journal {
             last_seq: status.last_seq,
             more: false,
         })
+    }
+
+    /// The last `max_bytes` bytes of each stream in the records up to `seq`, fewer where there are
+    /// fewer.
+    pub fn tails(self: &Arc<Self>, seq: u64, max_bytes: u64) -> Result<Tails, ReadError> {
+        let status = self.status();
+        let mut cursor = Cursor::near_seq(Arc::clone(self), seq.saturating_add(1));
+        while cursor.place().seq <= seq && cursor.next(&status)?.is_some() {}
+        let before = cursor.place().before;
+        Ok(Tails {
+            stdout: self.last_bytes(Stream::Stdout, before.stdout, max_bytes)?,
+            stderr: self.last_bytes(Stream::Stderr, before.stderr, max_bytes)?,
+        })
+    }
+
+    fn last_bytes(
+        self: &Arc<Self>,
+        stream: Stream,
+        until: u64,
+        max_bytes: u64,
+    ) -> Result<Vec<u8>, ReadError> {
+        let want = until.min(max_bytes) as usize;
+        let mut reader = self.stream_reader(stream, until - want as u64).past_end();
+        let mut last = Vec::with_capacity(want);
+        while last.len() < want {
+            match reader.try_next()? {
+                Some(record) => {
+                    if let RecordBody::Output { bytes, .. } = record.body {
+                        last.extend_from_slice(&bytes);
+                    }
+                }
+                None => break,
+            }
+        }
+        last.truncate(want);
+        Ok(last)
     }
 
     /// The first `max_bytes` bytes of `stream` up to End, or up to now when there is no End.

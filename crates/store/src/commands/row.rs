@@ -15,6 +15,7 @@ pub(super) const fn rank(state: CommandState) -> i64 {
         CommandState::Exited(_)
         | CommandState::Cancelled(_)
         | CommandState::TimedOut(_)
+        | CommandState::Killed
         | CommandState::Lost => 3,
     }
 }
@@ -61,6 +62,7 @@ fn to_state(row: &Row) -> Result<CommandState> {
         ("queued", None) => Ok(CommandState::Queued),
         ("starting", None) => Ok(CommandState::Starting),
         ("running", None) => Ok(CommandState::Running),
+        ("killed", None) => Ok(CommandState::Killed),
         ("lost", None) => Ok(CommandState::Lost),
         ("exited", Some(status)) => Ok(CommandState::Exited(status)),
         ("cancelled", Some(status)) => Ok(CommandState::Cancelled(status)),

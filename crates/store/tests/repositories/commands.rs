@@ -4,19 +4,20 @@ use std::time::Duration;
 
 use pinfold_model::command::CancelMode;
 use pinfold_model::{Command, CommandId, CommandState, ExitStatus, Program, StdinMode, WindowSize};
-use pinfold_store::{Inserted, Progress, StoreError, Thing};
+use pinfold_store::{Inserted, Progress, StoreError, Thing, Unfinished};
 use tokio::task::JoinSet;
 
 use crate::world::{World, all, at, command};
 
-use CommandState::{Cancelled, Exited, Lost, Queued, Running, Starting, TimedOut};
+use CommandState::{Cancelled, Exited, Killed, Lost, Queued, Running, Starting, TimedOut};
 
-const ENDINGS: [CommandState; 6] = [
+const ENDINGS: [CommandState; 7] = [
     Exited(ExitStatus::Code(0)),
     Exited(ExitStatus::Code(255)),
     Exited(ExitStatus::Signal(9)),
     Cancelled(ExitStatus::Signal(15)),
     TimedOut(ExitStatus::Signal(9)),
+    Killed,
     Lost,
 ];
 
@@ -129,7 +130,7 @@ pub(crate) async fn an_ending_is_written_once(world: World) {
         );
         assert_eq!(
             commands
-                .lose_unfinished(&sandbox.id, at(41))
+                .end_unfinished(&sandbox.id, Unfinished::Lost, at(41))
                 .await
                 .expect("lose"),
             0
@@ -220,14 +221,14 @@ pub(crate) async fn everything_unfinished_is_lost_with_the_guest(world: World) {
     assert_eq!(found, unfinished);
     assert_eq!(
         commands
-            .lose_unfinished(&sandbox.id, at(50))
+            .end_unfinished(&sandbox.id, Unfinished::Killed, at(50))
             .await
             .expect("lose"),
         3
     );
     for id in &unfinished {
-        let lost = commands.get(id).await.expect("get").expect("it is there");
-        assert_eq!((lost.state, lost.ended_at), (Lost, Some(at(50))));
+        let killed = commands.get(id).await.expect("get").expect("it is there");
+        assert_eq!((killed.state, killed.ended_at), (Killed, Some(at(50))));
     }
     let kept = commands
         .get(&ended)

@@ -3,7 +3,8 @@
 use pinfold_model::sandbox::EndReason;
 use pinfold_model::{ImageId, OrgId, ProjectId, Sandbox, SandboxId, SandboxState};
 use pinfold_store::{
-    METADATA_FILTERS_MAX, SandboxFilter, Scope, States, StoreError, Thing, Transition,
+    Idempotency, Inserted, METADATA_FILTERS_MAX, SandboxFilter, Scope, States, StoreError, Thing,
+    Transition,
 };
 use tokio::task::JoinSet;
 
@@ -268,13 +269,12 @@ async fn list(world: &World, states: States, metadata: &[(&str, &str)]) -> Vec<S
 pub(crate) async fn expiry_and_activity_move(world: World) {
     let sandboxes = world.store.sandboxes();
     let id = world.stored_sandbox().await.id;
-    let moved = sandboxes
-        .set_expires_at(&id, Some(at(99)))
-        .await
-        .expect("set");
-    assert_eq!(moved.expires_at, Some(at(99)));
-    let never = sandboxes.set_expires_at(&id, None).await.expect("set");
-    assert_eq!(never.expires_at, None);
+    let ttl = std::time::Duration::from_millis(7);
+    let moved = sandboxes.set_ttl(&id, ttl, at(99), None).await;
+    let moved = moved.expect("set").into_inner();
+    assert_eq!(moved.expires_at, Some(at(99) + ttl));
+    assert_eq!(moved.ttl, Some(ttl));
+    assert_ne!(moved.spec.ttl, Some(ttl));
     let half = seconds(1) - std::time::Duration::from_millis(500);
     for (now, noted) in [
         (half, at(10)),
@@ -290,8 +290,50 @@ pub(crate) async fn expiry_and_activity_move(world: World) {
         .transition(&id, &[Creating], &end)
         .await
         .expect("transition");
-    let late = sandboxes.set_expires_at(&id, None).await;
+    let late = sandboxes.set_ttl(&id, ttl, at(99), None).await;
     assert!(matches!(late, Err(StoreError::NotFound { .. })), "{late:?}");
+}
+
+pub(crate) async fn a_lifetime_is_set_once_per_key(world: World) {
+    let sandboxes = world.store.sandboxes();
+    let id = world.stored_sandbox().await.id;
+    let claim = |hash| Idempotency::new(&world.project(), None, "sandbox.extend", "k", [hash; 32]);
+    let ttl = std::time::Duration::from_secs(5);
+    let set = async |hash, now| {
+        sandboxes
+            .set_ttl(&id, ttl, at(now), Some(&claim(hash)))
+            .await
+    };
+    let first = set(1, 100).await.expect("set");
+    let again = set(1, 200).await.expect("replayed");
+    assert_eq!(again, Inserted::Replay(first.into_inner()));
+    let other = set(2, 300).await;
+    assert!(
+        matches!(other, Err(StoreError::IdempotencyConflict)),
+        "{other:?}"
+    );
+    let kept = sandboxes.get(&id).await.expect("get").expect("it is there");
+    assert_eq!(kept.expires_at, Some(at(100) + ttl));
+}
+
+pub(crate) async fn lists_can_be_of_one_project(world: World) {
+    let sandbox = world.stored_sandbox().await;
+    let filter = |project| SandboxFilter {
+        project: Some(project),
+        ..SandboxFilter::default()
+    };
+    let own = filter(sandbox.project.clone());
+    let strange = filter(pinfold_model::ProjectId::generate());
+    for scope in [
+        Scope::Org(world.home.org.id.clone()),
+        Scope::Project(sandbox.project.clone()),
+    ] {
+        let sandboxes = world.store.sandboxes();
+        let found = sandboxes.list(&scope, &own, &all()).await.expect("list");
+        assert_eq!(found.items, [sandbox.clone()]);
+        let found = sandboxes.list(&scope, &strange, &all()).await;
+        assert_eq!(found.expect("list").items, []);
+    }
 }
 
 pub(crate) async fn live_sandboxes_are_those_the_model_calls_live(world: World) {

@@ -59,6 +59,8 @@ const CASES: &[Case] = cases! {
         lists_filter_by_state_and_metadata,
         expiry_and_activity_move,
         live_sandboxes_are_those_the_model_calls_live,
+        a_lifetime_is_set_once_per_key,
+        lists_can_be_of_one_project,
     }
     quota::{
         fifty_parallel_inserts_fill_a_quota_of_ten_exactly,

@@ -103,6 +103,7 @@ impl World {
             kind: KeyKind::Agent,
             role: Role::Member,
             prefix: "pf_12345".into(),
+            suffix: "wxyz".into(),
             created_at: at(5),
             expires_at: Some(at(500)),
             revoked_at: None,
@@ -120,6 +121,7 @@ pub(crate) fn sandbox(project: ProjectId, image: ImageId) -> Sandbox {
             image,
             image_name: "host:latest".into(),
             template_version: None,
+            template: None,
             resources: Resources::default(),
             network: NetworkMode::Open,
             env: BTreeMap::from([("A".into(), "line\nbreak".into())]),
@@ -137,8 +139,10 @@ pub(crate) fn sandbox(project: ProjectId, image: ImageId) -> Sandbox {
         failure: None,
         created_at: at(10),
         running_since: None,
+        ttl: Some(Duration::from_millis(1500)),
         expires_at: Some(at(1_500_010)),
         last_active_at: at(10),
+        running_commands: 0,
         ended_at: None,
     }
 }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use pinfold_model::sandbox::{EndReason, IdleAction, SandboxEvent};
 use pinfold_model::{Code, Error, Result, Sandbox, SandboxState};
+use pinfold_store::Idempotency;
 use tokio::time::timeout;
 
 use super::{Owner, illegal};
-use crate::clock::later;
 use crate::errors::{boot_failure, driver_error};
 use crate::live::meter::Rate;
 use crate::live::{Change, Link};
@@ -22,7 +22,7 @@ impl Owner {
             Change::Resume => self.resume().await?,
             Change::Stop => self.stop().await?,
             Change::Start => self.start().await?,
-            Change::Extend(ttl) => self.extend(ttl).await?,
+            Change::Extend(ttl, claim) => self.extend(ttl, claim.as_ref()).await?,
             Change::Destroy(reason) => self.destroy(reason).await?,
         }
         Ok(self.live.sandbox())
@@ -166,12 +166,14 @@ impl Owner {
         }
     }
 
-    async fn extend(&mut self, ttl: Duration) -> Result<()> {
-        let at = later(self.shared.clock.now(), ttl);
+    async fn extend(&mut self, ttl: Duration, claim: Option<&Idempotency>) -> Result<()> {
+        let now = self.shared.clock.now();
         let sandboxes = self.shared.store.sandboxes();
-        let sandbox = sandboxes.set_expires_at(self.live.id(), Some(at)).await?;
+        let set = sandboxes.set_ttl(self.live.id(), ttl, now, claim).await?;
+        let sandbox = set.into_inner();
         self.live.view.send_modify(|view| {
             let mut known: Sandbox = view.sandbox.as_ref().clone();
+            known.ttl = sandbox.ttl;
             known.expires_at = sandbox.expires_at;
             view.sandbox = known.into();
         });

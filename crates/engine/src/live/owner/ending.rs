@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use pinfold_model::sandbox::{EndReason, SandboxEvent};
 use pinfold_model::{Result, Sandbox, SandboxState};
+use pinfold_store::Unfinished;
 
 use super::Owner;
 use crate::errors::driver_error;
@@ -60,14 +61,13 @@ impl Owner {
         }
         commands.reopen();
         let now = self.shared.clock.now();
-        let lost = self
-            .shared
-            .store
-            .commands()
-            .lose_unfinished(self.live.id(), now)
-            .await;
-        if let Err(error) = lost {
-            tracing::error!(sandbox = %self.live.id(), %error, "commands not recorded as lost");
+        let how = match self.state() {
+            SandboxState::Destroyed => Unfinished::Killed,
+            _ => Unfinished::Lost,
+        };
+        let commands = self.shared.store.commands();
+        if let Err(error) = commands.end_unfinished(self.live.id(), how, now).await {
+            tracing::error!(sandbox = %self.live.id(), %error, "ends of commands not recorded");
         }
     }
 

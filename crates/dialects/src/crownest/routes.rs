@@ -1,0 +1,36 @@
+//! Every route of the dialect.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{get, post};
+use pinfold_engine::Engine;
+use pinfold_http::{Authenticate, authenticated};
+
+use super::{account, commands, errors, files, sandboxes, stream};
+
+#[rustfmt::skip]
+pub(crate) fn router(engine: Engine, authority: Arc<dyn Authenticate>) -> Router {
+    let routes = Router::new()
+        .route("/v1/sandboxes", get(sandboxes::list).post(sandboxes::create))
+        .route("/v1/sandboxes/{sandbox}", get(sandboxes::show).delete(sandboxes::kill))
+        .route("/v1/sandboxes/{sandbox}/extend", post(sandboxes::extend))
+        .route("/v1/sandboxes/{sandbox}/commands/run", post(commands::run))
+        .route("/v1/sandboxes/{sandbox}/commands/start", post(commands::start))
+        .route("/v1/commands/{command}", get(commands::show))
+        .route("/v1/commands/{command}/cancel", post(commands::cancel))
+        .route("/v1/commands/{command}/logs", get(commands::logs))
+        .route("/v1/commands/{command}/stream", get(stream::follow))
+        .route("/v1/sandboxes/{sandbox}/files",
+            get(files::list).put(files::write).delete(files::remove))
+        .route("/v1/sandboxes/{sandbox}/files/read", get(files::read))
+        .route("/v1/sandboxes/{sandbox}/files/stat", get(files::stat))
+        .route("/v1/sandboxes/{sandbox}/files/mkdir", post(files::make_directory))
+        .route("/v1/sandboxes/{sandbox}/files/move", post(files::rename))
+        .route("/v1/sandboxes/{sandbox}/files/download", get(files::download))
+        .route("/v1/projects", get(account::projects).post(account::create_project))
+        .route("/v1/api-keys", get(account::keys))
+        .route("/v1/api-keys/{key}", get(account::key).delete(account::revoke_key))
+        .route("/v1/usage", get(account::usage));
+    errors::FACADE.wrap(authenticated(routes, authority)).with_state(engine)
+}
