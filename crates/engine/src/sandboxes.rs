@@ -145,7 +145,7 @@ impl Engine {
         if ttl.is_zero() || ttl > limits::TTL_MAX {
             return Err(Error::invalid("ttl", "ttl must be from 1 ms to 30 days"));
         }
-        let claim = self.claim(ctx, "sandbox.extend", idempotency, &(id, ttl))?;
+        let claim = self.claim_in(ctx, id, "sandbox.extend", idempotency, &(id, ttl))?;
         self.changed(ctx, "sandbox.extend", id, Change::Extend(ttl, claim))
             .await
     }

@@ -3,7 +3,7 @@
 //! A claim that belongs to an insert is made in the insert's transaction, so no crash can leave one
 //! without the other.
 
-use pinfold_model::{KeyId, ProjectId, Time, limits};
+use pinfold_model::{KeyId, ProjectId, SandboxId, Time, limits};
 
 use crate::db::{Db, Query, Row, Sql, Tx, statements};
 use crate::error::{Result, StoreError};
@@ -40,6 +40,13 @@ impl Idempotency {
             key: key.into(),
             request_hash,
         }
+    }
+
+    /// The same key in another sandbox is another request.
+    #[must_use]
+    pub fn in_sandbox(mut self, sandbox: &SandboxId) -> Self {
+        self.scope = format!("{}/{sandbox}", self.scope);
+        self
     }
 }
 

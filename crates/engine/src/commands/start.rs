@@ -49,7 +49,7 @@ impl Engine {
             spec.validate()?;
             // The specification's own form leaves the values of secrets out.
             let request = (sandbox, &spec, spec.secret_env.values());
-            let claim = self.claim(ctx, operation, idempotency, &request)?;
+            let claim = self.claim_in(ctx, sandbox, operation, idempotency, &request)?;
             let accepted = self.accept_command(ctx, sandbox, spec, claim).await?;
             note.about(accepted.value.id.as_str());
             note.of(&accepted.value.project);

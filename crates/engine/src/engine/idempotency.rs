@@ -1,6 +1,6 @@
 //! Idempotency keys: what makes two requests the same one.
 
-use pinfold_model::{Ctx, Error, Result, limits};
+use pinfold_model::{Ctx, Error, Result, SandboxId, limits};
 use pinfold_store::Idempotency;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -8,6 +8,19 @@ use sha2::{Digest, Sha256};
 use crate::Engine;
 
 impl Engine {
+    /// As [`Engine::claim`], for an operation on one sandbox, whose keys are its own.
+    pub(crate) fn claim_in(
+        &self,
+        ctx: &Ctx,
+        sandbox: &SandboxId,
+        operation: &'static str,
+        key: Option<&str>,
+        request: &impl Serialize,
+    ) -> Result<Option<Idempotency>> {
+        let claim = self.claim(ctx, operation, key, request)?;
+        Ok(claim.map(|claim| claim.in_sandbox(sandbox)))
+    }
+
     /// What claims the caller's key for `request`; `None` where the caller gave no key.
     pub(crate) fn claim(
         &self,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pinfold_engine::{LogsRequest, Origin, PageRequest};
+use pinfold_engine::{LogsRequest, Origin, PageRequest, RunOptions};
 use pinfold_model::command::CancelMode;
 use pinfold_model::journal::{RecordBody, Stream};
 use pinfold_model::{Code, CommandSpec, CommandState, ExitStatus, Program, StdinMode};
@@ -41,14 +41,22 @@ fn a_hundred_equal_starts_run_one_process() {
             assert_eq!(run.stdout, b"run\n");
             assert_eq!(run.command.state, CommandState::Exited(ExitStatus::Code(0)));
         }
-        let other = life
+        let run = async |sandbox, line| {
+            let options = RunOptions::default();
+            life.engine
+                .run_command(&life.ctx, sandbox, shell(line), Some("k"), options)
+                .await
+        };
+        let other = run(&sandbox, "echo x").await.expect_err("conflict");
+        assert_eq!(other.code(), Code::IdempotencyConflict);
+        // The key is of its operation and its sandbox.
+        let another = life.sandbox().await;
+        assert_eq!(run(&another, "echo x").await.expect("run").stdout, b"x\n");
+        let started = life
             .engine
             .start_command(&life.ctx, &sandbox, shell("echo x"), Some("k"))
             .await;
-        assert_eq!(
-            other.expect_err("conflict").code(),
-            Code::IdempotencyConflict
-        );
+        assert_eq!(started.expect("started").origin, Origin::New);
     });
     life.clean_up(&place);
 }

@@ -51,6 +51,10 @@ impl Place {
         Some(FileType::from_raw_mode(stat.st_mode))
     }
 
+    fn is(&self, identity: Identity) -> bool {
+        self.entry.as_ref().is_some_and(|entry| is(entry, identity))
+    }
+
     pub(crate) fn is_directory(&self) -> bool {
         self.kind() == Some(FileType::Directory)
     }
@@ -126,17 +130,14 @@ impl<'a> Resolver<'a> {
     pub(crate) fn place_or_itself(&self, follow: bool, missing: Missing) -> Outcome<Place> {
         let (place, parents) = self.walk(follow, missing)?;
         match self.fence {
-            Some(fence) if !holds(&parents, fence) && !self.is_itself(&place) => {
-                Err(self.outside())
-            }
+            Some(fence) if !holds(&parents, fence) && !place.is(fence) => Err(self.outside()),
             _ => Ok(place),
         }
     }
 
     /// Whether the place is the directory to stay in, or the root.
     pub(crate) fn is_itself(&self, place: &Place) -> bool {
-        let fence = |fence| place.entry.as_ref().is_some_and(|entry| is(entry, fence));
-        place.is_root() || self.fence.is_some_and(fence)
+        place.is_root() || self.fence.is_some_and(|fence| place.is(fence))
     }
 
     /// The place of something that exists.
