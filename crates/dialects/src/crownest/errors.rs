@@ -82,7 +82,9 @@ pub(super) const fn word_of(code: Code) -> Word {
         | Code::ImageNotFound
         | Code::TemplateNotFound
         | Code::ProjectNotFound
-        | Code::KeyNotFound => Word::NotFound,
+        | Code::KeyNotFound
+        | Code::PreviewNotFound
+        | Code::PreviewGone => Word::NotFound,
         Code::FileNotFound => Word::FileNotFound,
         Code::ParentNotFound => Word::ParentDirectoryNotFound,
         Code::PathOutside => Word::PathOutsideWorkspace,
@@ -101,7 +103,7 @@ pub(super) const fn word_of(code: Code) -> Word {
         Code::OutputGone => Word::StreamGap,
         Code::QuotaExceeded | Code::DiskFull => Word::QuotaExceeded,
         Code::RateLimited => Word::RateLimited,
-        Code::PortNotListening => Word::PreviewUnavailable,
+        Code::PortNotListening | Code::PreviewUnavailable => Word::PreviewUnavailable,
         Code::Unsupported => Word::FeatureNotEnabled,
         Code::SandboxFailed | Code::InvalidImage | Code::Timeout | Code::GuestUnavailable => {
             Word::RuntimeError
