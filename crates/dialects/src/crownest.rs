@@ -8,6 +8,7 @@ mod errors;
 mod files;
 mod from_wire;
 mod ids;
+mod previews;
 mod routes;
 mod sandboxes;
 mod stream;

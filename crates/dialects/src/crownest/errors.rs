@@ -44,6 +44,7 @@ words! {
     InvalidMetadataKey = "invalid_metadata_key" BAD_REQUEST,
     InvalidMetadataValue = "invalid_metadata_value" BAD_REQUEST,
     MetadataTooLarge = "metadata_too_large" BAD_REQUEST,
+    UnsupportedPreviewAuthMode = "unsupported_preview_auth_mode" BAD_REQUEST,
     Unauthenticated = "unauthenticated" UNAUTHORIZED,
     InvalidApiKey = "invalid_api_key" UNAUTHORIZED,
     Forbidden = "forbidden" FORBIDDEN,

@@ -6,11 +6,11 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use pinfold_engine::{
-    CreateSandbox, Cursor, ImageOrTemplate, MakeDirectory, MoveFile, PageRequest, SandboxFilter,
-    States, Wait, WriteFile,
+    CreatePreview, CreateSandbox, Cursor, ImageOrTemplate, MakeDirectory, MoveFile, PageRequest,
+    SandboxFilter, States, Wait, WriteFile,
 };
 use pinfold_model::command::CancelMode;
-use pinfold_model::{CommandSpec, Error, Program, SandboxState, SecretEnv};
+use pinfold_model::{CommandSpec, Error, PreviewAccess, Program, SandboxState, SecretEnv};
 use serde_json::{Map, Value};
 
 use super::errors::{Refused, Word};
@@ -355,6 +355,25 @@ pub(super) fn move_file(request: wire::MoveFile) -> MoveFile {
         overwrite: request.overwrite.unwrap_or(false),
         within: Some(WORKSPACE.to_owned()),
     }
+}
+
+pub(super) fn create_preview(request: &wire::CreatePreview) -> Result<CreatePreview, Refused> {
+    let access = match request.auth_mode.as_deref() {
+        None | Some("authenticated") => PreviewAccess::Authenticated,
+        Some("token") => PreviewAccess::Token,
+        Some(_) => {
+            return Err(Refused::of(
+                Word::UnsupportedPreviewAuthMode,
+                "authMode",
+                "authMode must be \"authenticated\" or \"token\"",
+            ));
+        }
+    };
+    Ok(CreatePreview {
+        port: pinfold_model::preview::port(request.port)?,
+        access,
+        expires_in: None,
+    })
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The vendor's ids, and ours underneath. Where the prefixes differ they are swapped, both ways by
 //! rule: nothing is looked up.
 
-use pinfold_model::{CommandId, KeyId, ProjectId, SandboxId, TemplateVersionId};
+use pinfold_model::{CommandId, KeyId, PreviewId, ProjectId, SandboxId, TemplateVersionId};
 
 use super::errors::Refused;
 
@@ -11,6 +11,10 @@ pub(super) fn sandbox(text: &str) -> Result<SandboxId, Refused> {
 
 pub(super) fn command(text: &str) -> Result<CommandId, Refused> {
     text.parse().map_err(|_| Refused::no("command", text))
+}
+
+pub(super) fn preview(text: &str) -> Result<PreviewId, Refused> {
+    text.parse().map_err(|_| Refused::no("preview", text))
 }
 
 pub(super) fn project(text: &str) -> Result<ProjectId, Refused> {

@@ -7,7 +7,7 @@ use axum::routing::{get, post};
 use pinfold_engine::Engine;
 use pinfold_http::{Authenticate, authenticated};
 
-use super::{account, commands, errors, files, sandboxes, stream};
+use super::{account, commands, errors, files, previews, sandboxes, stream};
 
 #[rustfmt::skip]
 pub(crate) fn router(engine: Engine, authority: Arc<dyn Authenticate>) -> Router {
@@ -28,6 +28,8 @@ pub(crate) fn router(engine: Engine, authority: Arc<dyn Authenticate>) -> Router
         .route("/v1/sandboxes/{sandbox}/files/mkdir", post(files::make_directory))
         .route("/v1/sandboxes/{sandbox}/files/move", post(files::rename))
         .route("/v1/sandboxes/{sandbox}/files/download", get(files::download))
+        .route("/v1/sandboxes/{sandbox}/previews", get(previews::list).post(previews::create))
+        .route("/v1/previews/{preview}", get(previews::show).delete(previews::revoke))
         .route("/v1/projects", get(account::projects).post(account::create_project))
         .route("/v1/api-keys", get(account::keys))
         .route("/v1/api-keys/{key}", get(account::key).delete(account::revoke_key))

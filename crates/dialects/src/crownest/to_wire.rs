@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use pinfold_engine::{FileEntry, FileKind, Page, ProjectMonth, RunOutput, TextChunk, TextPage};
+use pinfold_http::PreviewUrls;
 use pinfold_model::command::CancelMode;
 use pinfold_model::sandbox::EndReason;
 use pinfold_model::{
-    Command, CommandId, CommandState, Ctx, ExitStatus, Key, Program, Project, Role, Sandbox,
-    SandboxState, Time,
+    Command, CommandId, CommandState, Ctx, ExitStatus, Key, Preview, Program, Project, Role,
+    Sandbox, SandboxState, Time,
 };
 
 use super::errors::{Refused, Word};
@@ -298,6 +299,23 @@ fn shown_path(path: &str) -> String {
         }
     }
     format!("/{}", parts.join("/"))
+}
+
+pub(super) fn preview(ctx: &Ctx, preview: Preview, urls: &PreviewUrls) -> wire::Preview {
+    wire::Preview {
+        // Callers of this vendor put a path with its own slash behind it.
+        url: urls.of(&preview.slug).trim_end_matches('/').to_owned(),
+        slug: preview.slug.to_string(),
+        id: preview.id.into(),
+        org_id: ctx.principal.org.to_string(),
+        project_id: preview.project.into(),
+        sandbox_id: preview.sandbox.into(),
+        port: preview.port,
+        auth_mode: preview.access.as_str(),
+        created_at: time(preview.created_at),
+        expires_at: preview.expires_at.map(time),
+        revoked_at: preview.revoked_at.map(time),
+    }
 }
 
 pub(super) fn project(project: Project) -> wire::Project {

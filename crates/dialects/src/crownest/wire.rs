@@ -97,6 +97,13 @@ pub(super) struct MoveFile {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CreatePreview {
+    pub(super) port: i64,
+    pub(super) auth_mode: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
 pub(super) struct CreateProject {
     pub(super) name: String,
 }
@@ -231,6 +238,33 @@ pub(super) struct FileContent {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
+pub(super) struct Preview {
+    pub(super) id: String,
+    pub(super) slug: String,
+    pub(super) url: String,
+    pub(super) org_id: String,
+    pub(super) project_id: String,
+    pub(super) sandbox_id: String,
+    pub(super) port: u16,
+    pub(super) auth_mode: &'static str,
+    pub(super) created_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) expires_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) revoked_at: Option<String>,
+}
+
+/// The token is shown once, by the call that made the preview.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CreatedPreview {
+    pub(super) preview: Preview,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) preview_token: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Project {
     pub(super) id: String,
     pub(super) org_id: String,
@@ -314,6 +348,7 @@ envelopes! {
     OneFile { file: FileStat },
     Files { data: Vec<FileStat> },
     Deleted { deleted: bool },
+    OnePreview { preview: Preview },
     OneProject { project: Project },
     OneApiKey { api_key: ApiKey },
 }

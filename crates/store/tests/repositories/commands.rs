@@ -47,7 +47,7 @@ pub(crate) async fn a_command_comes_back_as_it_went_in(world: World) {
             .expect("list")
             .items
             .len(),
-        9
+        3 + ENDINGS.len()
     );
     assert_eq!(
         commands.get(&CommandId::generate()).await.expect("get"),

@@ -235,6 +235,7 @@ pub(crate) async fn lists_filter_by_state_and_metadata(world: World) {
     assert_eq!(list(&world, States::All, &[("", "")]).await, []);
     let many = (0..=METADATA_FILTERS_MAX).map(|n| (n.to_string(), String::new()));
     let filter = SandboxFilter {
+        project: None,
         states: States::All,
         metadata: many.collect(),
     };
@@ -258,6 +259,7 @@ async fn list(world: &World, states: States, metadata: &[(&str, &str)]) -> Vec<S
         .iter()
         .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
     let filter = SandboxFilter {
+        project: None,
         states,
         metadata: pairs.collect(),
     };
@@ -323,7 +325,7 @@ pub(crate) async fn lists_can_be_of_one_project(world: World) {
         ..SandboxFilter::default()
     };
     let own = filter(sandbox.project.clone());
-    let strange = filter(pinfold_model::ProjectId::generate());
+    let strange = filter(ProjectId::generate());
     for scope in [
         Scope::Org(world.home.org.id.clone()),
         Scope::Project(sandbox.project.clone()),

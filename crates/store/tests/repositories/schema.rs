@@ -98,6 +98,7 @@ async fn postgres_columns(url: &str) -> BTreeSet<String> {
 
 pub(crate) async fn a_text_with_nul_is_refused_alike(world: World) {
     let filter = SandboxFilter {
+        project: None,
         states: States::All,
         metadata: [("team".to_owned(), "a\0b".to_owned())].into(),
     };
