@@ -21,7 +21,7 @@ use pinfold_store::{
 use serde::Serialize;
 
 use crate::access::scope;
-use crate::files::ReadRange;
+use crate::files::{FileAt, ReadRange};
 use crate::usecase::Note;
 use crate::{Accepted, Engine, Origin};
 
@@ -53,7 +53,7 @@ type Written = (Content, BlobLease);
 struct Copy<'a> {
     request: &'a CreateObject,
     sandbox: &'a SandboxId,
-    path: &'a str,
+    path: FileAt<'a>,
 }
 
 #[derive(Serialize)]
@@ -68,24 +68,25 @@ impl Engine {
     ///
     /// The same idempotency key with the same request answers with the same object, also when the
     /// file has changed or the sandbox is gone.
-    pub async fn create_object_from_file(
+    pub async fn create_object_from_file<'a>(
         &self,
         ctx: &Ctx,
         sandbox: &SandboxId,
-        path: &str,
+        path: impl Into<FileAt<'a>>,
         request: CreateObject,
         idempotency: Option<&str>,
     ) -> Result<Accepted<Object>> {
+        let path = path.into();
         let note = Note::new("object.create");
         note.fact("sandbox", sandbox.as_str());
-        note.fact("path", path);
+        note.fact("path", path.path());
         self.audited(ctx, &note, async {
             let copy = Copy {
                 request: &request,
                 sandbox,
                 path,
             };
-            let claim = self.claim(ctx, "object.copy", idempotency, &copy)?;
+            let claim = self.claim_in(ctx, sandbox, "object.copy", idempotency, &copy)?;
             if let Some(object) = self.replay(claim.as_ref()).await? {
                 return Ok(accepted(&note, Inserted::Replay(object)));
             }

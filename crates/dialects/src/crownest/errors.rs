@@ -75,7 +75,9 @@ pub(super) const fn word_of(code: Code) -> Word {
         | Code::RangeNotSatisfiable
         | Code::UserNotFound => Word::InvalidRequest,
         Code::Unauthenticated => Word::InvalidApiKey,
-        Code::PermissionDenied | Code::FileAccessDenied => Word::Forbidden,
+        Code::PermissionDenied | Code::FileAccessDenied | Code::LinkInvalid | Code::LinkExpired => {
+            Word::Forbidden
+        }
         Code::RouteNotFound
         | Code::SandboxNotFound
         | Code::CommandNotFound
@@ -84,6 +86,8 @@ pub(super) const fn word_of(code: Code) -> Word {
         | Code::TemplateNotFound
         | Code::ProjectNotFound
         | Code::KeyNotFound
+        | Code::ObjectNotFound
+        | Code::ObjectGone
         | Code::PreviewNotFound
         | Code::PreviewGone => Word::NotFound,
         Code::FileNotFound => Word::FileNotFound,
@@ -96,6 +100,8 @@ pub(super) const fn word_of(code: Code) -> Word {
         Code::FileTooLarge | Code::BodyTooLarge => Word::FileTooLarge,
         Code::IdempotencyConflict => Word::IdempotencyKeyReused,
         Code::AlreadyExists
+        | Code::ObjectNotSealed
+        | Code::ObjectSealed
         | Code::InUse
         | Code::SandboxNotRunning
         | Code::CommandEnded

@@ -3,13 +3,16 @@
 use pinfold_model::{Error, Result, limits};
 use pinfold_runtime::guest::{FilePath, Follow};
 
+use serde::Serialize;
+
 use crate::commands::absolute;
 use crate::live::Lease;
 
 /// A path of a request. Made from a text, it may lead anywhere in the sandbox.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct FileAt<'a> {
     path: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
     within: Option<&'a str>,
 }
 
@@ -30,7 +33,7 @@ impl<'a> FileAt<'a> {
         Self { path, within }
     }
 
-    pub(super) const fn path(&self) -> &'a str {
+    pub(crate) const fn path(&self) -> &'a str {
         self.path
     }
 
