@@ -45,6 +45,7 @@ mkfs.btrfs btrfs-progs
 ip iproute2
 nft nftables
 runuser util-linux
+docker-registry docker-registry
 LIST
 }
 
@@ -156,6 +157,8 @@ run_python_suites() {
     [ "${#suites[@]}" -gt 0 ] || return 0
 
     cargo build --locked --workspace --all-features --bins
+    # Tests stay on this machine; those of pulling say otherwise.
+    export PINFOLD_PULL=never
     export PINFOLD_BIN="$PWD/${CARGO_TARGET_DIR:-target}/debug/pinfold"
     for suite in "${suites[@]}"; do
         run_python_suite "$suite"

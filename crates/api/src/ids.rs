@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use pinfold_http::Failure;
-use pinfold_model::{Code, CommandId, Error, KeyId, PreviewId, ProjectId, SandboxId};
+use pinfold_model::{Code, CommandId, Error, KeyId, PreviewId, ProjectId, PullId, SandboxId};
 
 fn parsed<T: FromStr>(text: &str, code: Code, noun: &str) -> Result<T, Failure> {
     text.parse()
@@ -28,4 +28,8 @@ pub(crate) fn key(text: &str) -> Result<KeyId, Failure> {
 
 pub(crate) fn preview(text: &str) -> Result<PreviewId, Failure> {
     parsed(text, Code::PreviewNotFound, "preview")
+}
+
+pub(crate) fn pull(text: &str) -> Result<PullId, Failure> {
+    parsed(text, Code::ImageNotFound, "pull")
 }

@@ -1,5 +1,7 @@
 //! Routes of images.
 
+mod pulls;
+
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,6 +28,7 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(list_images))
         .routes(routes!(get_image, put_image, remove_image))
+        .merge(pulls::routes())
 }
 
 fn answer(image: Image) -> Json<wire::Image> {

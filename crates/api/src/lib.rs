@@ -30,6 +30,7 @@ mod templates;
 mod usage;
 
 pub use auth::EngineKeys;
+pub use convert::image::to_wire as image_to_wire;
 pub use document::{document, document_json};
 pub use render::FACADE;
 pub use router::router;

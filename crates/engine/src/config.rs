@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pinfold_images::LayerStore;
+use pinfold_images::{CredentialFile, LayerStore};
 use pinfold_runtime::driver::Driver;
 use pinfold_runtime::journal::Journals;
 use pinfold_store::{Blobs, Store};
@@ -16,6 +16,13 @@ use crate::clock::Clock;
 pub struct EngineConfig {
     /// What a sandbox boots from when neither a template nor an image is named.
     pub default_image: String,
+    /// Whether an image that is missing is pulled when a sandbox or template wants it.
+    pub pull: PullPolicy,
+    /// What is shown to registries for callers who bring no credentials of their own: every project
+    /// may pull with them.
+    pub registry_credentials: CredentialFile,
+    /// Registries, as `host` or `host:port`, that are spoken to over plain HTTP.
+    pub insecure_registries: Vec<String>,
     /// Whether a request may make directories of this machine visible inside.
     pub host_mounts: HostMounts,
     /// Whether sandboxes end with this process.
@@ -32,6 +39,15 @@ pub struct EngineConfig {
     pub attach_timeout: Duration,
     /// Active previews that one sandbox may have.
     pub previews_per_sandbox: u32,
+}
+
+/// Whether missing images are pulled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PullPolicy {
+    /// From the registry that the image's name means.
+    Missing,
+    /// Only when an admin asks for it.
+    Never,
 }
 
 /// Whether callers may ask for host mounts.
@@ -54,6 +70,9 @@ impl Default for EngineConfig {
     fn default() -> Self {
         Self {
             default_image: "host".to_owned(),
+            pull: PullPolicy::Never,
+            registry_credentials: CredentialFile::default(),
+            insecure_registries: Vec::new(),
             host_mounts: HostMounts::Refused,
             lifetime: Lifetime::Durable,
             journal_retention: Duration::from_secs(7 * 24 * 3600),

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use crate::audit::trail;
 use crate::behind::Behind;
 use crate::config::{EngineConfig, Parts};
+use crate::images::Pulls;
 use crate::keys::{KeyCache, Pepper};
 use crate::links::LinkKey;
 use crate::live::{Ending, Registry, endings};
@@ -78,6 +79,7 @@ pub(crate) struct Inner {
     pub(crate) keys: KeyCache,
     pub(crate) orgs: Orgs,
     pub(crate) trail: Behind<AuditEvent>,
+    pub(crate) pulls: Pulls,
     started: AtomicBool,
     _end_tasks: DropGuard,
 }
@@ -119,6 +121,7 @@ impl Engine {
             keys: KeyCache::default(),
             orgs: Orgs::default(),
             trail,
+            pulls: Pulls::default(),
             started: AtomicBool::new(false),
             _end_tasks: ending.drop_guard(),
         };

@@ -1,4 +1,7 @@
-//! Use cases of images: importing, looking them up, removing them.
+//! Use cases of images: importing, pulling, looking them up, removing them.
+
+mod flight;
+mod pull;
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -12,7 +15,11 @@ use pinfold_store::{Page, PageRequest};
 use crate::usecase::Note;
 use crate::{Engine, Share};
 
+pub use flight::{ImagePull, PullEnding, PullFailure};
 pub use pinfold_images::Progress as ImageProgress;
+pub use pull::PullImage;
+
+pub(crate) use flight::Pulls;
 
 /// The image every installation has.
 const HOST: &str = "host";
@@ -45,12 +52,7 @@ impl Engine {
         note.fact("name", import.name.to_string());
         self.audited(ctx, &note, async {
             let project = self.owner(ctx, import.share)?;
-            if import.name == host_name()? {
-                return Err(Error::new(
-                    Code::AlreadyExists,
-                    "the name \"host\" stands for this machine's own view; choose another",
-                ));
-            }
+            check_name(&import.name)?;
             let id = ImageId::generate();
             note.about(id.as_str());
             let image = Image {
@@ -125,15 +127,6 @@ impl Engine {
         found.ok_or_else(|| not_found(name_or_id))
     }
 
-    pub(crate) async fn image_named(&self, ctx: &Ctx, name: &ImageName) -> Result<Image> {
-        let found = self
-            .store()
-            .images()
-            .resolve(&ctx.principal.project, name)
-            .await?;
-        found.ok_or_else(|| not_found(&name.to_string()))
-    }
-
     /// Records the image `host` in a store that has none.
     pub(crate) async fn ship_host_image(&self, host: Option<HostRoot>) -> Result<()> {
         let name = host_name()?;
@@ -198,9 +191,27 @@ fn host_name() -> Result<ImageName> {
     HOST.parse()
 }
 
+/// Names that callers may give: one for `host` would hide this machine's own view, and one with a
+/// digest would claim what was never verified.
+fn check_name(name: &ImageName) -> Result<()> {
+    if *name == host_name()? {
+        return Err(Error::new(
+            Code::AlreadyExists,
+            "the name \"host\" stands for this machine's own view; choose another",
+        ));
+    }
+    match name.digest() {
+        None => Ok(()),
+        Some(_) => Err(Error::invalid(
+            "name",
+            "a name with a digest is given only to what is pulled by it; choose another",
+        )),
+    }
+}
+
 fn not_found(name: &str) -> Error {
     Error::new(
         Code::ImageNotFound,
-        format!("no image {name:?}; import it first, or use \"host\""),
+        format!("no image {name:?}; import or pull it first, or use \"host\""),
     )
 }

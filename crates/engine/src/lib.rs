@@ -39,13 +39,15 @@ pub use clock::{Clock, SystemClock};
 pub use commands::{
     LogPage, LogsRequest, OutputReader, RunOptions, RunOutput, TextChunk, TextPage, TextReader,
 };
-pub use config::{EngineConfig, HostMounts, Lifetime, Parts};
+pub use config::{EngineConfig, HostMounts, Lifetime, Parts, PullPolicy};
 pub use engine::{Drain, Engine};
 pub use files::{
     FileAt, FileChange, FileChangeKind, FileEntry, FileKind, FileReader, FileWatch, FileWriter,
     Listing, MakeDirectory, MoveFile, ReadRange, WriteFile,
 };
-pub use images::{ImageImport, ImageProgress, OnImageProgress};
+pub use images::{
+    ImageImport, ImageProgress, ImagePull, OnImageProgress, PullEnding, PullFailure, PullImage,
+};
 pub use keys::{BOOTSTRAP_SECRET_MIN_CHARS, CreateKey, CreatedKey};
 pub use links::{Link, LinkUse, Linked, Redeemed};
 pub use objects::{CreateObject, ObjectBody, ObjectReader};
@@ -59,6 +61,9 @@ pub use sessions::{OpenTerminal, Terminal, TerminalInput};
 pub use templates::Share;
 pub use usage::{ProjectMonth, SandboxUsage};
 
+pub use pinfold_images::{
+    CredentialFile, CredentialFileError, Credentials, LayerProgress, PullPhase, PullProgress,
+};
 pub use pinfold_store::{
     AuditFilter, Cursor, ObjectFilter, ObjectStates, Page, PageRequest, SandboxFilter, States,
 };

@@ -26,7 +26,8 @@ pub enum Share {
 const SHIPPED: [&str; 4] = ["base", "python", "node", "python-node"];
 
 impl Engine {
-    /// Makes the next version of a template.
+    /// Makes the next version of a template. Its image has to be there, or is pulled now for those
+    /// whom the template is for.
     pub async fn set_template(
         &self,
         ctx: &Ctx,
@@ -40,7 +41,8 @@ impl Engine {
         self.audited(ctx, &note, async {
             let owner = self.owner(ctx, share)?;
             validate(name, &spec)?;
-            self.image_named(ctx, &spec.image).await?;
+            self.present_image(ctx, &spec.image.to_string(), share)
+                .await?;
             let at = self.now();
             Ok(self
                 .store()

@@ -56,11 +56,16 @@ impl Engine {
         work: impl Future<Output = Result<T>>,
     ) -> Result<T> {
         let result = self.timed(note.action, work).await;
-        let event = self.event(ctx, note, result.as_ref().err());
+        self.audit(ctx, note, result.as_ref().err()).await;
+        result
+    }
+
+    /// The line alone, for work that was timed elsewhere.
+    pub(crate) async fn audit(&self, ctx: &Ctx, note: &Note, error: Option<&Error>) {
+        let event = self.event(ctx, note, error);
         if let Err(error) = self.store().audit().append(&event).await {
             tracing::error!(action = note.action, request = %ctx.request, %error, "audit line lost");
         }
-        result
     }
 
     /// The same for what happens many times a second: the line is written behind the answer. A

@@ -2,6 +2,16 @@
 //!
 //! Every case has directories of its own and takes any `Arc<dyn Driver>` that `place` makes.
 
+#[allow(dead_code)]
+#[path = "../../images/tests/suite/archive.rs"]
+mod archive;
+#[allow(dead_code)]
+#[path = "../../images/tests/suite/layout.rs"]
+mod layout;
+#[allow(dead_code)]
+#[path = "../../images/tests/suite/registry.rs"]
+mod registry;
+
 mod suite {
     pub(crate) mod clock;
     pub(crate) mod place;
@@ -15,6 +25,7 @@ mod suite {
     mod lifetimes;
     mod links;
     pub(crate) mod objects;
+    mod pulls;
     mod terminals;
     mod usage;
 }

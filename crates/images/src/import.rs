@@ -12,6 +12,7 @@ use crate::error::ImportError;
 use crate::limits::Limits;
 use crate::oci;
 use crate::progress::{Meter, OnProgress, Progress};
+use crate::registry::Platform;
 use crate::rootfs;
 use crate::store::{LayerRecord, LayerStore, Lease, Staging};
 use crate::unpack::{Kind, Ownership, Report, unpack};
@@ -37,16 +38,18 @@ pub struct Importer<'s> {
     pub(crate) store: &'s LayerStore,
     pub(crate) limits: Limits,
     pub(crate) ownership: Ownership,
+    pub(crate) platform: Platform,
 }
 
 impl<'s> Importer<'s> {
-    /// Default limits; the archive's owners as root, else the importer's.
+    /// Default limits, this machine's platform; the archive's owners as root, else the importer's.
     #[must_use]
     pub fn new(store: &'s LayerStore) -> Self {
         Self {
             store,
             limits: Limits::default(),
             ownership: Ownership::of_this_process(),
+            platform: Platform::default(),
         }
     }
 
@@ -59,6 +62,13 @@ impl<'s> Importer<'s> {
     #[must_use]
     pub fn with_ownership(mut self, ownership: Ownership) -> Self {
         self.ownership = ownership;
+        self
+    }
+
+    /// What the image has to be for, instead of this machine.
+    #[must_use]
+    pub fn with_platform(mut self, platform: Platform) -> Self {
+        self.platform = platform;
         self
     }
 

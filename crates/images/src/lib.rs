@@ -1,9 +1,9 @@
 //! Images on disk: a content-addressed store of unpacked layers, safe import of root-filesystem
-//! tars and OCI layouts, and the generated `host` image.
+//! tars and OCI layouts, pulling from registries, and the generated `host` image.
 //!
-//! Archives are hostile by assumption. Nothing here talks to a network or a database: the caller
+//! Archives and registries are hostile by assumption. Nothing here talks to a database: the caller
 //! keeps the image records and holds the [`Lease`] of what it was given until they are written.
-//! Every call blocks; async callers use a blocking task.
+//! Every call but those of [`Puller`] blocks; async callers use a blocking task.
 
 mod codec;
 mod detect;
@@ -14,6 +14,7 @@ mod limits;
 mod oci;
 mod progress;
 mod refusal;
+mod registry;
 mod remove;
 mod rootfs;
 mod store;
@@ -25,5 +26,9 @@ pub use import::{Imported, Importer};
 pub use limits::Limits;
 pub use progress::{OnProgress, Progress};
 pub use refusal::Refusal;
+pub use registry::{
+    CredentialFile, CredentialFileError, Credentials, LayerProgress, Platform, PullError,
+    PullPhase, PullProgress, PullRequest, Pulled, Puller, Reference, ReferenceError,
+};
 pub use store::{LayerStore, Lease, Removed, Sweep};
 pub use unpack::{Ownership, Report};

@@ -19,9 +19,11 @@ use crate::error::ImportError;
 use crate::import::{Imported, Importer};
 use crate::progress::{Meter, Metered};
 use crate::unpack::{Kind, Report, digest_only};
-use blob::BlobRef;
 use config::Configuration;
 use layout::Layout;
+
+pub(crate) use blob::BlobRef;
+pub(crate) use select::{DescriptorKind, kind_of};
 
 pub(crate) fn import(
     importer: &Importer<'_>,
@@ -69,7 +71,7 @@ fn read_configuration(
         });
     }
     let json = BlobRef::of(descriptor)?.read_document(layout, &importer.limits)?;
-    config::parse(&json)
+    config::parse(&json, importer.platform.architecture())
 }
 
 /// The manifest's layers, lowest first, matched with the configuration's diff ids.
@@ -101,7 +103,8 @@ fn layer_blobs(
     layers.iter().map(layer_blob).collect()
 }
 
-fn layer_blob(descriptor: &Descriptor) -> Result<BlobRef, ImportError> {
+/// What a manifest's layer names, if layers of its type can be read.
+pub(crate) fn layer_blob(descriptor: &Descriptor) -> Result<BlobRef, ImportError> {
     let known = match descriptor.media_type() {
         MediaType::ImageLayer
         | MediaType::ImageLayerGzip

@@ -116,6 +116,11 @@ pub(crate) fn digest_only(tar: impl Read, limits: &Limits) -> Result<Digest, Imp
     Ok(archive.finish()?.digest())
 }
 
+/// The digest of bytes in memory.
+pub(crate) fn digest_of(bytes: &[u8]) -> Digest {
+    Digest::from_sha256(Sha256::digest(bytes).into())
+}
+
 /// Hashes bytes as they pass.
 pub(crate) struct Hashing<R> {
     inner: R,

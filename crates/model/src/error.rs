@@ -132,6 +132,8 @@ codes! {
     Unsupported = "unsupported" => Unsupported,
     /// An archive or image that is malformed or hostile.
     InvalidImage = "invalid_image" => InvalidArgument,
+    /// An image could not be pulled: its registry cannot be reached, or failed.
+    ImagePullFailed = "image_pull_failed" => Unavailable,
     Timeout = "timeout" => Timeout,
     /// The guest did not answer; the operation may or may not have happened.
     GuestUnavailable = "guest_unavailable" => Unavailable,

@@ -98,6 +98,8 @@ id!(/// An interactive terminal in a sandbox.
     SessionId, "pty");
 id!(/// Something bootable.
     ImageId, "img");
+id!(/// A pull of an image from a registry.
+    PullId, "pull");
 id!(/// A named recipe for sandboxes.
     TemplateId, "tpl");
 id!(/// One immutable version of a template.

@@ -74,61 +74,113 @@ impl fmt::Display for Digest {
     }
 }
 
-/// `name:tag`, the tag `latest` where none is given. The name may hold `/`, `.` and a registry's
-/// port, as OCI references do.
+/// `name:tag`, `name@digest` or `name:tag@digest`; the tag is `latest` where neither is given. The
+/// name may hold `/`, `.` and a registry's port, as OCI references do. A digest names the manifest
+/// in a registry: such a name is given only to what was pulled and verified under it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ImageName {
     name: String,
-    tag: String,
+    /// `None` only with a digest.
+    tag: Option<String>,
+    digest: Option<Digest>,
 }
 
 impl ImageName {
+    /// Tag of a name that says neither tag nor digest.
+    const DEFAULT_TAG: &str = "latest";
+    /// Characters of a name without tag and digest.
+    const NAME_MAX_CHARS: usize = 255;
+    const TAG_MAX_CHARS: usize = 128;
+
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
+    /// What follows the name, as it is stored: `tag`, `tag@sha256:...` or `@sha256:...`.
     #[must_use]
-    pub fn tag(&self) -> &str {
-        &self.tag
+    pub fn version(&self) -> String {
+        let tag = self.tag.as_deref().unwrap_or_default();
+        match &self.digest {
+            Some(digest) => format!("{tag}@{digest}"),
+            None => tag.to_owned(),
+        }
+    }
+
+    /// The name and what [`ImageName::version`] said.
+    ///
+    /// # Errors
+    /// They do not make a name.
+    pub fn from_parts(name: &str, version: &str) -> Result<Self> {
+        match version.starts_with('@') {
+            true => format!("{name}{version}").parse(),
+            false => format!("{name}:{version}").parse(),
+        }
+    }
+
+    /// The digest that the name pins its image to.
+    #[must_use]
+    pub fn digest(&self) -> Option<&Digest> {
+        self.digest.as_ref()
     }
 }
 
 impl FromStr for ImageName {
     type Err = Error;
     fn from_str(text: &str) -> Result<Self> {
-        let (name, tag) = match text.rsplit_once(':') {
-            Some((name, tag)) if !tag.contains('/') => (name, tag),
-            _ => (text, "latest"),
+        let (tagged, digest) = match text.split_once('@') {
+            Some((tagged, digest)) => (tagged, Some(digest.parse().map_err(bad_digest)?)),
+            None => (text, None),
         };
-        let part = |s: &str| {
-            !s.is_empty()
-                && s.bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+        let (name, tag) = match tagged.rsplit_once(':') {
+            Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
+            _ => (tagged, None),
         };
-        let good_name = name.len() <= 255
-            && name
-                .split('/')
-                .enumerate()
-                .all(|(at, segment)| match segment.split_once(':') {
-                    Some((host, port)) => {
-                        at == 0 && name.contains('/') && part(host) && port.parse::<u16>().is_ok()
-                    }
-                    None => part(segment) && segment != "." && segment != "..",
-                });
-        if good_name && part(tag) && tag.len() <= 128 {
+        if is_good_name(name) && tag.is_none_or(is_good_tag) {
+            let default = digest.is_none().then_some(Self::DEFAULT_TAG);
             return Ok(Self {
                 name: name.to_owned(),
-                tag: tag.to_owned(),
+                tag: tag.or(default).map(str::to_owned),
+                digest,
             });
         }
         Err(Error::new(
             Code::InvalidArgument,
-            "an image name is NAME or NAME:TAG of letters, digits, '.', '_', '-' and '/'",
+            "an image name is NAME, NAME:TAG or NAME@sha256:DIGEST; NAME is letters, digits, '.', \
+             '_', '-' and '/', and may begin with a registry's HOST or HOST:PORT",
         )
         .detail("field", "image"))
     }
+}
+
+fn is_good_part(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+}
+
+fn is_good_name(name: &str) -> bool {
+    let segment = |at: usize, segment: &str| match segment.split_once(':') {
+        Some((host, port)) => {
+            at == 0 && name.contains('/') && is_good_part(host) && port.parse::<u16>().is_ok()
+        }
+        None => is_good_part(segment) && segment != "." && segment != "..",
+    };
+    name.len() <= ImageName::NAME_MAX_CHARS
+        && name
+            .split('/')
+            .enumerate()
+            .all(|(at, text)| segment(at, text))
+}
+
+fn is_good_tag(tag: &str) -> bool {
+    is_good_part(tag) && tag.len() <= ImageName::TAG_MAX_CHARS
+}
+
+fn bad_digest(error: Error) -> Error {
+    Error::invalid("image", format!("in an image name, {}", error.message()))
 }
 
 impl TryFrom<String> for ImageName {
@@ -146,7 +198,10 @@ impl From<ImageName> for String {
 
 impl fmt::Display for ImageName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.name, self.tag)
+        match &self.tag {
+            Some(_) => write!(f, "{}:{}", self.name, self.version()),
+            None => write!(f, "{}{}", self.name, self.version()),
+        }
     }
 }
 
@@ -171,6 +226,13 @@ pub enum ImageSource {
     Tar,
     /// An OCI layout on disk.
     OciLayout,
+    /// A registry.
+    Registry {
+        /// What was pulled, in full: registry, repository, and tag or digest.
+        reference: String,
+        /// Of the manifest that the reference meant then: an index where it has several platforms.
+        digest: Digest,
+    },
 }
 
 /// Something bootable.
@@ -201,7 +263,26 @@ mod tests {
             ("a.example/b/c", "a.example/b/c:latest"),
             ("localhost:5000/b:1", "localhost:5000/b:1"),
         ] {
-            assert_eq!(text.parse::<ImageName>().expect(text).to_string(), shown);
+            let name = text.parse::<ImageName>().expect(text);
+            assert_eq!(name.to_string(), shown);
+            let again = ImageName::from_parts(name.name(), &name.version());
+            assert_eq!(again.expect("own parts"), name);
+        }
+    }
+
+    #[test]
+    fn digests_pin_names_and_replace_the_default_tag() {
+        let digest = Digest::from_sha256([7; 32]);
+        for text in ["a.example:5000/b/c", "python:3.12"] {
+            let pinned = format!("{text}@{digest}");
+            let name = pinned.parse::<ImageName>().expect("pinned");
+            assert_eq!(name.to_string(), pinned);
+            assert_eq!(name.digest(), Some(&digest));
+            let again = ImageName::from_parts(name.name(), &name.version());
+            assert_eq!(again.expect("own parts"), name);
+        }
+        for bad in ["a@", "a@sha256:12", "@sha256:12", "a@sha512:00", "a@b@c"] {
+            assert!(bad.parse::<ImageName>().is_err(), "{bad:?}");
         }
     }
 

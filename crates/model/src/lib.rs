@@ -24,8 +24,8 @@ pub use access::{Ctx, Key, KeyKind, Org, Principal, Project, Quota, Role};
 pub use command::{Command, CommandSpec, CommandState, ExitStatus, Program, StdinMode, WindowSize};
 pub use error::{Code, Error, ErrorKind, Result};
 pub use id::{
-    AuditId, BlobId, CommandId, ImageId, KeyId, ObjectId, OrgId, PreviewId, ProjectId, RequestId,
-    SandboxId, SessionId, TemplateId, TemplateVersionId,
+    AuditId, BlobId, CommandId, ImageId, KeyId, ObjectId, OrgId, PreviewId, ProjectId, PullId,
+    RequestId, SandboxId, SessionId, TemplateId, TemplateVersionId,
 };
 pub use image::{Digest, Image, ImageConfig, ImageName, ImageSource};
 pub use isolation::Isolation;

@@ -79,11 +79,15 @@ pub(crate) fn parts(
 
 /// The engine of an installation without its sandboxes, for what needs none. It starts no
 /// reconciler: those are the server's.
-pub(crate) async fn offline_engine(data: &DataDir, database: Option<&str>) -> Result<Engine> {
+pub(crate) async fn offline_engine(
+    data: &DataDir,
+    database: Option<&str>,
+    config: EngineConfig,
+) -> Result<Engine> {
     data.make()?;
     let store = open_store(data, database).await?;
     let driver = Arc::new(Planning::deaf());
     let blobs = Blobs::directory(&data.objects())?;
     let parts = parts(store, driver, &data.layers(), &data.journals(), blobs)?;
-    Ok(Engine::open(EngineConfig::default(), parts).await?)
+    Ok(Engine::open(config, parts).await?)
 }

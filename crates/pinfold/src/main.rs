@@ -11,6 +11,7 @@ mod exit;
 mod output;
 mod paths;
 mod planning;
+mod pulling;
 mod run;
 mod serve;
 mod telemetry;

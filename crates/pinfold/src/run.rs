@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use pinfold_engine::CreateSandbox;
+use pinfold_engine::{CreateSandbox, EngineConfig};
 use pinfold_model::{CommandSpec, ExitStatus, Isolation, Program, SandboxId, StdinMode};
 use pinfold_runtime::driver::Driver;
 use pinfold_runtime::namespace::{Disks, NamespaceDriver};
@@ -41,6 +41,8 @@ pub(crate) struct Wanted {
     pub(crate) sandbox: CreateSandbox,
     /// An image's name or id, or a template's name; `None` is the image `host`.
     pub(crate) image: Option<String>,
+    /// How a missing image is pulled into the installation.
+    pub(crate) pull: EngineConfig,
     pub(crate) command: CommandSpec,
     /// Where images are kept; PostgreSQL where their records are, if not beside them.
     pub(crate) data: DataDir,
@@ -114,7 +116,11 @@ async fn in_scratch(
     let opening = tokio::task::spawn_blocking(move || {
         compose::namespace_driver(directory, instance, Disks::Memory)
     });
-    let plan = plan::make(wanted, &place.images, scratch).await;
+    // An image that has to be pulled first takes minutes.
+    let plan = tokio::select! {
+        plan = plan::make(wanted, &place.images, scratch) => plan,
+        signal = signals.next_ending() => return Ok(Ended::Abandoned(signal)),
+    };
     tracing::debug!("planned");
     let driver = opening.await.context("the sandbox driver panicked")??;
     tracing::debug!("driver open");
@@ -166,6 +172,7 @@ pub(crate) async fn check(data: DataDir) -> Result<Checked> {
     let wanted = Wanted {
         sandbox: CreateSandbox::default(),
         image: None,
+        pull: EngineConfig::default(),
         command: CommandSpec::new(Program::Argv(vec!["true".to_owned()])),
         data,
         database: None,

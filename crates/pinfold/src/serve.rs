@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use pinfold_api::{ApiConfig, EngineKeys, MetricsAccess};
-use pinfold_engine::{Drain, Engine, EngineConfig};
+use pinfold_engine::{CredentialFile, Drain, Engine, EngineConfig, PullPolicy};
 use pinfold_http::{Authenticate, ServeLimits};
 use pinfold_model::ExitStatus;
 use pinfold_store::{Blobs, Store};
@@ -37,6 +37,9 @@ pub(crate) struct Settings {
     pub(crate) drain: Drain,
     pub(crate) metrics: MetricsAccess,
     pub(crate) default_image: Option<String>,
+    pub(crate) pull: PullPolicy,
+    pub(crate) registry_credentials: CredentialFile,
+    pub(crate) insecure_registries: Vec<String>,
     pub(crate) bootstrap_key: Option<String>,
 }
 
@@ -103,6 +106,9 @@ async fn engine(settings: &Settings, store: Store, hold: &Hold) -> Result<Engine
             .default_image
             .clone()
             .unwrap_or(defaults.default_image),
+        pull: settings.pull,
+        registry_credentials: settings.registry_credentials.clone(),
+        insecure_registries: settings.insecure_registries.clone(),
         ..defaults
     };
     Ok(Engine::open(config, parts).await?)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pinfold_wire::{ErrorCode, ErrorEnvelope};
+use pinfold_wire::{ErrorCode, ErrorEnvelope, PullFailure};
 use serde_json::{Map, Value};
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -60,7 +60,7 @@ pub enum Error {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{message} ({code_text}, request {request_id})")]
 pub struct ApiError {
-    /// HTTP status.
+    /// HTTP status; 0 where no answer carried the error.
     pub status: u16,
     /// `Unknown` for codes of newer servers; `code_text` has those too.
     pub code: ErrorCode,
@@ -100,6 +100,19 @@ impl ApiError {
             message: error.message,
             details: error.details,
             request_id: error.request_id,
+            retry_after: None,
+        }
+    }
+
+    /// A pull that failed while nobody waited for an answer, so it has no status and request.
+    pub(crate) fn of_pull(failure: PullFailure) -> Self {
+        Self {
+            status: 0,
+            code: ErrorCode::from_word(&failure.code),
+            code_text: failure.code,
+            message: failure.message,
+            details: Map::new(),
+            request_id: "-".to_owned(),
             retry_after: None,
         }
     }

@@ -1,13 +1,22 @@
 //! Images.
 
+use std::time::Duration;
+
 use futures::Stream;
-use pinfold_wire::{Image, ListImages, Page, PutImageQuery};
+use pinfold_wire::{
+    Image, ImagePull, ListImages, Page, PullImage, PullQuery, PullState, PutImageQuery, bound,
+};
 use reqwest::Method;
 
 use crate::body::{ByteStream, Upload};
 use crate::client::Client;
-use crate::error::{Error, Result};
+use crate::error::{ApiError, Error, Result};
 use crate::pages;
+
+/// Beyond the server's own bound on one long poll.
+const LONG_POLL_TIMEOUT: Duration = Duration::from_millis(bound::WAIT_MAX_MS + 15_000);
+/// Between two reports of a pull's progress.
+const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Clone)]
 pub struct Images {
@@ -59,6 +68,56 @@ impl Images {
                 })
             }
         }
+    }
+
+    /// Pulls an image from a registry into the caller's project and waits for it, however long that
+    /// takes; the pull itself goes on if this is dropped.
+    ///
+    /// # Errors
+    /// What the server refuses; `image_not_found`, `image_pull_failed` or `invalid_image` where the
+    /// pull failed.
+    pub async fn pull(&self, request: &PullImage) -> Result<Image> {
+        self.pull_watched(request, |_| {}).await
+    }
+
+    /// The same, telling `on_progress` a few times a second how far it is.
+    pub async fn pull_watched(
+        &self,
+        request: &PullImage,
+        mut on_progress: impl FnMut(&ImagePull) + Send,
+    ) -> Result<Image> {
+        let mut pull = self.start_pull(request).await?;
+        loop {
+            on_progress(&pull);
+            match (pull.state, pull.image, pull.error) {
+                (_, Some(image), _) => return Ok(image),
+                (_, _, Some(error)) => {
+                    return Err(Error::Api(Box::new(ApiError::of_pull(error))));
+                }
+                (PullState::Done | PullState::Failed, None, None) => {
+                    return Err(Error::Protocol("a pull ended without an ending".into()));
+                }
+                _ => pull = self.get_pull(&pull.id, PROGRESS_EVERY).await?,
+            }
+        }
+    }
+
+    /// Begins to pull an image, or joins the same pull where it is under way.
+    pub async fn start_pull(&self, request: &PullImage) -> Result<ImagePull> {
+        let call = self.client.repeatable_post(&["images", "pull"]);
+        self.client.fetch(call.json(request)?).await
+    }
+
+    /// How far a pull is; waits for its end, at most `timeout` (at most a minute).
+    pub async fn get_pull(&self, id: &str, timeout: Duration) -> Result<ImagePull> {
+        let wanted = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+        let query = PullQuery {
+            timeout_ms: Some(wanted.min(bound::WAIT_MAX_MS)),
+        };
+        let call = self.client.get(&["image-pulls", id]).query(&query)?;
+        self.client
+            .fetch(call.patient().timeout(LONG_POLL_TIMEOUT))
+            .await
     }
 
     /// Removes an image by name or id.

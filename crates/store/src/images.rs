@@ -107,7 +107,7 @@ impl<'a> Images<'a> {
         let remove = REMOVE_NAME
             .bind(owner(project))
             .bind(name.name())
-            .bind(name.tag());
+            .bind(name.version());
         match self.db.execute(remove).await? {
             0 => Err(StoreError::not_found(Thing::ImageName, name.to_string())),
             _ => Ok(()),
@@ -125,7 +125,7 @@ impl<'a> Images<'a> {
         let resolve = RESOLVE
             .bind(project.as_str())
             .bind(name.name())
-            .bind(name.tag());
+            .bind(name.version());
         let rows = self.db.rows(resolve).await?;
         Ok(to_images(&rows)?.pop())
     }
@@ -177,7 +177,10 @@ async fn lock(tx: &mut Tx, id: &ImageId) -> Result<()> {
 }
 
 async fn set_name(tx: &mut Tx, id: &ImageId, name: &ImageName) -> Result<()> {
-    let set = NAME.bind(id.as_str()).bind(name.name()).bind(name.tag());
+    let set = NAME
+        .bind(id.as_str())
+        .bind(name.name())
+        .bind(name.version());
     tx.execute(set).await?;
     Ok(())
 }
@@ -215,6 +218,6 @@ fn to_name(row: &Row) -> Result<Option<ImageName>> {
     let (Some(name), Some(tag)) = (row.opt_text("name")?, row.opt_text("tag")?) else {
         return Ok(None);
     };
-    let name = format!("{name}:{tag}").parse();
+    let name = ImageName::from_parts(&name, &tag);
     name.map(Some).map_err(|e| StoreError::corrupt("name", e))
 }

@@ -57,6 +57,7 @@ words! {
         RateLimited = "rate_limited",
         Unsupported = "unsupported",
         InvalidImage = "invalid_image",
+        ImagePullFailed = "image_pull_failed",
         Timeout = "timeout",
         GuestUnavailable = "guest_unavailable",
         Unavailable = "unavailable",

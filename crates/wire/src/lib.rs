@@ -40,7 +40,10 @@ pub use file::{
     ArchiveQuery, Chmod, DeleteQuery, DirectoryList, FileEntry, FileKind, ListQuery, MakeDirectory,
     MoveFile, PathQuery, WatchEvent, WatchEventKind, WatchQuery, WriteQuery,
 };
-pub use image::{Image, ImageConfig, ImageSource, ListImages, PutImageQuery};
+pub use image::{
+    Image, ImageConfig, ImagePull, ImageSource, LayerProgress, ListImages, PullFailure, PullImage,
+    PullQuery, PullState, PutImageQuery,
+};
 pub use journal::{LogPage, LogsQuery, OutputQuery, Record, StreamName, StreamQuery};
 pub use page::{Page, PageQuery};
 pub use preview::{

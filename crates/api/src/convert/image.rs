@@ -1,12 +1,21 @@
 //! Images.
 
-use pinfold_model::{Image, ImageSource};
+use pinfold_engine::{Credentials, ImagePull, PullImage, PullPhase, Share};
+use pinfold_model::{Error, Image, ImageSource, Result};
 use pinfold_wire as wire;
 
 use super::quantity::time;
 
-pub(crate) fn to_wire(image: Image) -> wire::Image {
+/// An image as the native API shows it.
+#[must_use]
+pub fn to_wire(image: Image) -> wire::Image {
     let config = image.config;
+    let (reference, manifest_digest) = match &image.source {
+        ImageSource::Registry { reference, digest } => {
+            (Some(reference.clone()), Some(digest.to_string()))
+        }
+        ImageSource::Host | ImageSource::Tar | ImageSource::OciLayout => (None, None),
+    };
     wire::Image {
         id: image.id.into(),
         project_id: image.project.map(Into::into),
@@ -15,7 +24,10 @@ pub(crate) fn to_wire(image: Image) -> wire::Image {
             ImageSource::Host => wire::ImageSource::Host,
             ImageSource::Tar => wire::ImageSource::Tar,
             ImageSource::OciLayout => wire::ImageSource::OciLayout,
+            ImageSource::Registry { .. } => wire::ImageSource::Registry,
         },
+        reference,
+        manifest_digest,
         layers: image.layers.into_iter().map(Into::into).collect(),
         config: wire::ImageConfig {
             env: config.env,
@@ -27,5 +39,71 @@ pub(crate) fn to_wire(image: Image) -> wire::Image {
         },
         size_bytes: image.size_bytes,
         created_at: time(image.created_at),
+    }
+}
+
+pub(crate) fn pull_from_wire(pull: wire::PullImage) -> Result<PullImage> {
+    let credentials = match (pull.username, pull.password, pull.token) {
+        (None, None, None) => None,
+        (Some(username), Some(password), None) => Some(Credentials::Basic { username, password }),
+        (None, None, Some(token)) => Some(Credentials::Bearer(token)),
+        _ => {
+            return Err(Error::invalid(
+                "username",
+                "give username and password, or token, or none of them",
+            ));
+        }
+    };
+    Ok(PullImage {
+        reference: pull.reference,
+        name: pull.name.map(|name| name.parse()).transpose()?,
+        platform: pull.platform,
+        credentials,
+        insecure: pull.insecure,
+        share: match pull.shared {
+            true => Share::Everyone,
+            false => Share::Project,
+        },
+    })
+}
+
+pub(crate) fn pull_to_wire(pull: ImagePull) -> wire::ImagePull {
+    let layers = pull
+        .progress
+        .layers
+        .into_iter()
+        .map(|layer| wire::LayerProgress {
+            digest: layer.digest.into(),
+            downloaded_bytes: layer.downloaded_bytes,
+            total_bytes: layer.total_bytes,
+        });
+    let (state, image, error) = match pull.ending {
+        None => (phase(pull.progress.phase), None, None),
+        Some(Ok(image)) => (wire::PullState::Done, Some(to_wire(image)), None),
+        Some(Err(failure)) => {
+            let error = wire::PullFailure {
+                code: failure.code.as_str().to_owned(),
+                message: failure.message,
+            };
+            (wire::PullState::Failed, None, Some(error))
+        }
+    };
+    wire::ImagePull {
+        id: pull.id.into(),
+        reference: pull.reference,
+        name: pull.name.into(),
+        state,
+        layers: layers.collect(),
+        unpacked_bytes: pull.progress.unpacked_bytes,
+        image,
+        error,
+    }
+}
+
+fn phase(phase: PullPhase) -> wire::PullState {
+    match phase {
+        PullPhase::Resolving => wire::PullState::Resolving,
+        PullPhase::Downloading => wire::PullState::Downloading,
+        PullPhase::Unpacking => wire::PullState::Unpacking,
     }
 }

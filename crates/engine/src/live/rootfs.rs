@@ -8,7 +8,9 @@ use crate::engine::Shared;
 pub(super) fn root_fs(shared: &Shared, image: &Image) -> Result<RootFs, BootError> {
     match image.source {
         ImageSource::Host => host(shared),
-        ImageSource::Tar | ImageSource::OciLayout => layers(shared, image),
+        ImageSource::Tar | ImageSource::OciLayout | ImageSource::Registry { .. } => {
+            layers(shared, image)
+        }
     }
 }
 

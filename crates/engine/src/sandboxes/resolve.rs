@@ -12,7 +12,7 @@ use pinfold_model::{
 use super::{CreateSandbox, ImageOrTemplate};
 use crate::clock::later;
 use crate::errors::driver_error;
-use crate::{Engine, HostMounts};
+use crate::{Engine, HostMounts, Share};
 
 /// Where commands of an image begin that does not say: the image `host` has this directory.
 const HOST_WORKDIR: &str = "/workspace";
@@ -30,7 +30,7 @@ impl Engine {
     pub(super) async fn resolve(&self, ctx: &Ctx, request: CreateSandbox) -> Result<Resolved> {
         self.check_mounts(&request.mounts)?;
         let (template, image_name) = self.recipe(ctx, &request.from).await?;
-        let image = self.image(ctx, &image_name).await?;
+        let image = self.present_image(ctx, &image_name, Share::Project).await?;
         if request.idle_action == Some(IdleAction::Stop) {
             self.inner.parts.driver.check_stop().map_err(driver_error)?;
         }
@@ -154,7 +154,7 @@ fn resources(request: &CreateSandbox, recipe: Option<&TemplateSpec>) -> Resource
 fn default_workdir(image: &Image) -> &'static str {
     match image.source {
         ImageSource::Host => HOST_WORKDIR,
-        ImageSource::Tar | ImageSource::OciLayout => "/",
+        ImageSource::Tar | ImageSource::OciLayout | ImageSource::Registry { .. } => "/",
     }
 }
 

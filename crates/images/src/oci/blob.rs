@@ -12,14 +12,14 @@ use crate::unpack::Hashing;
 
 /// Names a blob by content and size.
 #[derive(Debug, Clone)]
-pub(super) struct BlobRef {
-    pub(super) digest: Digest,
+pub(crate) struct BlobRef {
+    pub(crate) digest: Digest,
     /// Bytes as stored.
-    pub(super) size: u64,
+    pub(crate) size: u64,
 }
 
 impl BlobRef {
-    pub(super) fn of(descriptor: &Descriptor) -> Result<Self, ImportError> {
+    pub(crate) fn of(descriptor: &Descriptor) -> Result<Self, ImportError> {
         let text = descriptor.digest().as_ref();
         let digest = text.parse().map_err(|_| ImportError::Unsupported {
             what: format!(

@@ -15,13 +15,13 @@ pub(super) struct Configuration {
     pub(super) image: ImageConfig,
 }
 
-pub(super) fn parse(json: &[u8]) -> Result<Configuration, ImportError> {
+pub(super) fn parse(json: &[u8], architecture: &Arch) -> Result<Configuration, ImportError> {
     let parsed: ImageConfiguration =
         serde_json::from_slice(json).map_err(|error| problem(error.to_string()))?;
-    if *parsed.os() != Os::Linux || *parsed.architecture() != Arch::default() {
+    if *parsed.os() != Os::Linux || parsed.architecture() != architecture {
         return Err(ImportError::Unsupported {
             what: format!("an image for {}/{}", parsed.os(), parsed.architecture()),
-            hint: "images have to be for Linux and this machine's architecture",
+            hint: "images have to be for Linux and this machine's architecture, or the one asked for",
         });
     }
     let diff_ids = parsed.rootfs().diff_ids().iter().map(|id| diff_id(id));
@@ -82,7 +82,7 @@ mod tests {
                 "config":{{"Env":null,"Cmd":null,"Labels":null,"User":"","Volumes":null,
                 "ExposedPorts":null}}}}"#
         );
-        let parsed = parse(json.as_bytes()).expect("valid");
+        let parsed = parse(json.as_bytes(), &Arch::default()).expect("valid");
         assert_eq!(parsed.image, ImageConfig::default());
     }
 
@@ -90,7 +90,7 @@ mod tests {
     fn other_systems_and_architectures_are_refused_by_name() {
         let json =
             r#"{"architecture":"s390x","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}"#;
-        let error = parse(json.as_bytes()).expect_err("foreign");
+        let error = parse(json.as_bytes(), &Arch::default()).expect_err("foreign");
         assert!(error.to_string().contains("linux/s390x"), "{error}");
     }
 

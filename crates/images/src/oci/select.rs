@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use oci_spec::image::{
-    ANNOTATION_REF_NAME, Arch, Descriptor, ImageIndex, ImageManifest, MediaType, Os,
-};
+use oci_spec::image::{ANNOTATION_REF_NAME, Arch, Descriptor, ImageIndex, ImageManifest, Os};
 
 use super::blob::BlobRef;
 use super::layout::Layout;
@@ -82,7 +80,7 @@ impl Search<'_> {
                 limit: self.limits.descriptors as u64,
             });
         }
-        match kind(descriptor) {
+        match kind_of(descriptor.media_type().as_ref()) {
             DescriptorKind::Manifest if self.fits(descriptor) => Ok(Some(descriptor.clone())),
             DescriptorKind::Manifest | DescriptorKind::Other => Ok(None),
             DescriptorKind::Index if depth == NESTING_MAX => Err(ImportError::Limit {
@@ -128,21 +126,21 @@ impl Search<'_> {
     }
 }
 
-enum DescriptorKind {
+/// What a descriptor points at.
+pub(crate) enum DescriptorKind {
     Manifest,
     Index,
     Other,
 }
 
-fn kind(descriptor: &Descriptor) -> DescriptorKind {
-    match descriptor.media_type() {
-        MediaType::ImageManifest => DescriptorKind::Manifest,
-        MediaType::ImageIndex => DescriptorKind::Index,
-        other => match other.as_ref() {
-            "application/vnd.docker.distribution.manifest.v2+json" => DescriptorKind::Manifest,
-            "application/vnd.docker.distribution.manifest.list.v2+json" => DescriptorKind::Index,
-            _ => DescriptorKind::Other,
-        },
+/// By media type: OCI's and docker's.
+pub(crate) fn kind_of(media_type: &str) -> DescriptorKind {
+    match media_type {
+        "application/vnd.oci.image.manifest.v1+json"
+        | "application/vnd.docker.distribution.manifest.v2+json" => DescriptorKind::Manifest,
+        "application/vnd.oci.image.index.v1+json"
+        | "application/vnd.docker.distribution.manifest.list.v2+json" => DescriptorKind::Index,
+        _ => DescriptorKind::Other,
     }
 }
 

@@ -1,6 +1,7 @@
 //! `pinfold images`: what sandboxes boot from.
 
 mod import;
+mod pull;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -21,6 +22,8 @@ pub(crate) enum ImagesCommand {
     Show(ShowArgs),
     /// Make one of a root filesystem's tar or an OCI layout; works without a server too
     Import(import::ImportArgs),
+    /// Pull one from a registry; works without a server too
+    Pull(pull::PullArgs),
     /// Remove one
     Rm(RemoveArgs),
 }
@@ -56,6 +59,7 @@ pub(crate) async fn run(global: &Global, command: ImagesCommand) -> Result<Endin
             args.format.one(&image, &facts(&image))?;
         }
         ImagesCommand::Import(args) => import::run(global, args).await?,
+        ImagesCommand::Pull(args) => pull::run(global, args).await?,
         ImagesCommand::Rm(args) => {
             client::connect(global)?
                 .images()
@@ -88,7 +92,7 @@ async fn list(global: &Global, args: ListArgs) -> Result<()> {
     )
 }
 
-fn facts(image: &Image) -> Vec<(&'static str, String)> {
+pub(super) fn facts(image: &Image) -> Vec<(&'static str, String)> {
     vec![
         ("id", image.id.clone()),
         ("names", image.names.join(", ")),
@@ -101,6 +105,8 @@ fn facts(image: &Image) -> Vec<(&'static str, String)> {
         ),
         ("source", image.source.to_string()),
         ("size", bytes(image.size_bytes)),
+        ("reference", or_dash(image.reference.as_ref())),
+        ("manifest", or_dash(image.manifest_digest.as_ref())),
         ("layers", image.layers.join(", ")),
         ("user", or_dash(image.config.user.as_ref())),
         ("workdir", or_dash(image.config.workdir.as_ref())),

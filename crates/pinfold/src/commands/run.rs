@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use clap::{Args, ValueEnum};
-use pinfold_engine::CreateSandbox;
+use pinfold_engine::{CreateSandbox, EngineConfig};
 use pinfold_model::sandbox::HostMount;
 use pinfold_model::{CommandSpec, NetworkMode, Program};
 
 use crate::cli::Global;
+use crate::commands::serve::{Pull, registry_credentials};
 use crate::exit::Ending;
 use crate::paths::DataDir;
 use crate::run::{Wanted, embedded, is_interactive, terminal_size};
@@ -26,6 +28,20 @@ pub(crate) struct RunArgs {
     /// An image or template [default: host, a read-only view of this machine's /usr]
     #[arg(long, short, value_name = "NAME")]
     pub(crate) image: Option<String>,
+
+    /// What becomes of a wish for an image that is not there
+    #[arg(
+        long,
+        value_name = "WHEN",
+        value_enum,
+        default_value = "missing",
+        env = "PINFOLD_PULL"
+    )]
+    pub(crate) pull: Pull,
+
+    /// Credentials by registry, in the format of docker's config.json
+    #[arg(long, value_name = "FILE", env = "PINFOLD_REGISTRY_AUTH_FILE")]
+    pub(crate) registry_auth: Option<PathBuf>,
 
     /// CPUs, such as 2 or 0.5 [default: 1]
     #[arg(long, value_name = "CPUS", value_parser = values::vcpu_millis)]
@@ -162,6 +178,11 @@ fn wanted(args: RunArgs, data: DataDir, database: Option<String>) -> Result<Want
     Ok(Wanted {
         sandbox,
         image: args.image,
+        pull: EngineConfig {
+            pull: args.pull.into(),
+            registry_credentials: registry_credentials(args.registry_auth.as_deref())?,
+            ..EngineConfig::default()
+        },
         command,
         data,
         database,

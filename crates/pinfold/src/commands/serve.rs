@@ -1,9 +1,11 @@
 //! `pinfold serve`: options of the server.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use pinfold_api::MetricsAccess;
-use pinfold_engine::Drain;
+use pinfold_engine::{CredentialFile, Drain, PullPolicy};
 
 use crate::cli::Global;
 use crate::exit::Ending;
@@ -37,6 +39,30 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "NAME", env = "PINFOLD_DEFAULT_IMAGE")]
     default_image: Option<String>,
 
+    /// What becomes of a wish for an image that is not there
+    #[arg(
+        long,
+        value_name = "WHEN",
+        value_enum,
+        default_value = "missing",
+        env = "PINFOLD_PULL"
+    )]
+    pull: Pull,
+
+    /// Credentials by registry, in the format of docker's config.json; every project may pull with
+    /// them
+    #[arg(long, value_name = "FILE", env = "PINFOLD_REGISTRY_AUTH_FILE")]
+    registry_auth: Option<PathBuf>,
+
+    /// A registry on another machine that speaks plain HTTP; may be given several times
+    #[arg(
+        long,
+        value_name = "HOST[:PORT]",
+        env = "PINFOLD_INSECURE_REGISTRIES",
+        value_delimiter = ','
+    )]
+    insecure_registry: Vec<String>,
+
     /// Who may read /metrics
     #[arg(
         long,
@@ -56,6 +82,33 @@ pub(crate) struct ServeArgs {
         env = "PINFOLD_LOG_FORMAT"
     )]
     log_format: LogFormat,
+}
+
+/// Whether missing images are pulled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Pull {
+    /// It is pulled from the registry that its name means
+    Missing,
+    /// It is refused; only admins pull, by asking for it
+    Never,
+}
+
+impl From<Pull> for PullPolicy {
+    fn from(pull: Pull) -> Self {
+        match pull {
+            Pull::Missing => Self::Missing,
+            Pull::Never => Self::Never,
+        }
+    }
+}
+
+/// The credentials in a file that was named, else none.
+pub(crate) fn registry_credentials(file: Option<&Path>) -> Result<CredentialFile> {
+    let Some(path) = file else {
+        return Ok(CredentialFile::default());
+    };
+    CredentialFile::read(path)
+        .with_context(|| format!("cannot use the credentials in {}", path.display()))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -82,6 +135,9 @@ pub(crate) fn run(global: &Global, args: ServeArgs) -> Result<Ending> {
             Metrics::Open => MetricsAccess::Open,
         },
         default_image: args.default_image,
+        pull: args.pull.into(),
+        registry_credentials: registry_credentials(args.registry_auth.as_deref())?,
+        insecure_registries: args.insecure_registry,
         bootstrap_key: bootstrap_key()?,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -6,9 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use pinfold_engine::{CreateSandbox, Engine, EngineConfig, ImageOrTemplate, Wait};
+use pinfold_engine::{
+    CreateSandbox, Drain, Engine, EngineConfig, ImageOrTemplate, PullImage, PullPolicy, Wait,
+};
 use pinfold_model::{
-    Code, CommandId, CommandSpec, Ctx, Error, Image, ImageName, Sandbox, SandboxId, StdinMode, Time,
+    Code, CommandId, CommandSpec, Ctx, Error, Image, ImageId, ImageName, Sandbox, SandboxId,
+    StdinMode, Time,
 };
 use pinfold_runtime::driver::BootSpec;
 use pinfold_runtime::guest::StartSpec;
@@ -19,6 +22,7 @@ use super::Wanted;
 use super::scratch::Scratch;
 use crate::compose;
 use crate::planning::Planning;
+use crate::pulling;
 
 pub(super) struct Plan {
     pub(super) boot: BootSpec,
@@ -38,15 +42,27 @@ pub(super) async fn make(wanted: Wanted, images: &Path, scratch: &Scratch) -> Re
     let (driver, orders) = Planning::new();
     // Never written to: a run has no objects.
     let blobs = Blobs::directory(&scratch.path().join("objects"))?;
-    let parts = compose::parts(store, Arc::new(driver), images, &scratch.journals(), blobs)?;
+    let parts = compose::parts(
+        store.clone(),
+        Arc::new(driver),
+        images,
+        &scratch.journals(),
+        blobs,
+    )?;
     let engine = Engine::open(EngineConfig::embedded(), parts).await?;
     tracing::debug!("engine open");
     let ctx = Ctx::new(engine.system_principal());
     let request = CreateSandbox {
         wait: Wait::No,
-        ..wanted.sandbox
+        ..wanted.sandbox.clone()
     };
-    let sandbox = accepted(&engine, &ctx, request, wanted.image.as_deref()).await?;
+    let sandbox = match accepted(&engine, &ctx, &request, wanted.image.as_deref()).await {
+        Err(error) if is_missing_image(&error) => {
+            pull(&wanted, error, &store).await?;
+            accepted(&engine, &ctx, &request, wanted.image.as_deref()).await?
+        }
+        answer => answer?,
+    };
     let image = engine.get_image(&ctx, sandbox.spec.image.as_str()).await?;
     let boot = ordered(&engine, &ctx, &sandbox.id, orders).await?;
     Ok(Plan {
@@ -60,7 +76,7 @@ pub(super) async fn make(wanted: Wanted, images: &Path, scratch: &Scratch) -> Re
 async fn accepted(
     engine: &Engine,
     ctx: &Ctx,
-    request: CreateSandbox,
+    request: &CreateSandbox,
     image: Option<&str>,
 ) -> Result<Sandbox> {
     let from = |from| CreateSandbox {
@@ -88,6 +104,37 @@ async fn accepted(
         Err(error) if error.code() == Code::TemplateNotFound => Err(no_image.into()),
         Err(error) => Err(error.into()),
     }
+}
+
+fn is_missing_image(error: &anyhow::Error) -> bool {
+    let engines = error.downcast_ref::<Error>();
+    engines.is_some_and(|error| error.code() == Code::ImageNotFound)
+}
+
+/// Pulls the image that the run, or the template it names, wants, into the installation, where
+/// later runs and servers find it.
+async fn pull(wanted: &Wanted, missing: anyhow::Error, store: &Store) -> Result<()> {
+    let Some(name) = &wanted.image else {
+        return Err(missing);
+    };
+    if wanted.pull.pull == PullPolicy::Never || name.parse::<ImageId>().is_ok() {
+        return Err(missing);
+    }
+    let opened = compose::offline_engine(
+        &wanted.data,
+        wanted.database.as_deref(),
+        wanted.pull.clone(),
+    );
+    let engine = opened.await?;
+    let ctx = Ctx::new(engine.system_principal());
+    let reference = match engine.get_template(&ctx, name, None).await {
+        Ok(template) => template.spec.image.to_string(),
+        Err(_) => name.clone(),
+    };
+    let pulled = pulling::watched(&engine, &ctx, PullImage::new(reference)).await;
+    engine.shutdown(Drain::KeepSandboxes).await;
+    let image = pulled.with_context(|| format!("there is no image {name:?} here"))?;
+    copy(store, image).await
 }
 
 /// The order to boot, or why the engine gives none.

@@ -48,6 +48,8 @@ impl World {
             }
         }
         command.env("PINFOLD_DATA_DIR", self.data());
+        // Tests stay on this machine.
+        command.env("PINFOLD_PULL", "never");
         command
     }
 

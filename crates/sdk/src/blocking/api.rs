@@ -5,11 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use pinfold_wire::{
     AuditEvent, CancelMode, Command, CreateKey, CreatePreview, CreateProject, CreateSandbox,
-    CreatedKey, CreatedPreview, DirectoryList, FileEntry, Gauge, Image, Key, ListAudit,
+    CreatedKey, CreatedPreview, DirectoryList, FileEntry, Gauge, Image, ImagePull, Key, ListAudit,
     ListCommands, ListImages, ListKeys, ListPreviews, ListSandboxUsage, ListSandboxes, LogPage,
     LogsQuery, MakeDirectory, MoveFile, Page, PageQuery, Preview, PreviewLink, Project, PtyQuery,
-    PutTemplate, RunResult, Sandbox, SandboxUsage, StartCommand, Template, UpdateProject, Usage,
-    UsageQuery, WindowSize,
+    PullImage, PutTemplate, RunResult, Sandbox, SandboxUsage, StartCommand, Template,
+    UpdateProject, Usage, UsageQuery, WindowSize,
 };
 
 use super::Driver;
@@ -146,6 +146,9 @@ impl Files {
 }
 
 mirrored! { Images {
+    fn pull(request: &PullImage) -> Image;
+    fn start_pull(request: &PullImage) -> ImagePull;
+    fn get_pull(id: &str, timeout: Duration) -> ImagePull;
     fn get(name: &str) -> Image;
     fn list(query: &ListImages) -> Page<Image>;
     fn import(name: &str, tar: Upload, select: Option<&str>) -> Image;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use indicatif::ProgressBar;
-use pinfold_engine::{ImageImport, Share};
+use pinfold_engine::{EngineConfig, ImageImport, Share};
 use pinfold_model::{Ctx, ImageName};
 use pinfold_sdk::{Client, Upload};
 
@@ -74,7 +74,8 @@ fn show(bar: &ProgressBar, sent: u64) {
 
 async fn directly(global: &Global, name: ImageName, args: ImportArgs) -> Result<String> {
     let data = DataDir::locate(global.data_dir.as_deref())?;
-    let engine = compose::offline_engine(&data, global.database.as_deref()).await?;
+    let config = EngineConfig::default();
+    let engine = compose::offline_engine(&data, global.database.as_deref(), config).await?;
     let ctx = Ctx::new(engine.system_principal());
     let bar = byte_bar(&name.to_string(), Some(0));
     let counted = bar.clone();

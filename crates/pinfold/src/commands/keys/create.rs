@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
-use pinfold_engine::{CreateKey, Drain, Engine, PageRequest};
+use pinfold_engine::{CreateKey, Drain, Engine, EngineConfig, PageRequest};
 use pinfold_model::{Ctx, ProjectId};
 use serde::Serialize;
 
@@ -113,7 +113,8 @@ async fn through_server(global: &Global, args: CreateArgs) -> Result<Created> {
 
 async fn directly(global: &Global, args: CreateArgs) -> Result<Created> {
     let data = DataDir::locate(global.data_dir.as_deref())?;
-    let engine = compose::offline_engine(&data, global.database.as_deref()).await?;
+    let config = EngineConfig::default();
+    let engine = compose::offline_engine(&data, global.database.as_deref(), config).await?;
     let created = create(&engine, args).await;
     engine.shutdown(Drain::KeepSandboxes).await;
     created

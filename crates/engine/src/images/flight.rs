@@ -1,0 +1,295 @@
+//! Pulls that are under way, or were a moment ago: the same wish of one project is one pull,
+//! however many ask for it. Knows nothing of registries.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use pinfold_images::{Credentials, PullProgress};
+use pinfold_model::{Code, Error, Image, ImageName, ProjectId, PullId, Result};
+use serde_json::{Map, Value};
+use tokio::sync::{Semaphore, watch};
+
+/// Pulls that download at a time; more wait for their turn.
+const RUNNING_MAX: usize = 4;
+/// Pulls of one owner that are under way, waiting ones included.
+const OF_OWNER_MAX: usize = 16;
+/// Pulls remembered in all.
+const KNOWN_MAX: usize = 512;
+/// How long an ended pull can be asked about.
+const KEPT: Duration = Duration::from_secs(300);
+
+/// What makes two wishes the same.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct Wish {
+    /// `None`: for everybody.
+    pub(super) owner: Option<ProjectId>,
+    pub(super) name: ImageName,
+    pub(super) reference: String,
+    pub(super) platform: String,
+    pub(super) credentials: Credentials,
+    pub(super) insecure: bool,
+}
+
+/// A pull as it is at one moment.
+#[derive(Debug, Clone)]
+pub struct ImagePull {
+    pub id: PullId,
+    /// In full, as the registry is asked.
+    pub reference: String,
+    /// What the image is or will be called here.
+    pub name: ImageName,
+    pub progress: PullProgress,
+    /// `None` while it is under way.
+    pub ending: Option<PullEnding>,
+}
+
+/// How a pull ended.
+pub type PullEnding = std::result::Result<Image, PullFailure>;
+
+/// Why a pull failed, as public as an error's own text; each who waits gets it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PullFailure {
+    pub code: Code,
+    pub message: String,
+    pub details: Map<String, Value>,
+    pub retry_after: Option<Duration>,
+}
+
+impl From<&Error> for PullFailure {
+    fn from(error: &Error) -> Self {
+        Self {
+            code: error.code(),
+            message: error.message().to_owned(),
+            details: error.details().clone(),
+            retry_after: error.retry_hint(),
+        }
+    }
+}
+
+impl From<PullFailure> for Error {
+    fn from(failure: PullFailure) -> Self {
+        let mut error = Self::new(failure.code, failure.message);
+        for (key, value) in failure.details {
+            error = error.detail(&key, value);
+        }
+        match failure.retry_after {
+            Some(after) => error.retry_after(after),
+            None => error,
+        }
+    }
+}
+
+/// One pull, as those see it who wait for it.
+#[derive(Clone)]
+pub(super) struct Flight {
+    pub(super) id: PullId,
+    /// Who may ask about it: who wished it, whoever it is for.
+    project: ProjectId,
+    reference: String,
+    name: ImageName,
+    progress: Arc<watch::Sender<PullProgress>>,
+    ending: watch::Receiver<Option<PullEnding>>,
+}
+
+/// The side of a flight that does the work. Dropped without an ending, it ended with the server.
+pub(super) struct Pilot {
+    pub(super) progress: Arc<watch::Sender<PullProgress>>,
+    pub(super) ending: watch::Sender<Option<PullEnding>>,
+}
+
+/// All flights of an engine.
+pub(crate) struct Pulls {
+    known: Mutex<Known>,
+    pub(super) turns: Arc<Semaphore>,
+}
+
+#[derive(Default)]
+struct Known {
+    under_way: HashMap<Wish, Flight>,
+    by_id: HashMap<PullId, (Flight, Option<Instant>)>,
+}
+
+impl Default for Pulls {
+    fn default() -> Self {
+        Self {
+            known: Mutex::default(),
+            turns: Arc::new(Semaphore::new(RUNNING_MAX)),
+        }
+    }
+}
+
+impl Pulls {
+    /// The flight that fulfils the wish, and its pilot if it is a new one.
+    pub(super) fn join(&self, wish: &Wish, project: &ProjectId) -> Result<(Flight, Option<Pilot>)> {
+        let mut known = self.lock();
+        if let Some(flight) = known.under_way.get(wish) {
+            return Ok((flight.clone(), None));
+        }
+        known.forget_old();
+        let of_owner = known
+            .under_way
+            .keys()
+            .filter(|other| other.owner == wish.owner);
+        if of_owner.count() >= OF_OWNER_MAX || known.by_id.len() >= KNOWN_MAX {
+            return Err(Error::new(
+                Code::Unavailable,
+                "too many images are being pulled; wait for some of them",
+            )
+            .retry_after(Duration::from_secs(5)));
+        }
+        let (flight, pilot) = Flight::new(wish, project);
+        known.under_way.insert(wish.clone(), flight.clone());
+        known
+            .by_id
+            .insert(flight.id.clone(), (flight.clone(), None));
+        Ok((flight, Some(pilot)))
+    }
+
+    /// From now on the same wish makes a new flight; this one can be asked about for a while.
+    pub(super) fn landed(&self, wish: &Wish, id: &PullId) {
+        let mut known = self.lock();
+        known.under_way.remove(wish);
+        if let Some((_, ended)) = known.by_id.get_mut(id) {
+            *ended = Some(Instant::now());
+        }
+    }
+
+    pub(super) fn of(&self, id: &PullId, project: &ProjectId) -> Option<Flight> {
+        let known = self.lock();
+        let (flight, _) = known.by_id.get(id)?;
+        (flight.project == *project).then(|| flight.clone())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.known.lock().expect("no panic under this lock")
+    }
+}
+
+impl Known {
+    fn forget_old(&mut self) {
+        self.by_id
+            .retain(|_, (_, ended)| ended.is_none_or(|at| at.elapsed() < KEPT));
+        let room = KNOWN_MAX / 2;
+        let mut ended: Vec<_> = self
+            .by_id
+            .iter()
+            .filter_map(|(id, (_, at))| at.map(|at| (at, id.clone())))
+            .collect();
+        ended.sort();
+        let surplus = ended.len().saturating_sub(room);
+        for (_, id) in ended.into_iter().take(surplus) {
+            self.by_id.remove(&id);
+        }
+    }
+}
+
+impl Flight {
+    fn new(wish: &Wish, project: &ProjectId) -> (Self, Pilot) {
+        let progress = Arc::new(watch::Sender::new(PullProgress::default()));
+        let (tell, ending) = watch::channel(None);
+        let flight = Self {
+            id: PullId::generate(),
+            project: project.clone(),
+            reference: wish.reference.clone(),
+            name: wish.name.clone(),
+            progress: Arc::clone(&progress),
+            ending,
+        };
+        let pilot = Pilot {
+            progress,
+            ending: tell,
+        };
+        (flight, pilot)
+    }
+
+    /// As it is now.
+    pub(super) fn look(&self) -> ImagePull {
+        ImagePull {
+            id: self.id.clone(),
+            reference: self.reference.clone(),
+            name: self.name.clone(),
+            progress: self.progress.borrow().clone(),
+            ending: self.ending.borrow().clone(),
+        }
+    }
+
+    /// Waits for the end, however long that takes.
+    pub(super) async fn ended(&self) -> Result<Image> {
+        let mut ending = self.ending.clone();
+        match ending.wait_for(Option::is_some).await {
+            Ok(ending) => match ending.clone() {
+                Some(Ok(image)) => Ok(image),
+                Some(Err(failure)) => Err(failure.into()),
+                None => Err(cut_off()),
+            },
+            Err(_) => Err(cut_off()),
+        }
+    }
+}
+
+/// The work ended without a word: with the server, or by a fault that the log has.
+pub(super) fn cut_off() -> Error {
+    Error::new(Code::Unavailable, "the pull was cut off; try again")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wish(owner: &ProjectId, name: &str) -> Wish {
+        Wish {
+            owner: Some(owner.clone()),
+            name: name.parse().expect("a name"),
+            reference: name.to_owned(),
+            platform: "linux/amd64".to_owned(),
+            credentials: Credentials::Anonymous,
+            insecure: false,
+        }
+    }
+
+    #[test]
+    fn the_same_wish_is_one_flight_until_it_has_landed() {
+        let (pulls, project) = (Pulls::default(), ProjectId::generate());
+        let a = wish(&project, "a");
+        let (first, pilot) = pulls.join(&a, &project).expect("room");
+        assert!(pilot.is_some());
+        let (second, none) = pulls.join(&a, &project).expect("room");
+        assert!(none.is_none());
+        assert_eq!(first.id, second.id);
+        let with_a_key = Wish {
+            credentials: Credentials::Bearer("t".into()),
+            ..a.clone()
+        };
+        let (other, _) = pulls.join(&with_a_key, &project).expect("room");
+        assert_ne!(other.id, first.id, "credentials are part of a wish");
+        pulls.landed(&a, &first.id);
+        let (third, pilot) = pulls.join(&a, &project).expect("room");
+        assert!(pilot.is_some());
+        assert_ne!(third.id, first.id);
+        assert!(pulls.of(&first.id, &project).is_some(), "still known");
+        assert!(pulls.of(&first.id, &ProjectId::generate()).is_none());
+    }
+
+    #[test]
+    fn one_owner_cannot_take_every_place() {
+        let (pulls, project) = (Pulls::default(), ProjectId::generate());
+        let mut kept = Vec::new();
+        for n in 0..OF_OWNER_MAX {
+            kept.push(pulls.join(&wish(&project, &format!("a{n}")), &project));
+        }
+        let refused = pulls.join(&wish(&project, "more"), &project);
+        assert_eq!(refused.err().expect("full").code(), Code::Unavailable);
+        let other = ProjectId::generate();
+        assert!(pulls.join(&wish(&other, "a"), &other).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_pilot_that_vanishes_leaves_nobody_waiting() {
+        let (pulls, project) = (Pulls::default(), ProjectId::generate());
+        let (flight, pilot) = pulls.join(&wish(&project, "a"), &project).expect("room");
+        drop(pilot);
+        let error = flight.ended().await.expect_err("cut off");
+        assert_eq!(error.code(), Code::Unavailable);
+    }
+}
