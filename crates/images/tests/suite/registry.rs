@@ -197,9 +197,14 @@ fn part(bytes: &[u8], range: Option<&str>) -> Response {
 
 /// An answer that breaks off behind `bytes`, though it promised `length`.
 pub(crate) fn broken_off(bytes: &[u8], length: usize) -> Response {
-    let piece = Ok(Bytes::copy_from_slice(bytes));
-    let end = Err(std::io::Error::other("broken off"));
-    let body = Body::from_stream(futures::stream::iter([piece, end]));
+    let piece = Bytes::copy_from_slice(bytes);
+    let begin = futures::stream::iter([Ok(piece)]);
+    let end = futures::stream::once(async {
+        // Else the server drops what it has not sent yet, and nothing at all arrives.
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        Err(std::io::Error::other("broken off"))
+    });
+    let body = Body::from_stream(futures::StreamExt::chain(begin, end));
     ([(header::CONTENT_LENGTH, length.to_string())], body).into_response()
 }
 
