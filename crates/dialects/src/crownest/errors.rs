@@ -115,7 +115,7 @@ pub(super) const fn word_of(code: Code) -> Word {
         Code::SandboxFailed | Code::InvalidImage | Code::Timeout | Code::GuestUnavailable => {
             Word::RuntimeError
         }
-        Code::Unavailable | Code::Internal => Word::InternalError,
+        Code::ImagePullFailed | Code::Unavailable | Code::Internal => Word::InternalError,
     }
 }
 
@@ -213,7 +213,7 @@ fn render(failure: &Failure, _request_id: &str) -> Response {
     let status = match error.code() {
         Code::MethodNotAllowed | Code::UnsupportedMediaType => failure.status(),
         // The server is going away or too busy: another try is worth it.
-        Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Code::ImagePullFailed | Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         _ => word.status(),
     };
     let mut details = error.details().clone();
