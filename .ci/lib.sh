@@ -4,6 +4,7 @@
 # Steps run as plain commands, never in a condition: bash would switch errexit off inside them.
 
 CI_DIR="$PWD/target/ci"
+LEFTOVERS="$CI_DIR/leftovers"
 NEXTEST_LOG="$CI_DIR/nextest.log"
 PYTHON_LOG="$CI_DIR/python.log"
 TIMES="$CI_DIR/times"
@@ -43,6 +44,7 @@ packages_needed() {
 cc build-essential
 mkfs.btrfs btrfs-progs
 ip iproute2
+openssl openssl
 nft nftables
 runuser util-linux
 docker-registry docker-registry
@@ -146,6 +148,41 @@ start_postgres() {
 run_tests() {
     cargo nextest run --locked --workspace --all-features --profile ci --color never \
         2>&1 | tee "$NEXTEST_LOG"
+}
+
+# Everything that sandboxes are made of, one line each, as it is on this machine now.
+sandbox_things() {
+    local process
+    for process in /proc/[0-9]*; do
+        case "$(cat "$process/comm" 2>/dev/null)" in
+        pinfold-guest | pinfold-spawner | pinfold-spawne) echo "process ${process#/proc/}" ;;
+        esac
+    done
+    awk '$5 ~ "/sandboxes/" { print "mount " $5 }' /proc/self/mountinfo
+    losetup --list --noheadings --output NAME,BACK-FILE | awk '/pool.btrfs/ { print "loop " $1 " " $2 }'
+    find /sys/fs/cgroup -mindepth 2 -path '*/pinfold/*' -type d -printf 'cgroup %p\n' 2>/dev/null || true
+    ip -brief link | awk '$1 ~ /^pfs/ { print "link " $1 }'
+    find "${TMPDIR:-/tmp}" -maxdepth 1 -name '.tmp*' -printf 'directory %p\n' 2>/dev/null || true
+}
+
+remember_things() {
+    sandbox_things | sort -u >"$LEFTOVERS.before"
+}
+
+# Tests leave this machine as they found it. What the kernel still takes apart, and what others do
+# here at the same time, comes and goes: only what stays counts.
+check_leftovers() {
+    local try
+    sandbox_things | sort -u | comm -13 "$LEFTOVERS.before" - >"$LEFTOVERS"
+    for try in 1 2 3 4 5 6 7 8 9 10; do
+        [ -s "$LEFTOVERS" ] || return 0
+        sleep "$try"
+        sandbox_things | sort -u | comm -12 "$LEFTOVERS" - >"$LEFTOVERS.still"
+        mv "$LEFTOVERS.still" "$LEFTOVERS"
+    done
+    echo "the tests have left behind:"
+    cat "$LEFTOVERS"
+    return 1
 }
 
 # Each directory of tests/ with Python suites has its own requirements.txt, pinned. They drive the

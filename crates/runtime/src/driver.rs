@@ -91,6 +91,16 @@ pub trait Driver: Send + Sync + 'static {
     }
 }
 
+/// Ends everything that `driver` finds, and returns when nothing is left of it.
+pub async fn clear(driver: &dyn Driver) -> Result<(), DriverError> {
+    for remains in driver.survey().await? {
+        tracing::info!(sandbox = %remains.id, alive = remains.alive, "cleared");
+        driver.destroy(&remains.id).await?;
+    }
+    driver.settle().await;
+    Ok(())
+}
+
 /// Why a sandbox did not boot.
 #[derive(Debug, thiserror::Error)]
 pub enum BootError {

@@ -20,7 +20,7 @@ async fn a_booted_sandbox_runs_commands_and_leaves_nothing_when_destroyed() {
         ("out\n", "err\n")
     );
     world.destroy(sandbox).await;
-    assert!(world.driver.survey().await.expect("survey").is_empty());
+    assert!(world.driver().survey().await.expect("survey").is_empty());
     assert_nothing_left(&world);
 }
 
@@ -36,11 +36,11 @@ async fn a_sandbox_outlives_its_server_and_the_next_one_finds_it() {
     let boot = sandbox.guest.boot_id();
     drop(sandbox);
     world.restart();
-    let remains = world.driver.survey().await.expect("survey");
+    let remains = world.driver().survey().await.expect("survey");
     assert_eq!(remains.len(), 1);
     assert!(remains[0].alive && remains[0].id == spec.id);
     let guest = world
-        .driver
+        .driver()
         .attach(&spec.id)
         .await
         .expect("attach")
@@ -61,18 +61,18 @@ async fn what_is_gone_cannot_be_attached_and_may_be_destroyed_again() {
     let unknown = SandboxId::generate();
     assert!(
         world
-            .driver
+            .driver()
             .attach(&unknown)
             .await
             .expect("attach")
             .is_none()
     );
-    world.driver.destroy(&unknown).await.expect("destroy");
+    world.driver().destroy(&unknown).await.expect("destroy");
     let sandbox = world.boot_default().await;
     let id = sandbox.id.clone();
     world.destroy(sandbox).await;
-    assert!(world.driver.attach(&id).await.expect("attach").is_none());
-    world.driver.destroy(&id).await.expect("destroy");
+    assert!(world.driver().attach(&id).await.expect("attach").is_none());
+    world.driver().destroy(&id).await.expect("destroy");
 }
 
 #[tokio::test]
@@ -86,7 +86,7 @@ async fn a_guest_that_was_killed_is_found_dead() {
         .expect("closed");
     assert!(
         world
-            .driver
+            .driver()
             .attach(&sandbox.id)
             .await
             .expect("attach")
@@ -101,9 +101,9 @@ async fn a_boot_that_fails_leaves_nothing() {
     let world = World::new();
     let mut spec = world.spec();
     spec.root.layers = vec![world.temp.path().join("missing")];
-    let error = world.driver.boot(&spec).await.expect_err("no such layer");
+    let error = world.driver().boot(&spec).await.expect_err("no such layer");
     assert!(matches!(error, BootError::Step { .. }), "{error:?}");
-    world.driver.settle().await;
+    world.driver().settle().await;
     assert_nothing_left(&world);
 }
 
@@ -115,9 +115,9 @@ async fn a_frozen_sandbox_stands_still_and_goes_on() {
         .sh("(while :; do echo x >> /tmp/ticks; sleep 0.01; done) >/dev/null 2>&1 &")
         .await;
     assert_eq!(ticking.status, ExitStatus::Code(0));
-    world.driver.freeze(&sandbox.id).await.expect("freeze");
+    world.driver().freeze(&sandbox.id).await.expect("freeze");
     let before = world
-        .driver
+        .driver()
         .gauge(&sandbox.id)
         .await
         .expect("gauge")
@@ -126,13 +126,13 @@ async fn a_frozen_sandbox_stands_still_and_goes_on() {
     let answer = tokio::time::timeout(std::time::Duration::from_millis(300), usage).await;
     assert!(answer.is_err(), "a frozen guest does not answer");
     let after = world
-        .driver
+        .driver()
         .gauge(&sandbox.id)
         .await
         .expect("gauge")
         .cpu_used_us;
     assert_eq!(before, after);
-    world.driver.thaw(&sandbox.id).await.expect("thaw");
+    world.driver().thaw(&sandbox.id).await.expect("thaw");
     assert_eq!(
         sandbox.sh("test -s /tmp/ticks").await.status,
         ExitStatus::Code(0)
@@ -144,7 +144,7 @@ async fn a_frozen_sandbox_stands_still_and_goes_on() {
 async fn a_frozen_sandbox_can_be_destroyed() {
     let world = World::new();
     let sandbox = world.boot_default().await;
-    world.driver.freeze(&sandbox.id).await.expect("freeze");
+    world.driver().freeze(&sandbox.id).await.expect("freeze");
     world.destroy(sandbox).await;
     assert_nothing_left(&world);
 }
@@ -172,8 +172,8 @@ async fn a_sandbox_tied_to_its_host_ends_with_it() {
         rustix::event::poll(&mut watched, Some(&deadline))
     });
     assert_eq!(ended.await.expect("poll").expect("poll"), 1);
-    world.driver.destroy(&id).await.expect("destroy");
-    world.driver.settle().await;
+    world.driver().destroy(&id).await.expect("destroy");
+    world.driver().settle().await;
     assert_nothing_left(&world);
 }
 
@@ -191,11 +191,11 @@ async fn a_hundred_sandboxes_leave_no_trace() {
     }
     let sandboxes = boots.join_all().await;
     for sandbox in &sandboxes {
-        world.driver.destroy(&sandbox.id).await.expect("destroy");
+        world.driver().destroy(&sandbox.id).await.expect("destroy");
     }
     drop(sandboxes);
-    world.driver.settle().await;
-    assert!(world.driver.survey().await.expect("survey").is_empty());
+    world.driver().settle().await;
+    assert!(world.driver().survey().await.expect("survey").is_empty());
     assert_nothing_left(&world);
 }
 

@@ -3,6 +3,7 @@
 mod guest {
     pub(crate) mod sandbox;
 
+    mod archives;
     mod commands;
     mod dial;
     mod files;
@@ -10,4 +11,5 @@ mod guest {
     mod terminals;
     mod transfers;
     mod trees;
+    mod watches;
 }

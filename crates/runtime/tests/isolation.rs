@@ -232,7 +232,7 @@ async fn a_memory_bomb_dies_alone() {
     assert_eq!(bomb.stdout, "", "{bomb:?}");
     assert_ne!(bomb.status, ExitStatus::Code(0));
     assert_eq!(sandbox.sh("echo alive").await.stdout, "alive\n");
-    let gauge = world.driver.gauge(&sandbox.id).await.expect("gauge");
+    let gauge = world.driver().gauge(&sandbox.id).await.expect("gauge");
     assert!(gauge.oom_kills >= 1, "{gauge:?}");
     assert!(gauge.memory_peak_bytes <= 256 << 20, "{gauge:?}");
     world.destroy(sandbox).await;
@@ -279,7 +279,7 @@ async fn cpu_is_bounded() {
         .await;
     assert_eq!(output.status, ExitStatus::Code(0), "{output:?}");
     let used = world
-        .driver
+        .driver()
         .gauge(&sandbox.id)
         .await
         .expect("gauge")
@@ -350,11 +350,11 @@ async fn an_image_with_links_for_its_mount_points_boots_nothing_on_the_host() {
         let mut spec = world.spec();
         spec.root.layers = vec![layer];
         spec.root.binds.clear();
-        let error = world.driver.boot(&spec).await.expect_err("refused");
+        let error = world.driver().boot(&spec).await.expect_err("refused");
         assert!(error.to_string().contains(point), "{error}");
     }
     assert_eq!(std::fs::read_dir(&target).expect("victim").count(), 0);
-    world.driver.settle().await;
+    world.driver().settle().await;
 }
 
 #[tokio::test]
@@ -368,9 +368,9 @@ async fn an_image_cannot_redirect_a_bind_out_of_its_root() {
     let mut spec = world.spec();
     spec.root.layers.push(layer);
     // Whether it boots is the image's own problem; the machine must not have changed.
-    let booted = world.driver.boot(&spec).await;
+    let booted = world.driver().boot(&spec).await;
     assert_eq!(std::fs::read_dir(&victim).expect("victim").count(), 0);
     drop(booted);
-    world.driver.destroy(&spec.id).await.expect("destroy");
-    world.driver.settle().await;
+    world.driver().destroy(&spec.id).await.expect("destroy");
+    world.driver().settle().await;
 }

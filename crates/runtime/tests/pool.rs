@@ -15,20 +15,20 @@ const POOL: Disks = Disks::Pool {
 async fn a_stopped_sandbox_keeps_its_disk_and_loses_its_processes() {
     let mut world = World::with_disks(POOL);
     assert!(
-        world.driver.isolation().weaker.is_empty(),
+        world.driver().isolation().weaker.is_empty(),
         "{:?}",
-        world.driver.isolation()
+        world.driver().isolation()
     );
     let spec = world.spec();
     let sandbox = world.boot(&spec).await;
     let prepare =
         "echo kept > /workspace/file; chown 33:33 /workspace/file; sleep 1000 >/dev/null 2>&1 &";
     assert_eq!(sandbox.sh(prepare).await.status, ExitStatus::Code(0));
-    world.driver.stop(&spec.id).await.expect("stop");
+    world.driver().stop(&spec.id).await.expect("stop");
     drop(sandbox);
     assert!(
         world
-            .driver
+            .driver()
             .attach(&spec.id)
             .await
             .expect("attach")
@@ -81,7 +81,7 @@ async fn a_pool_disk_is_bounded_and_separate() {
 }
 
 async fn destroy(world: &World, sandbox: Sandbox) {
-    let driver: &dyn Driver = &*world.driver;
+    let driver: &dyn Driver = &**world.driver();
     driver.destroy(&sandbox.id).await.expect("destroy");
     driver.settle().await;
 }

@@ -19,7 +19,7 @@ use std::process::ExitCode;
 
 use pinfold_proto::spawn::{Boot, Outcome, SPAWNER_LINK_FD, Setup};
 use pinfold_proto::transport;
-use pinfold_sys::namespace;
+use pinfold_sys::{datagram, namespace};
 
 use crate::step::{Failed, Step};
 
@@ -47,18 +47,28 @@ fn serve() -> std::io::Result<()> {
         Err(failed) => return transport::send(&link, &outcome(&failed), &[]),
     };
     while let Some((request, fds)) = transport::receive::<Boot>(&link, &mut buffer)? {
+        // A request outlives the server that sent it; nobody waits for this sandbox any more.
+        if datagram::is_abandoned(&link)? {
+            return Ok(());
+        }
         match boot(&shared, &request, fds) {
-            Ok((pid, pidfd)) => {
-                let good = Outcome {
-                    pid,
-                    ..Outcome::default()
-                };
-                transport::send(&link, &good, &[pidfd.as_fd()])?;
-            }
+            Ok((pid, pidfd)) => tell(&link, pid, &pidfd)?,
             Err(failed) => transport::send(&link, &outcome(&failed), &[])?,
         }
     }
     Ok(())
+}
+
+/// A guest that nobody has heard of must not live: the next server would boot its sandbox again.
+fn tell(link: &OwnedFd, pid: u32, pidfd: &OwnedFd) -> std::io::Result<()> {
+    let good = Outcome {
+        pid,
+        ..Outcome::default()
+    };
+    transport::send(link, &good, &[pidfd.as_fd()]).inspect_err(|_| {
+        // One that has ended by itself is as good.
+        let _ = rustix::process::pidfd_send_signal(pidfd, rustix::process::Signal::KILL);
+    })
 }
 
 fn outcome(failed: &Failed) -> Outcome {

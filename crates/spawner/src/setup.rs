@@ -35,6 +35,9 @@ pub(crate) struct Shared {
     pub(crate) guest: OwnedFd,
     pub(crate) seccomp: Vec<Instruction>,
     pub(crate) rootless: bool,
+    /// Locked: as long as this process or a child on its way to becoming a guest is there, no other
+    /// server works in the directory.
+    _hold: OwnedFd,
 }
 
 /// Mount points, relative to the server's scratch directory. This process stays in it: once it has
@@ -45,12 +48,14 @@ pub(crate) const LAYERS: &str = "layers";
 pub(crate) const DEV: &str = "shared-dev";
 
 pub(crate) fn prepare(request: Setup, mut fds: Vec<OwnedFd>) -> Result<Shared, Failed> {
-    let guest = fds
-        .pop()
-        .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))
-        .step("guest")?;
+    let mut next = || {
+        fds.pop()
+            .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))
+    };
+    let guest = next().step("guest")?;
     let shared = Shared {
         guest,
+        _hold: next().step("hold")?,
         seccomp: instructions(&request.seccomp),
         rootless: request.rootless,
     };

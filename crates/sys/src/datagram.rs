@@ -82,6 +82,14 @@ pub fn receive(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<(usize, Vec<O
     Ok((message.bytes, fds))
 }
 
+/// Whether the peer has gone; what it sent before can still be received.
+pub fn is_abandoned(socket: impl AsFd) -> io::Result<bool> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let mut watched = [PollFd::new(&socket, PollFlags::empty())];
+    poll(&mut watched, Some(&Timespec::default()))?;
+    Ok(watched[0].revents().contains(PollFlags::HUP))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,6 +123,16 @@ mod tests {
             send(&a, b"x", &[]).expect_err("gone").kind(),
             io::ErrorKind::BrokenPipe
         );
+    }
+
+    #[test]
+    fn a_gone_peer_shows_before_what_it_sent_is_received() {
+        let (a, b) = pair().expect("pair");
+        send(&a, b"x", &[]).expect("send");
+        assert!(!is_abandoned(&b).expect("poll"));
+        drop(a);
+        assert!(is_abandoned(&b).expect("poll"));
+        assert_eq!(receive(&b, &mut [0; 4]).expect("receive").0, 1);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use pinfold_images::LayerStore;
 use pinfold_model::{
     Command, CommandId, CommandSpec, Ctx, Program, Result, Sandbox, SandboxId, SandboxState,
 };
-use pinfold_runtime::driver::Driver;
+use pinfold_runtime::driver::{Driver, clear};
 use pinfold_runtime::journal::Journals;
 use pinfold_runtime::namespace::{Config, Disks, NamespaceDriver};
 use pinfold_store::{Blobs, Store};
@@ -110,19 +110,22 @@ impl Place {
 
     /// Another implementation has to pass as well.
     fn driver(&self) -> Arc<dyn Driver> {
+        Arc::new(NamespaceDriver::open(self.driver_config()).expect("driver"))
+    }
+
+    fn driver_config(&self) -> Config {
         let name = self
             .path()
             .file_name()
             .expect("a name")
             .to_string_lossy()
             .into_owned();
-        let config = Config {
+        Config {
             directory: self.sandboxes(),
             machine_directory: PathBuf::from("/run/pinfold"),
             instance: name.replace(|c: char| !c.is_ascii_alphanumeric(), ""),
             disks: self.disks,
-        };
-        Arc::new(NamespaceDriver::open(config).expect("driver"))
+        }
     }
 
     /// Looks from outside: no directory or mount of a sandbox is left.
@@ -136,6 +139,23 @@ impl Place {
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("mounts");
         let own = self.path().to_str().expect("a text");
         assert!(!mounts.contains(own), "mounts: {mounts}");
+    }
+}
+
+/// Whatever a test that failed or crashed its engine has left ends with its place.
+impl Drop for Place {
+    fn drop(&mut self) {
+        if !self.sandboxes().exists() {
+            return;
+        }
+        let runtime = Runtime::new().expect("runtime");
+        let cleared = runtime.block_on(async {
+            let driver = NamespaceDriver::open(self.driver_config())?;
+            clear(&driver).await
+        });
+        if let Err(error) = cleared {
+            eprintln!("{}: left behind: {error}", self.path().display());
+        }
     }
 }
 

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use pinfold_runtime::driver::Driver;
-use pinfold_runtime::namespace::Disks;
+use pinfold_runtime::driver::clear;
+use pinfold_runtime::namespace::{Disks, Subnet};
 
 use super::scratch::Scratch;
 use crate::compose;
@@ -25,13 +25,10 @@ async fn clean_all(runs: &Path) -> Result<()> {
         .with_context(|| format!("cannot look for killed runs in {}", runs.display()))?;
     for scratch in abandoned {
         let (directory, instance) = (scratch.sandboxes(), scratch.instance());
-        let opening = move || compose::namespace_driver(directory, instance, Disks::Memory);
+        let subnet = Subnet::default();
+        let opening = move || compose::namespace_driver(directory, instance, Disks::Memory, subnet);
         let driver = tokio::task::spawn_blocking(opening).await??;
-        for remains in driver.survey().await? {
-            tracing::info!(sandbox = %remains.id, alive = remains.alive, "a killed run's sandbox");
-            driver.destroy(&remains.id).await?;
-        }
-        driver.settle().await;
+        clear(&driver).await?;
         drop(driver);
         scratch.remove()?;
     }

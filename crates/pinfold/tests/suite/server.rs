@@ -50,7 +50,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if let Ok(None) = self.child.try_wait() {
-            let _ = self.child.kill();
+            signal(&self.child, Signal::TERM);
             let _ = self.child.wait();
         }
     }
@@ -202,6 +202,71 @@ fn a_killed_server_has_every_sandbox_command_and_byte_when_it_is_back() {
     let kept = finished(&mut world.pinfold(["sandbox", "exec", "box", "--", "cat", "/tmp/file"]));
     assert_eq!(good(kept), "kept\n");
     good(finished(&mut world.pinfold(["sandbox", "rm", "box"])));
+}
+
+/// The spawner stands still with a boot in hand while its server dies and the next one starts.
+#[test]
+fn a_boot_that_outlives_its_server_leaves_one_sandbox_and_one_guest() {
+    let world = World::new();
+    let server = Server::start(&world);
+    let spawner = only(children(server.child.id(), "pinfold-spawner"));
+    let stop = |signal| rustix::process::kill_process(spawner, signal).expect("alive");
+    stop(Signal::STOP);
+    let mut creating = world
+        .pinfold(["sandbox", "create", "--name", "box"])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("start");
+    let booting = || {
+        let entries = std::fs::read_dir(world.data().join("sandboxes")).expect("list");
+        entries
+            .map(|entry| entry.expect("an entry").path())
+            .any(|path| path.join("guest.sock").exists())
+    };
+    eventually("the boot is with the spawner", booting);
+    server.end(Signal::KILL);
+    creating.kill().expect("kill");
+    ended(&mut creating);
+    let _server = std::thread::scope(|scope| {
+        let starting = scope.spawn(|| Server::start(&world));
+        // The next server looks for what is there, which the spawner then adds to.
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        stop(Signal::CONT);
+        starting.join().expect("started")
+    });
+    eventually("it runs", || {
+        json(&world, &["sandbox", "ls", "--json"])[0]["state"] == "running"
+    });
+    let ran = world.pinfold(["sandbox", "exec", "box", "--", "echo", "here"]);
+    assert_eq!(good(finished(&mut { ran })), "here\n");
+    let id = json(&world, &["sandbox", "ls", "--json"])[0]["id"].clone();
+    let groups = crate::world::cgroups(id.as_str().expect("an id"));
+    let guests = std::fs::read_to_string(groups[0].join("cgroup.procs")).expect("procs");
+    assert_eq!(guests.lines().count(), 1, "{guests}");
+    good(finished(&mut world.pinfold(["sandbox", "rm", "box"])));
+}
+
+/// Children of a process by their name.
+fn children(of: u32, name: &str) -> Vec<rustix::process::Pid> {
+    let entries = std::fs::read_dir("/proc").expect("proc");
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    let is_child = |pid: &i32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let cmdline = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let parent = stat
+            .rsplit_once(')')
+            .and_then(|(_, rest)| rest.split_whitespace().nth(1));
+        parent == Some(of.to_string().as_str()) && cmdline.starts_with(name)
+    };
+    pids.filter(is_child)
+        .filter_map(rustix::process::Pid::from_raw)
+        .collect()
+}
+
+fn only<T>(all: Vec<T>) -> T {
+    assert_eq!(all.len(), 1);
+    all.into_iter().next().expect("one")
 }
 
 #[test]

@@ -72,6 +72,55 @@ impl World {
     }
 }
 
+/// What servers and runs that were killed have left ends with the installation.
+impl Drop for World {
+    fn drop(&mut self) {
+        if self.is_clean() {
+            return;
+        }
+        if let Err(error) = self.clear() {
+            eprintln!("{}: left behind: {error}", self.temp.path().display());
+        }
+        assert!(
+            std::thread::panicking() || self.is_clean(),
+            "an installation leaves something behind"
+        );
+    }
+}
+
+impl World {
+    fn is_clean(&self) -> bool {
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("mounts");
+        let instance = std::fs::read_to_string(self.data().join("instance")).unwrap_or_default();
+        !mounts.contains(&format!("{}/", self.temp.path().display()))
+            && (instance.is_empty() || cgroups(instance.trim()).is_empty())
+            && self.run_directories().is_empty()
+    }
+
+    /// A server that takes its sandboxes with it, for as long as it has to look.
+    fn clear(&self) -> std::io::Result<()> {
+        let mut server = self
+            .pinfold(["serve", "--ephemeral", "--listen", "127.0.0.1:0"])
+            .stderr(Stdio::null())
+            .spawn()?;
+        let since = Instant::now();
+        let serves = || {
+            let notice = std::fs::read_to_string(self.data().join("server.lock"));
+            notice.is_ok_and(|text| {
+                text.contains(&format!("{}", server.id())) && text.contains("http:")
+            })
+        };
+        while since.elapsed() < DEADLINE && !(serves() && self.run_directories().is_empty()) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let _ = rustix::process::kill_process(
+            rustix::process::Pid::from_child(&server),
+            rustix::process::Signal::TERM,
+        );
+        server.wait().map(drop)
+    }
+}
+
 /// Runs to the end with both outputs taken; panics at the deadline.
 pub(crate) fn finished(command: &mut Command) -> Output {
     finished_with(command, b"")

@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
+use pinfold_sys::datagram;
 use rustix::fs::{Mode, OFlags};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use rustix::process::{Pid, PidfdFlags, Signal};
@@ -101,6 +102,27 @@ pub(super) fn connect(directory: &Path) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
+/// The process that listens on the socket of that directory, whether a record names it or not.
+pub(super) fn listening(directory: &Path) -> io::Result<Option<OwnedFd>> {
+    let link = socket()?;
+    // One that is stuck with a full queue is not waited for.
+    rustix::io::ioctl_fionbio(&link, true)?;
+    let address = match address(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other?,
+    };
+    if rustix::net::connect(&link, &address.1).is_err() {
+        return Ok(None);
+    }
+    let peer = rustix::net::sockopt::socket_peercred(&link)?;
+    let pidfd = open_number(peer.pid.as_raw_nonzero().get())?;
+    // As long as the link stands its process is there, so the number was still its own.
+    Ok(match datagram::is_abandoned(&link)? {
+        true => None,
+        false => pidfd,
+    })
+}
+
 const SOCKET: &str = "guest.sock";
 
 fn socket() -> io::Result<OwnedFd> {
@@ -134,6 +156,19 @@ mod tests {
             ..me
         };
         assert!(impostor.open().expect("open").is_none());
+    }
+
+    #[test]
+    fn whoever_listens_is_found_by_the_socket() {
+        let temp = tempfile::tempdir().expect("directory");
+        assert!(listening(temp.path()).expect("no socket").is_none());
+        let listener = listener(temp.path()).expect("bind");
+        assert!(listening(temp.path()).expect("bound only").is_none());
+        rustix::net::listen(&listener, 1).expect("listen");
+        let found = listening(temp.path()).expect("look").expect("this process");
+        rustix::process::pidfd_send_signal(&found, Signal::CHILD).expect("alive");
+        drop(listener);
+        assert!(listening(temp.path()).expect("closed").is_none());
     }
 
     #[test]

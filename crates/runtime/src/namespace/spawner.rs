@@ -1,5 +1,6 @@
 //! The server's end of its spawner: one thread that asks, one request at a time.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
@@ -45,7 +46,8 @@ pub(super) struct Spawner {
 
 impl Spawner {
     /// Starts the spawner's process and sets it up. Blocks for a few milliseconds.
-    pub(super) fn start(setup: &Setup) -> Result<Self, Refused> {
+    /// `hold` is locked and stays so until the spawner and whatever it was about to boot is gone.
+    pub(super) fn start(setup: &Setup, hold: &File) -> Result<Self, Refused> {
         let step = |step: &str| {
             let step = step.to_owned();
             move |source| Refused { step, source }
@@ -53,7 +55,7 @@ impl Spawner {
         let (ours, theirs) = datagram::pair().map_err(step("make the spawner's socket"))?;
         let guest = embedded::guest().map_err(step("unpack the guest"))?;
         let mut child = launch(theirs).map_err(step("start the spawner"))?;
-        let fds = [guest.as_fd()];
+        let fds = [hold.as_fd(), guest.as_fd()];
         transport::send(&ours, setup, &fds).map_err(step("set up the spawner"))?;
         let mut buffer = vec![0; transport::BUFFER_BYTES];
         receive(&ours, &mut buffer)?;

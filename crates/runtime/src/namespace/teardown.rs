@@ -45,10 +45,22 @@ impl Teardown {
         self.lock().clone()
     }
 
+    /// Returns when no remains of anything are being removed.
     pub(super) async fn settle(&self) {
+        self.until(HashSet::is_empty).await;
+    }
+
+    /// Returns when no remains of this sandbox are being removed.
+    pub(super) async fn over(&self, id: &SandboxId) {
+        self.until(|going| !going.contains(id)).await;
+    }
+
+    async fn until(&self, condition: impl Fn(&HashSet<SandboxId>) -> bool) {
         loop {
-            let done = self.done.notified();
-            if self.lock().is_empty() {
+            let mut done = std::pin::pin!(self.done.notified());
+            // Counted from here on, so that no end falls between the look and the wait.
+            done.as_mut().enable();
+            if condition(&self.lock()) {
                 return;
             }
             done.await;

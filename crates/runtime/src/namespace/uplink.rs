@@ -15,39 +15,40 @@ use rtnetlink::{LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
 
 use super::netns::on_own_thread;
 use super::slots::Slot;
+use super::subnet::{LINKS, Subnet};
 
-/// 10.213.0.0/16: 16,384 networks of four addresses, as many as there are slots.
-const FIRST: u32 = u32::from_be_bytes([10, 213, 0, 0]);
 const INSIDE: &str = "eth0";
 
-/// Replaced whole, so that applying it again, or by another server, changes nothing.
-const RULES: &str = r#"
-table inet pinfold
-delete table inet pinfold
-table inet pinfold {
-  chain forward {
-    type filter hook forward priority filter; policy accept;
-    iifname "pfsb*" oifname "pfsb*" drop
-    iifname "pfsb*" meta nfproto ipv6 drop
-    iifname "pfsb*" ip saddr != 10.213.0.0/16 drop
-    iifname "pfsb*" ip daddr 169.254.0.0/16 drop
-    oifname "pfsb*" ct state established,related accept
-    oifname "pfsb*" drop
-  }
-  chain input {
-    type filter hook input priority filter; policy accept;
-    iifname "pfsb*" drop
-  }
-  chain postrouting {
-    type nat hook postrouting priority srcnat; policy accept;
-    ip saddr 10.213.0.0/16 oifname != "pfsb*" masquerade
-  }
+/// Complete, so that applying it again changes nothing; what other servers of this machine have
+/// added to the set stays.
+fn rules(subnet: Subnet) -> String {
+    format!(
+        r#"
+add table inet pinfold
+add set inet pinfold sandboxes {{ type ipv4_addr; flags interval; auto-merge; }}
+add element inet pinfold sandboxes {{ {subnet} }}
+add chain inet pinfold forward {{ type filter hook forward priority filter; policy accept; }}
+add chain inet pinfold input {{ type filter hook input priority filter; policy accept; }}
+add chain inet pinfold postrouting {{ type nat hook postrouting priority srcnat; policy accept; }}
+flush chain inet pinfold forward
+add rule inet pinfold forward iifname "pfsb*" oifname "pfsb*" drop
+add rule inet pinfold forward iifname "pfsb*" meta nfproto ipv6 drop
+add rule inet pinfold forward iifname "pfsb*" ip saddr != @sandboxes drop
+add rule inet pinfold forward iifname "pfsb*" ip daddr 169.254.0.0/16 drop
+add rule inet pinfold forward oifname "pfsb*" ct state established,related accept
+add rule inet pinfold forward oifname "pfsb*" drop
+flush chain inet pinfold input
+add rule inet pinfold input iifname "pfsb*" drop
+flush chain inet pinfold postrouting
+add rule inet pinfold postrouting ip saddr @sandboxes oifname != "pfsb*" masquerade
+"#
+    )
 }
-"#;
 
 /// The machine's side of all links; its rules are applied with the first one.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Uplink {
+    subnet: Subnet,
     ready: Mutex<bool>,
 }
 
@@ -59,10 +60,17 @@ pub(super) enum UplinkError {
 }
 
 impl Uplink {
+    pub(super) fn new(subnet: Subnet) -> Self {
+        Self {
+            subnet,
+            ready: Mutex::new(false),
+        }
+    }
+
     /// Links the namespace to this machine. Blocks for some milliseconds.
     pub(super) fn plug(&self, net: &OwnedFd, slot: Slot) -> Result<(), UplinkError> {
         self.prepare()?;
-        on_own_thread(|| plug(net, slot)).map_err(UplinkError::Failed)
+        on_own_thread(|| plug(net, slot, self.subnet)).map_err(UplinkError::Failed)
     }
 
     fn prepare(&self) -> Result<(), UplinkError> {
@@ -71,11 +79,26 @@ impl Uplink {
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         if !*ready {
-            apply_rules()?;
+            self.check_routes()?;
+            apply_rules(self.subnet)?;
             std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").map_err(UplinkError::Failed)?;
             *ready = true;
         }
         Ok(())
+    }
+}
+
+impl Uplink {
+    /// Sandboxes would take those addresses away from whoever has them now.
+    fn check_routes(&self) -> Result<(), UplinkError> {
+        match self.subnet.taken().map_err(UplinkError::Failed)? {
+            None => Ok(()),
+            Some(route) => Err(UplinkError::Unsupported(format!(
+                "the sandboxes' network {} overlaps this machine's route {route}: choose another \
+                 with --network-subnet",
+                self.subnet
+            ))),
+        }
     }
 }
 
@@ -100,10 +123,10 @@ pub(super) fn unplug(slot: Slot) -> io::Result<()> {
 }
 
 fn name(slot: Slot) -> String {
-    format!("pfsb{}", slot.number())
+    format!("{LINKS}{}", slot.number())
 }
 
-fn apply_rules() -> Result<(), UplinkError> {
+fn apply_rules(subnet: Subnet) -> Result<(), UplinkError> {
     let mut nft = Command::new("nft")
         .args(["-f", "-"])
         .stdin(Stdio::piped())
@@ -115,9 +138,9 @@ fn apply_rules() -> Result<(), UplinkError> {
                 "network \"open\" needs the program nft (package nftables) on this host: {error}"
             ))
         })?;
-    let mut rules = nft.stdin.take().expect("stdin is piped");
-    let written = io::Write::write_all(&mut rules, RULES.as_bytes());
-    drop(rules);
+    let mut input = nft.stdin.take().expect("stdin is piped");
+    let written = io::Write::write_all(&mut input, rules(subnet).as_bytes());
+    drop(input);
     let output = nft.wait_with_output().map_err(UplinkError::Failed)?;
     if output.status.success() && written.is_ok() {
         return Ok(());
@@ -130,12 +153,11 @@ fn apply_rules() -> Result<(), UplinkError> {
 }
 
 /// Runs on a thread of its own, which ends inside the sandbox's network namespace.
-fn plug(net: &OwnedFd, slot: Slot) -> io::Result<()> {
+fn plug(net: &OwnedFd, slot: Slot, subnet: Subnet) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let network = FIRST + slot.number() * 4;
-    let (outside, inside) = (Ipv4Addr::from(network + 1), Ipv4Addr::from(network + 2));
+    let (outside, inside) = subnet.ends(slot);
     let name = name(slot);
     runtime.block_on(make_pair(net, &name, outside))?;
     std::fs::write(format!("/proc/sys/net/ipv4/conf/{name}/rp_filter"), "1")?;

@@ -251,6 +251,7 @@ fn spec(program: Program) -> StartSpec {
         env: [].into(),
         user: String::new(),
         stdin: false,
+        input: Default::default(),
         terminal: None,
         timeout: Some(DEADLINE),
     }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use pinfold_images::{HostImage, LayerStore};
 use pinfold_model::{CommandId, ExitStatus, NetworkMode, Program, Resources, SandboxId};
-use pinfold_runtime::driver::{BootSpec, Driver, RootFs};
+use pinfold_runtime::driver::{BootSpec, Driver, RootFs, clear};
 use pinfold_runtime::guest::{Guest, GuestEvent, StartSpec};
 use pinfold_runtime::namespace::{Config, Disks, NamespaceDriver};
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -23,7 +23,8 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 pub(crate) struct World {
     pub(crate) temp: TempDir,
-    pub(crate) driver: Arc<dyn Driver>,
+    /// Always there but while another takes its place.
+    driver: Option<Arc<dyn Driver>>,
     pub(crate) root: RootFs,
     config: Config,
 }
@@ -67,10 +68,11 @@ impl World {
             instance: name.replace(|c: char| !c.is_ascii_alphanumeric(), ""),
             disks,
         };
-        let driver = Arc::new(NamespaceDriver::open(config.clone()).expect("driver"));
+        let driver: Arc<dyn Driver> =
+            Arc::new(NamespaceDriver::open(config.clone()).expect("driver"));
         Self {
             temp,
-            driver,
+            driver: Some(driver),
             root,
             config,
         }
@@ -78,7 +80,14 @@ impl World {
 
     /// Another server over the same sandboxes, as after a crash.
     pub(crate) fn restart(&mut self) {
-        self.driver = Arc::new(NamespaceDriver::open(self.config.clone()).expect("driver"));
+        // One at a time works in a directory.
+        self.driver = None;
+        let driver = NamespaceDriver::open(self.config.clone()).expect("driver");
+        self.driver = Some(Arc::new(driver));
+    }
+
+    pub(crate) fn driver(&self) -> &Arc<dyn Driver> {
+        self.driver.as_ref().expect("a driver")
     }
 
     pub(crate) fn instance(&self) -> &str {
@@ -103,7 +112,7 @@ impl World {
     }
 
     pub(crate) async fn boot(&self, spec: &BootSpec) -> Sandbox {
-        let guest = self.driver.boot(spec).await.expect("boot");
+        let guest = self.driver().boot(spec).await.expect("boot");
         Sandbox {
             id: spec.id.clone(),
             guest,
@@ -115,8 +124,25 @@ impl World {
     }
 
     pub(crate) async fn destroy(&self, sandbox: Sandbox) {
-        self.driver.destroy(&sandbox.id).await.expect("destroy");
-        self.driver.settle().await;
+        self.driver().destroy(&sandbox.id).await.expect("destroy");
+        self.driver().settle().await;
+    }
+}
+
+/// Whatever a test that failed has left ends with its world. On a thread of its own: a test's own
+/// runtime may be what drops it.
+impl Drop for World {
+    fn drop(&mut self) {
+        let driver = self.driver.take();
+        let config = self.config.clone();
+        let cleared = std::thread::spawn(move || {
+            drop(driver);
+            let runtime = tokio::runtime::Runtime::new().expect("runtime");
+            runtime.block_on(async { clear(&NamespaceDriver::open(config)?).await })
+        });
+        if let Ok(Err(error)) = cleared.join() {
+            eprintln!("{}: left behind: {error}", self.temp.path().display());
+        }
     }
 }
 
@@ -174,6 +200,7 @@ pub(crate) fn spec(id: &CommandId, program: Program, user: &str) -> StartSpec {
         env: Default::default(),
         user: user.to_owned(),
         stdin: false,
+        input: Arc::default(),
         terminal: None,
         timeout: None,
     }

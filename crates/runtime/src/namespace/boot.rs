@@ -1,0 +1,114 @@
+//! Booting: from a specification to a running guest, or to nothing at all.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use pinfold_model::{NetworkMode, SandboxId};
+use pinfold_sys::datagram;
+
+use super::process::Process;
+use super::record::Record;
+use super::slots::Slot;
+use super::spawner::Refused;
+use super::{Inner, boot_step, private_directory, step};
+use crate::driver::{BootError, BootSpec};
+use crate::guest::{Configure, Guest};
+
+/// PATH of commands that bring none; what Debian gives root.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+impl Inner {
+    pub(super) async fn boot(self: &Arc<Self>, spec: &BootSpec) -> Result<Guest, BootError> {
+        self.check(spec)?;
+        self.teardown.over(&spec.id).await;
+        let directory = self.directory(&spec.id);
+        if directory.exists() {
+            // What a boot that was cut short has left, and nobody knows by its record.
+            let left = self.kill(&spec.id).await;
+            left.map_err(boot_step("end an earlier boot"))?;
+        }
+        private_directory(&directory).map_err(boot_step("make the sandbox's directory"))?;
+        let stopped = self.disks.keeps() && Record::read(&directory).is_ok_and(|r| r.is_some());
+        match self.boot_in(spec, &directory).await {
+            Ok(guest) => Ok(guest),
+            Err(error) => {
+                self.undo(&spec.id, stopped).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// What this host cannot provide is refused before anything is made.
+    fn check(&self, spec: &BootSpec) -> Result<(), BootError> {
+        if self.rootless && spec.network == NetworkMode::Open {
+            return Err(BootError::Unsupported(
+                "network \"open\" needs root; without it only network \"none\" is available"
+                    .to_owned(),
+            ));
+        }
+        for layer in &spec.root.layers {
+            // overlayfs takes its layers as one list with separators.
+            if layer.to_string_lossy().contains([':', ',', '\\']) {
+                return Err(BootError::BadImage(format!(
+                    "the data directory's path must not hold ':', ',' or '\\': {}",
+                    layer.display()
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    async fn boot_in(&self, spec: &BootSpec, directory: &Path) -> Result<Guest, BootError> {
+        let slot = self.slot(directory)?;
+        let mut record = Record {
+            slot: slot.map(Slot::number),
+            process: None,
+            die_with_host: spec.die_with_host,
+            link: spec.network == NetworkMode::Open,
+        };
+        record
+            .write(directory)
+            .map_err(boot_step("record the boot"))?;
+        let (ours, theirs) = datagram::pair().map_err(boot_step("make the first link"))?;
+        let (boot, fds) = self.prepare(spec, directory, slot, theirs)?;
+        let booted = self
+            .spawner
+            .boot(boot, fds)
+            .await
+            .map_err(|Refused { step, source }| BootError::Step { step, source })?;
+        record.process =
+            Some(Process::of(booted.pid).map_err(boot_step("look at the guest's process"))?);
+        self.remember(&spec.id, booted.pidfd);
+        record
+            .write(directory)
+            .map_err(boot_step("record the process"))?;
+        let pid = rustix::process::Pid::from_raw(booted.pid);
+        Guest::connect(ours, configure(spec.die_with_host), pid)
+            .await
+            .map_err(BootError::Guest)
+    }
+
+    /// After a boot that failed: a stopped sandbox is stopped again, a new one is gone.
+    async fn undo(self: &Arc<Self>, id: &SandboxId, stopped: bool) {
+        let result = match stopped {
+            true => self.stop(id).await,
+            false => self
+                .kill(id)
+                .await
+                .map_err(step("end the sandbox's processes")),
+        };
+        if let Err(error) = result {
+            tracing::warn!(sandbox = %id, %error, "a boot that failed could not be undone");
+        }
+        if !stopped {
+            self.clean_behind(id);
+        }
+    }
+}
+
+pub(super) fn configure(die_with_host: bool) -> Configure {
+    Configure {
+        die_with_host,
+        default_path: DEFAULT_PATH.to_owned(),
+    }
+}

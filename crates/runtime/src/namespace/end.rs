@@ -1,0 +1,107 @@
+//! Ending: stopping, freezing, destroying, and removing what is left.
+
+use std::io;
+use std::sync::Arc;
+
+use pinfold_model::SandboxId;
+
+use super::record::Record;
+use super::slots::Slots;
+use super::{Inner, process, step, teardown, uplink};
+use crate::driver::DriverError;
+
+impl Inner {
+    /// Returns when no process of the sandbox is left.
+    pub(super) async fn kill(&self, id: &SandboxId) -> io::Result<()> {
+        if let Some(pidfd) = self.process(id)? {
+            process::kill(&pidfd)?;
+            // A frozen process takes its death when it thaws.
+            let _ = self.cgroups.set_frozen(id.as_str(), false);
+            process::ended(&pidfd).await?;
+        }
+        // A boot that was cut short between clone and record leaves a process nobody knows.
+        for pid in self.cgroups.processes(id.as_str())? {
+            process::kill_by_number(pid).await?;
+        }
+        // Without cgroups its socket gives it away.
+        if let Some(pidfd) = process::listening(&self.directory(id))? {
+            process::kill(&pidfd)?;
+            process::ended(&pidfd).await?;
+        }
+        self.forget(id);
+        Ok(())
+    }
+
+    pub(super) fn clean_behind(self: &Arc<Self>, id: &SandboxId) {
+        let (this, sandbox) = (Arc::clone(self), id.clone());
+        self.teardown.run(id, move || this.remove(&sandbox));
+    }
+
+    /// Removes everything of a sandbox that has no process any more. The directory goes last: as
+    /// long as it is there, what is left can be found.
+    fn remove(&self, id: &SandboxId) -> io::Result<()> {
+        let directory = self.directory(id);
+        teardown::remove_cgroups(&self.cgroups, id.as_str())?;
+        self.disks.remove(id.as_str())?;
+        let record = Record::read(&directory)?;
+        let slot = record.as_ref().and_then(|record| record.slot);
+        if let Some(slot) = slot.and_then(Slots::from_number) {
+            if record.is_some_and(|record| record.link) {
+                uplink::unplug(slot)?;
+            }
+            self.slots.release(slot, &directory)?;
+        }
+        match std::fs::remove_dir_all(&directory) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn check_stop(&self) -> Result<(), DriverError> {
+        if self.disks.keeps() {
+            return Ok(());
+        }
+        Err(DriverError::Unsupported(
+            "disks are kept in memory on this host, so a sandbox cannot be stopped and keep its \
+             disk; suspend it instead"
+                .to_owned(),
+        ))
+    }
+
+    /// Ends the processes and forgets them; disk and slot stay.
+    pub(super) async fn stop(&self, id: &SandboxId) -> Result<(), DriverError> {
+        self.check_stop()?;
+        self.kill(id)
+            .await
+            .map_err(step("end the sandbox's processes"))?;
+        let directory = self.directory(id);
+        if let Some(record) = Record::read(&directory).map_err(step("read the record"))? {
+            let record = Record {
+                process: None,
+                ..record
+            };
+            record.write(&directory).map_err(step("record the stop"))?;
+        }
+        let (cgroups, name) = (self.cgroups.clone(), id.as_str().to_owned());
+        let removed =
+            tokio::task::spawn_blocking(move || teardown::remove_cgroups(&cgroups, &name)).await;
+        removed
+            .map_err(io::Error::other)
+            .and_then(|inner| inner)
+            .map_err(step("remove cgroups"))
+    }
+
+    pub(super) async fn set_frozen(&self, id: &SandboxId, frozen: bool) -> Result<(), DriverError> {
+        let (cgroups, name) = (self.cgroups.clone(), id.as_str().to_owned());
+        let result = tokio::task::spawn_blocking(move || cgroups.set_frozen(&name, frozen)).await;
+        match result.map_err(io::Error::other).and_then(|inner| inner) {
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                Err(DriverError::Unsupported(
+                    "this host offers no cgroup freezer, so sandboxes cannot be suspended"
+                        .to_owned(),
+                ))
+            }
+            other => other.map_err(step("set the freezer")),
+        }
+    }
+}
