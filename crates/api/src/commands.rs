@@ -7,14 +7,14 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use futures::StreamExt;
-use pinfold_engine::{Origin, RunOptions};
+use pinfold_engine::RunOptions;
 use pinfold_http::{Caller, Draining, Failure, IdempotencyKey, Json, Path, Query};
-use pinfold_model::{Code, Command, CommandId, Ctx, Error};
+use pinfold_model::{Code, Command, Error};
 use pinfold_wire as wire;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::convert::command::{self as convert, Given, Start, Then};
+use crate::convert::command as convert;
 use crate::convert::signal;
 use crate::sandboxes::accepted;
 use crate::state::Api;
@@ -60,15 +60,12 @@ async fn start_command(
     Path(sandbox): Path<String>,
     Json(request): Json<wire::StartCommand>,
 ) -> Result<Response, Failure> {
-    let Start { spec, stdin } = convert::from_wire(request)?;
+    let spec = convert::from_wire(request)?;
     let sandbox = ids::sandbox(&sandbox)?;
     let started = api
         .engine
         .start_command(&ctx, &sandbox, spec, key.as_deref())
         .await?;
-    if let (Some(given), Origin::New) = (stdin, started.origin) {
-        feed_behind(api, ctx, started.value.id.clone(), given);
-    }
     Ok(accepted(started, convert::to_wire))
 }
 
@@ -88,24 +85,8 @@ async fn run_command(
     draining: Draining,
     Json(request): Json<wire::StartCommand>,
 ) -> Result<Json<wire::RunResult>, Failure> {
-    let Start { spec, stdin } = convert::from_wire(request)?;
+    let spec = convert::from_wire(request)?;
     let sandbox = ids::sandbox(&sandbox)?;
-    // A run with input starts first under a key, is fed, and then waits as its own replay.
-    let key = match (stdin, key) {
-        (Some(given), key) => {
-            let key = key.unwrap_or_else(|| format!("run:{}", CommandId::generate()));
-            let spec = spec.clone();
-            let started = api
-                .engine
-                .start_command(&ctx, &sandbox, spec, Some(&key))
-                .await?;
-            if started.origin == Origin::New {
-                feed_behind(api.clone(), ctx.clone(), started.value.id, given);
-            }
-            Some(key)
-        }
-        (None, key) => key,
-    };
     let options = RunOptions {
         inline_bytes: wire::bound::RUN_INLINE_BYTES,
     };
@@ -125,26 +106,6 @@ fn runs_on() -> Error {
          Idempotency-Key to wait for its end",
     )
     .retry_after(Duration::from_secs(1))
-}
-
-/// Writes what came with the request, without the caller waiting for it: a command may take its
-/// time to read. Ends with the command, whose pipe then takes no more.
-fn feed_behind(api: Api, ctx: Ctx, id: CommandId, given: Given) {
-    tokio::spawn(async move {
-        if let Err(error) = feed(&api, &ctx, &id, given).await {
-            tracing::debug!(command = %id, code = %error.code(), "not all of stdin_data was read");
-        }
-    });
-}
-
-async fn feed(api: &Api, ctx: &Ctx, id: &CommandId, given: Given) -> Result<(), Error> {
-    for part in given.bytes.chunks(STDIN_PIECE_BYTES) {
-        api.engine.write_stdin(ctx, id, part).await?;
-    }
-    match given.then {
-        Then::Close => api.engine.close_stdin(ctx, id).await,
-        Then::KeepOpen => Ok(()),
-    }
 }
 
 /// Lists a sandbox's commands, newest first.

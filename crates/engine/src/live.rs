@@ -28,5 +28,5 @@ pub(crate) use lease::Lease;
 pub(crate) use owner::{Birth, adopt};
 pub(crate) use registry::Registry;
 pub(crate) use sandbox::{Change, LiveSandbox};
-pub(crate) use supervise::supervise;
+pub(crate) use supervise::{drop_input, supervise};
 pub(crate) use view::{Link, View};

@@ -131,8 +131,8 @@ async fn end(
     commands: Vec<Command>,
     how: Unfinished,
 ) -> Result<()> {
-    for command in commands {
-        match ending(shared, &command) {
+    for command in &commands {
+        match ending(shared, command) {
             Some(step) => record(shared, &command.id, &step).await?,
             None => end_journal(shared, &command.id, how)?,
         }
@@ -143,6 +143,9 @@ async fn end(
         .commands()
         .end_unfinished(sandbox, how, now)
         .await?;
+    for command in commands {
+        live::drop_input(shared, &command.id);
+    }
     Ok(())
 }
 
@@ -185,5 +188,6 @@ fn ending(shared: &Shared, command: &Command) -> Option<Progress> {
 
 async fn record(shared: &Shared, id: &CommandId, step: &Progress) -> Result<()> {
     shared.store.commands().advance(id, step).await?;
+    live::drop_input(shared, id);
     Ok(())
 }

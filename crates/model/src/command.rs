@@ -7,9 +7,11 @@
 //! found, 126 not executable) and says why on its stderr.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::Time;
 use crate::error::{Error, Result};
@@ -39,6 +41,66 @@ pub enum StdinMode {
     Open,
 }
 
+/// Bytes that stdin begins with. They are held until the command has them; a record names them by
+/// their hash alone, so two are equal when their hashes are.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Input {
+    /// SHA-256 in hex.
+    sha256: String,
+    /// Empty in what was read from a record.
+    #[serde(skip)]
+    bytes: Arc<[u8]>,
+}
+
+impl Input {
+    /// Fails where `bytes` are more than [`limits::STDIN_DATA_MAX_BYTES`].
+    pub fn new(bytes: Vec<u8>) -> Result<Self> {
+        if bytes.len() > limits::STDIN_DATA_MAX_BYTES {
+            return Err(Error::invalid(
+                "stdin_data",
+                format!(
+                    "stdin_data is {} bytes, at most {} fit; start the command with an open stdin \
+                     and write more to it, or write a file",
+                    bytes.len(),
+                    limits::STDIN_DATA_MAX_BYTES
+                ),
+            ));
+        }
+        let sha256 = Sha256::digest(&bytes);
+        Ok(Self {
+            sha256: sha256.iter().map(|byte| format!("{byte:02x}")).collect(),
+            bytes: bytes.into(),
+        })
+    }
+
+    /// The bytes, taken out: from here on this only names them.
+    pub fn take(&mut self) -> Arc<[u8]> {
+        std::mem::take(&mut self.bytes)
+    }
+
+    /// Whether these are the bytes that it names.
+    #[must_use]
+    pub fn names(&self, bytes: &[u8]) -> bool {
+        Self::new(bytes.to_vec()).is_ok_and(|other| other == *self)
+    }
+}
+
+impl PartialEq for Input {
+    fn eq(&self, other: &Self) -> bool {
+        self.sha256 == other.sha256
+    }
+}
+
+impl Eq for Input {}
+
+impl std::fmt::Debug for Input {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Input")
+            .field("sha256", &self.sha256)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Size of a terminal in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WindowSize {
@@ -65,6 +127,10 @@ pub struct CommandSpec {
     pub secret_env: SecretEnv,
     pub user: Option<String>,
     pub stdin: StdinMode,
+    /// Given to stdin with the start, whole and once whatever dies in between. Where `stdin` is not
+    /// open, its end comes behind them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<Input>,
     /// With a terminal, stdout and stderr are one stream (stdout).
     pub tty: Option<WindowSize>,
     /// From start; then KILL to everything the command started.
@@ -83,6 +149,7 @@ impl CommandSpec {
             secret_env: SecretEnv::default(),
             user: None,
             stdin: StdinMode::Null,
+            input: None,
             tty: None,
             timeout: None,
             output_cap_bytes: None,
@@ -90,18 +157,18 @@ impl CommandSpec {
     }
 
     pub fn validate(&self) -> Result<()> {
-        let texts: Vec<&str> = match &self.program {
+        let (field, texts): (_, Vec<&str>) = match &self.program {
             Program::Argv(argv) if argv.first().is_none_or(String::is_empty) => {
                 return Err(Error::invalid("argv", "argv must name a program"));
             }
-            Program::Argv(argv) => argv.iter().map(String::as_str).collect(),
+            Program::Argv(argv) => ("argv", argv.iter().map(String::as_str).collect()),
             Program::Shell(line) if line.trim().is_empty() => {
-                return Err(Error::invalid("command", "command must not be empty"));
+                return Err(Error::invalid("shell", "the line must not be empty"));
             }
-            Program::Shell(line) => vec![line],
+            Program::Shell(line) => ("shell", vec![line]),
         };
         if texts.iter().any(|t| t.contains('\0')) {
-            return Err(Error::invalid("command", "no argument may hold a NUL byte"));
+            return Err(Error::invalid(field, "no argument may hold a NUL byte"));
         }
         validate_env(&self.env)?;
         validate_env(self.secret_env.values())?;
@@ -114,7 +181,7 @@ impl CommandSpec {
             .sum::<usize>();
         if bytes > limits::COMMAND_MAX_BYTES {
             return Err(Error::invalid(
-                "command",
+                field,
                 format!(
                     "arguments and environment are {bytes} bytes, at most {} fit; write long input \
                      to a file or to stdin",
@@ -127,8 +194,8 @@ impl CommandSpec {
             .is_some_and(|t| t.is_zero() || t > limits::COMMAND_TIMEOUT_MAX)
         {
             return Err(Error::invalid(
-                "timeout",
-                "timeout must be from 1 ms to 7 days",
+                "timeout_ms",
+                "timeout_ms must be from 1 ms to 7 days",
             ));
         }
         if self

@@ -10,6 +10,8 @@ pub const METADATA_VALUE_MAX_CHARS: usize = 4096;
 pub const ENV_MAX_VARS: usize = 1024;
 /// Argument list plus environment of one command, in bytes (Linux itself allows about 2 MiB).
 pub const COMMAND_MAX_BYTES: usize = 1 << 20;
+/// What stdin may begin with. As much as a pipe holds for an ordinary user (pipe(7)).
+pub const STDIN_DATA_MAX_BYTES: usize = 1 << 20;
 pub const IDEMPOTENCY_KEY_MAX_CHARS: usize = 255;
 pub const IDEMPOTENCY_KEPT: Duration = Duration::from_secs(24 * 3600);
 pub const PATH_MAX_BYTES: usize = 4095;

@@ -53,6 +53,7 @@ mod cursor;
 mod format;
 mod handle;
 mod index;
+mod input;
 mod page;
 mod pump;
 mod reader;

@@ -84,10 +84,11 @@ pub struct StartCommand {
     /// A name or `uid[:gid]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
-    /// `null` when absent, or `open` where there is `stdin_data`.
+    /// `null` when absent: nothing, or `stdin_data` and then its end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stdin: Option<StdinMode>,
-    /// Written to stdin at once. Without `"stdin": "open"` stdin is then closed behind it.
+    /// What stdin begins with, 1 MiB at most: given with the start, whole and once whatever dies in
+    /// between. With `"stdin": "open"` more can be written behind it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stdin_data: Option<String>,
     /// How `stdin_data` holds bytes: `utf8` when absent.

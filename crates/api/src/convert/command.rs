@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pinfold_engine::RunOutput;
-use pinfold_model::command::CancelMode;
+use pinfold_model::command::{CancelMode, Input};
 use pinfold_model::{
     Command, CommandSpec, CommandState, Error, ExitStatus, Program, Result, StdinMode, WindowSize,
 };
@@ -72,28 +72,7 @@ fn state(state: CommandState) -> wire::CommandState {
     }
 }
 
-/// What to start, and what to write to its stdin at once.
-#[derive(Debug)]
-pub(crate) struct Start {
-    pub(crate) spec: CommandSpec,
-    pub(crate) stdin: Option<Given>,
-}
-
-/// Bytes that came with the request.
-#[derive(Debug)]
-pub(crate) struct Given {
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) then: Then,
-}
-
-/// What becomes of stdin behind bytes that came with the request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Then {
-    Close,
-    KeepOpen,
-}
-
-pub(crate) fn from_wire(request: wire::StartCommand) -> Result<Start> {
+pub(crate) fn from_wire(request: wire::StartCommand) -> Result<CommandSpec> {
     let program = match (request.argv, request.shell) {
         (Some(argv), None) => Program::Argv(argv),
         (None, Some(line)) => Program::Shell(line),
@@ -108,30 +87,25 @@ pub(crate) fn from_wire(request: wire::StartCommand) -> Result<Start> {
         }
     };
     let asked = request.stdin.map(stdin).transpose()?;
-    let given = given(request.stdin_data, request.stdin_encoding, asked)?;
-    let open = given.is_some() || asked == Some(StdinMode::Open);
-    let spec = CommandSpec {
+    let input = input(request.stdin_data, request.stdin_encoding, asked)?;
+    Ok(CommandSpec {
         cwd: request.cwd,
         env: request.env,
         user: request.user,
-        stdin: if open {
-            StdinMode::Open
-        } else {
-            StdinMode::Null
-        },
+        stdin: asked.unwrap_or_default(),
+        input,
         tty: request.tty.map(window),
         timeout: request.timeout_ms.map(Duration::from_millis),
         output_cap_bytes: request.output_cap_bytes,
         ..CommandSpec::new(program)
-    };
-    Ok(Start { spec, stdin: given })
+    })
 }
 
-fn given(
+fn input(
     data: Option<String>,
     encoding: Option<wire::Encoding>,
     asked: Option<StdinMode>,
-) -> Result<Option<Given>> {
+) -> Result<Option<Input>> {
     let Some(text) = data else {
         return match encoding {
             Some(_) => Err(Error::invalid("stdin_encoding", "there is no stdin_data")),
@@ -142,17 +116,13 @@ fn given(
         .unwrap_or(wire::Encoding::Utf8)
         .decode(text)
         .map_err(|_| Error::invalid("stdin_data", "stdin_data is not in its stdin_encoding"))?;
-    let then = match asked {
-        Some(StdinMode::Null) => {
-            return Err(Error::invalid(
-                "stdin",
-                "stdin cannot be null with stdin_data",
-            ));
-        }
-        Some(StdinMode::Open) => Then::KeepOpen,
-        None => Then::Close,
-    };
-    Ok(Some(Given { bytes, then }))
+    if asked == Some(StdinMode::Null) {
+        return Err(Error::invalid(
+            "stdin",
+            "stdin cannot be null with stdin_data",
+        ));
+    }
+    Input::new(bytes).map(Some)
 }
 
 fn stdin(mode: wire::StdinMode) -> Result<StdinMode> {
@@ -213,17 +183,25 @@ fn encoded(mut bytes: Vec<u8>, truncated: bool) -> (wire::Encoding, String) {
 mod tests {
     use super::*;
 
-    fn start(json: serde_json::Value) -> Result<Start> {
+    fn start(json: serde_json::Value) -> Result<CommandSpec> {
         from_wire(serde_json::from_value(json).expect("valid JSON form"))
     }
 
     #[test]
-    fn stdin_data_opens_stdin_and_closes_it_behind() {
-        let start = start(serde_json::json!({"shell": "cat", "stdin_data": "hi"}));
-        let start = start.expect("valid");
-        assert_eq!(start.spec.stdin, StdinMode::Open);
-        let given = start.stdin.expect("bytes");
-        assert_eq!((given.bytes, given.then), (b"hi".to_vec(), Then::Close));
+    fn stdin_data_is_all_of_stdin_unless_it_is_to_stay_open() {
+        let start = |json| start(json).expect("valid");
+        let hi = Input::new(b"hi".to_vec()).expect("small");
+        let spec = start(serde_json::json!({"shell": "cat", "stdin_data": "hi"}));
+        assert_eq!(
+            (spec.stdin, spec.input.as_ref()),
+            (StdinMode::Null, Some(&hi))
+        );
+        let json = serde_json::json!({"shell": "cat", "stdin_data": "hi", "stdin": "open"});
+        let spec = start(json);
+        assert_eq!(
+            (spec.stdin, spec.input.as_ref()),
+            (StdinMode::Open, Some(&hi))
+        );
     }
 
     #[test]

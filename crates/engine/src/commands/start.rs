@@ -1,13 +1,14 @@
 //! Starting a command exactly once.
 //!
 //! ```text
-//! one transaction: claim the idempotency key + record the command
+//! keep what its stdin begins with -> one transaction: claim the idempotency key + record the command
 //!   -> the command's own task starts it at the guest, which starts an id once
 //! ```
 //! Whatever dies in between, recovery finds the record and asks the guest again with the same id.
 
 use std::sync::Arc;
 
+use pinfold_model::command::Input;
 use pinfold_model::{Command, CommandId, CommandSpec, CommandState, Ctx, Error, Result, SandboxId};
 use pinfold_runtime::guest::StartSpec;
 use pinfold_store::{Idempotency, Inserted};
@@ -68,7 +69,8 @@ impl Engine {
         claim: Option<Idempotency>,
     ) -> Result<Accepted<Command>> {
         let lease = self.lease(ctx, sandbox).await?;
-        let command = self.new_command(lease.live(), spec);
+        let mut command = self.new_command(lease.live(), spec);
+        let input = command.spec.input.as_mut().map(Input::take);
         let start = start_spec(lease.live(), &command);
         let live = LiveCommand::new(command, Arc::clone(lease.live()), lease.life(), start);
         let accepting = Accepting {
@@ -77,7 +79,8 @@ impl Engine {
         };
         let (answer, answered) = oneshot::channel();
         let live = Arc::clone(lease.live());
-        live.run(&self.shared().tasks, accepting.run(claim, lease, answer));
+        let run = accepting.run(claim, input, lease, answer);
+        live.run(&self.shared().tasks, run);
         answered.await.unwrap_or_else(|_| {
             Err(Error::new(
                 pinfold_model::Code::Unavailable,
@@ -114,7 +117,19 @@ struct Accepting {
 }
 
 impl Accepting {
-    async fn run(self, claim: Option<Idempotency>, lease: Lease, answer: Answer) {
+    async fn run(
+        self,
+        claim: Option<Idempotency>,
+        input: Option<Arc<[u8]>>,
+        lease: Lease,
+        answer: Answer,
+    ) {
+        if let Some(input) = input
+            && let Err(error) = self.keep(input).await
+        {
+            let _ = answer.send(Err(error));
+            return;
+        }
         // Before the record: whoever replays the key has to find the command to wait for.
         self.shared.registry.add_command(Arc::clone(&self.live));
         let command = self.live.command();
@@ -127,7 +142,7 @@ impl Accepting {
         match inserted {
             Ok(Inserted::New(_)) => self.begin(lease, answer).await,
             Ok(Inserted::Replay(known)) => {
-                self.shared.registry.remove_command(self.live.id());
+                self.take_back(&command);
                 let value = as_it_is_now(&self.shared, known);
                 // The one who asked may have gone.
                 let _ = answer.send(Ok(Accepted {
@@ -136,9 +151,24 @@ impl Accepting {
                 }));
             }
             Err(error) => {
-                self.shared.registry.remove_command(self.live.id());
+                self.take_back(&command);
                 let _ = answer.send(Err(error.into()));
             }
+        }
+    }
+
+    /// Before the record: a command that was accepted has its input, whatever dies afterwards.
+    async fn keep(&self, input: Arc<[u8]>) -> Result<()> {
+        let (journals, id) = (self.shared.journals.clone(), self.live.id().clone());
+        let keep = move || journals.keep_input(&id, &input);
+        let kept = tokio::task::spawn_blocking(keep).await;
+        kept.map_err(Error::internal)?.map_err(Error::internal)
+    }
+
+    fn take_back(&self, command: &Command) {
+        self.shared.registry.remove_command(&command.id);
+        if command.spec.input.is_some() {
+            live::drop_input(&self.shared, &command.id);
         }
     }
 
@@ -191,7 +221,8 @@ pub(crate) fn start_spec(live: &LiveSandbox, command: &Command) -> StartSpec {
         make_cwd: spec.cwd.is_none(),
         env,
         user: spec.user.clone().unwrap_or_else(|| sandbox.user.clone()),
-        stdin: spec.stdin == pinfold_model::StdinMode::Open,
+        stdin: spec.stdin == pinfold_model::StdinMode::Open || spec.input.is_some(),
+        input: Arc::default(),
         terminal: spec.tty,
         timeout: spec.timeout,
     }

@@ -66,6 +66,12 @@ impl LiveCommand {
         self.state.borrow().clone()
     }
 
+    /// Its stdin ends behind what came with the start.
+    pub(super) fn reads_input_only(&self) -> bool {
+        let command = self.state.borrow();
+        command.spec.input.is_some() && command.spec.stdin == StdinMode::Null
+    }
+
     pub(crate) fn has_ended(&self) -> bool {
         self.state.borrow().state.is_terminal()
     }
@@ -203,7 +209,7 @@ pub(crate) fn has_ended() -> Error {
     Error::new(Code::CommandEnded, "the command has ended")
 }
 
-fn unless_unknown(result: Result<(), GuestError>) -> Result<(), GuestError> {
+pub(super) fn unless_unknown(result: Result<(), GuestError>) -> Result<(), GuestError> {
     match result {
         Err(error) if error.refusal() == Some(FailureKind::NoSuchCommand) => Ok(()),
         other => other,

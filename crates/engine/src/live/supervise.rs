@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use pinfold_model::journal::Stream;
 use pinfold_model::{CommandId, CommandState, ExitStatus, SandboxState, limits};
-use pinfold_runtime::guest::{ExitReport, Guest, GuestError, Pipes};
+use pinfold_runtime::guest::{ExitReport, Guest, GuestError, Pipes, StartSpec};
 use pinfold_runtime::journal::{JournalWriter, OpenError, Pump};
 use pinfold_store::Progress;
 use tokio::sync::watch;
@@ -54,6 +54,7 @@ pub(crate) async fn supervise(
         begun: Some(begun),
         in_use,
         birth,
+        input: Arc::default(),
     };
     let ending = task.shared.ending.clone();
     tokio::select! {
@@ -74,6 +75,8 @@ struct Task {
     /// Counts it among its sandbox's running commands until it has ended.
     running: Option<Running>,
     birth: Birth,
+    /// What stdin begins with, until the guest has it.
+    input: Arc<[u8]>,
 }
 
 /// Where the output goes.
@@ -96,14 +99,15 @@ enum Outcome {
 
 impl Task {
     async fn run(&mut self) {
-        let outcome = match self.open_journal() {
-            Ok(writer) => {
-                self.output = Output::Waiting(writer);
-                self.follow().await
-            }
+        let prepared = self.read_input().and_then(|()| {
+            self.output = Output::Waiting(self.open_journal().map_err(std::io::Error::other)?);
+            Ok(())
+        });
+        let outcome = match prepared {
+            Ok(()) => self.follow().await,
             Err(error) => {
-                tracing::error!(command = %self.command.id(), %error, "no journal");
-                unopened(self.birth)
+                tracing::error!(command = %self.command.id(), %error, "no journal or input");
+                unprepared(self.birth)
             }
         };
         self.finish(outcome).await;
@@ -118,6 +122,18 @@ impl Task {
             Birth::Fresh => self.shared.journals.create(id, cap),
             Birth::Recovered => self.shared.journals.reopen(id, cap),
         }
+    }
+
+    /// What stdin begins with. It stays where it is until the end is recorded: who asks the guest
+    /// again cannot know whether the command has it.
+    fn read_input(&mut self) -> std::io::Result<()> {
+        let Some(named) = self.command.state.borrow().spec.input.clone() else {
+            return Ok(());
+        };
+        let kept = self.shared.journals.read_input(self.command.id())?;
+        let whole = kept.filter(|bytes| named.names(bytes));
+        self.input = whole.ok_or(std::io::ErrorKind::NotFound)?.into();
+        Ok(())
     }
 
     /// From one link to the next until the command has ended.
@@ -169,12 +185,21 @@ impl Task {
 
     /// Without its secret environment a command is only found again, never started.
     async fn start_or_find(&mut self, guest: &Guest) -> Result<(), GuestError> {
-        if self.is_withheld() {
-            let pipes = guest.adopt(self.command.id()).await?;
-            return self.begin(pipes);
+        let mut pipes = if self.is_withheld() {
+            guest.adopt(self.command.id()).await?
+        } else {
+            let order = StartSpec {
+                input: Arc::clone(&self.input),
+                ..self.command.start.clone()
+            };
+            guest.start(order).await?.pipes
+        };
+        if self.command.reads_input_only() {
+            // Asked again if the link breaks before the answer: nothing changes by that.
+            pipes.stdin = None;
+            super::command::unless_unknown(guest.close_stdin(self.command.id()).await)?;
         }
-        let started = guest.start(self.command.start.clone()).await?;
-        self.begin(started.pipes)
+        self.begin(pipes)
     }
 
     fn is_withheld(&self) -> bool {
@@ -185,6 +210,7 @@ impl Task {
         let Output::Waiting(writer) = std::mem::replace(&mut self.output, Output::None) else {
             return Ok(());
         };
+        self.input = Arc::default();
         self.output = Output::Flowing(Pump::start(writer, pipes.stdout, pipes.stderr)?);
         self.command.stdin.begun(pipes.stdin)?;
         let now = self.shared.clock.now();
@@ -309,7 +335,11 @@ impl Task {
             truncated: command.truncated,
             ..Progress::new(state)
         };
-        self.shared.endings.write((command.id, step)).await;
+        let (id, input) = (command.id, command.spec.input);
+        self.shared.endings.write((id.clone(), step)).await;
+        if input.is_some() {
+            drop_input(&self.shared, &id);
+        }
     }
 
     /// Background children may still write: their output is kept, and the guest keeps its ends of
@@ -342,10 +372,17 @@ async fn over(view: &mut watch::Receiver<View>, life: u32) {
     let _ = view.wait_for(|view| view.is_over(life)).await;
 }
 
+/// Nobody will start this command (again). What cannot be removed goes with the journal.
+pub(crate) fn drop_input(shared: &Shared, id: &CommandId) {
+    if let Err(error) = shared.journals.remove_input(id) {
+        tracing::warn!(command = %id, %error, "input not removed");
+    }
+}
+
 /// Without a journal a new command is not started; one that runs cannot be listened to any more.
-fn unopened(birth: Birth) -> Outcome {
+fn unprepared(birth: Birth) -> Outcome {
     match birth {
-        Birth::Fresh => Outcome::Refused("its output could not be kept".to_owned()),
+        Birth::Fresh => Outcome::Refused("its input or output could not be kept".to_owned()),
         Birth::Recovered => Outcome::Lost,
     }
 }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use pinfold_engine::{Drain, PageRequest};
+use pinfold_model::command::Input;
 use pinfold_model::sandbox::EndReason;
-use pinfold_model::{CommandState, ExitStatus, SandboxState};
+use pinfold_model::{Code, CommandSpec, CommandState, ExitStatus, SandboxState, StdinMode};
 use pinfold_runtime::driver::DriverError;
 use pinfold_runtime::guest::Guest;
 
@@ -74,7 +75,7 @@ fn commands_that_end_while_no_engine_is_there_are_found_as_they_ended() {
         let ended = life.wait(&command).await;
         assert_eq!(ended.state, CommandState::Exited(ExitStatus::Code(4)));
         assert_eq!(life.output(&command).await, "bye\n");
-        assert_eq!(life.state(&sandbox).await.state, SandboxState::Running);
+        life.until(&sandbox, SandboxState::Running).await;
     });
     life.shut_down(Drain::KeepSandboxes);
     let life = place.live();
@@ -141,6 +142,127 @@ async fn once(life: &Life, key: &str) -> String {
         .run_command(&life.ctx, &sandbox, spec, Some(key), Default::default());
     let run = run.await.expect("run");
     String::from_utf8(run.stdout).expect("text")
+}
+
+/// What stdin begins with is part of the start: whenever the engine dies, the command reads all of
+/// it, once, and then the end.
+#[test]
+fn a_kill_at_any_moment_leaves_the_input_of_a_command_whole() {
+    let place = Place::new();
+    let life = place.live();
+    let sandbox = life.run(life.sandbox());
+    life.crash();
+    let input: Vec<u8> = (0..300_000_u32)
+        .flat_map(u32::to_le_bytes)
+        .take(1 << 20)
+        .collect();
+    for round in 0..10_u64 {
+        let key = format!("round {round}");
+        let spec = || CommandSpec {
+            input: Some(Input::new(input.clone()).expect("it fits")),
+            ..shell(
+                "echo ran >> /tmp/$KEY; cat /tmp/$KEY; sleep 0.05; cmp - /tmp/input && echo whole",
+            )
+        };
+        let life = place.live();
+        let begun = life.run(async {
+            let path = "/tmp/input";
+            let mut upload = life
+                .sh(&sandbox, &format!("test -e {path} || exit 1"))
+                .await;
+            if upload.command.state != CommandState::Exited(ExitStatus::Code(0)) {
+                let fill = CommandSpec {
+                    input: Some(Input::new(input.clone()).expect("it fits")),
+                    ..shell(&format!("cat > {path}"))
+                };
+                let run =
+                    life.engine
+                        .run_command(&life.ctx, &sandbox, fill, None, Default::default());
+                upload = run.await.expect("run");
+            }
+            assert_eq!(
+                upload.command.state,
+                CommandState::Exited(ExitStatus::Code(0))
+            );
+            let mut spec = spec();
+            spec.env.insert("KEY".to_owned(), key.replace(' ', ""));
+            let run =
+                life.engine
+                    .run_command(&life.ctx, &sandbox, spec, Some(&key), Default::default());
+            tokio::time::timeout(Duration::from_millis(round * 9), run).await
+        });
+        drop(begun);
+        life.crash();
+        let life = place.live();
+        life.run(async {
+            let mut spec = spec();
+            spec.env.insert("KEY".to_owned(), key.replace(' ', ""));
+            let run =
+                life.engine
+                    .run_command(&life.ctx, &sandbox, spec, Some(&key), Default::default());
+            let run = run.await.expect("run");
+            assert_eq!(
+                String::from_utf8_lossy(&run.stdout),
+                "ran\nwhole\n",
+                "{run:?}"
+            );
+        });
+        life.crash();
+    }
+    let inputs = |place: &Place| -> Vec<_> {
+        let entries = std::fs::read_dir(place.path().join("journals")).expect("list");
+        let names = entries.map(|entry| entry.expect("entry").file_name());
+        names
+            .filter(|name| name.to_string_lossy().contains("input"))
+            .collect()
+    };
+    let life = place.live();
+    life.run(async {
+        while !inputs(&place).is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    life.clean_up(&place);
+}
+
+#[test]
+fn input_that_a_command_has_not_read_yet_outlives_the_engine() {
+    let place = Place::new();
+    let life = place.live();
+    let line = "while ! test -e /tmp/go; do sleep 0.02; done; cat";
+    let (sandbox, closed, open) = life.run(async {
+        let sandbox = life.sandbox().await;
+        let with = |stdin| CommandSpec {
+            stdin,
+            input: Some(Input::new(b"given\n".to_vec()).expect("small")),
+            ..shell(line)
+        };
+        let closed = life.start(&sandbox, with(StdinMode::Null)).await;
+        let open = life.start(&sandbox, with(StdinMode::Open)).await;
+        (sandbox, closed, open)
+    });
+    life.crash();
+    let life = place.live();
+    life.run(async {
+        let more = life
+            .engine
+            .write_stdin(&life.ctx, &open, b"and more\n")
+            .await;
+        more.expect("still open");
+        let none = life.engine.write_stdin(&life.ctx, &closed, b"x").await;
+        assert_eq!(none.expect_err("never open").code(), Code::StdinNotOpen);
+        life.sh(&sandbox, "touch /tmp/go").await;
+        let ended = life.wait(&closed).await;
+        assert_eq!(ended.state, CommandState::Exited(ExitStatus::Code(0)));
+        assert_eq!(life.output(&closed).await, "given\n");
+        life.engine
+            .close_stdin(&life.ctx, &open)
+            .await
+            .expect("close");
+        life.wait(&open).await;
+        assert_eq!(life.output(&open).await, "given\nand more\n");
+    });
+    life.clean_up(&place);
 }
 
 #[test]

@@ -168,6 +168,7 @@ fn start(sandbox: &Sandbox, image: &Image, command: CommandSpec) -> StartSpec {
         env,
         user: sandbox.spec.user.clone(),
         stdin: command.stdin == StdinMode::Open,
+        input: Default::default(),
         terminal: command.tty,
         timeout: command.timeout,
     }

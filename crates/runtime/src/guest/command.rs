@@ -1,9 +1,13 @@
 //! Commands: starting, signalling, taking over.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(doc)]
+use pinfold_model::limits;
 use pinfold_model::{CommandId, Program, WindowSize};
 use pinfold_proto::{self as proto, reply, request};
 use rustix::fs::{FileType, OFlags};
@@ -29,6 +33,9 @@ pub struct StartSpec {
     pub user: String,
     /// A pipe instead of `/dev/null`. A terminal always has its input.
     pub stdin: bool,
+    /// Lies in the pipe before the command starts; at most
+    /// [`limits::STDIN_DATA_MAX_BYTES`]. Needs `stdin` or a terminal.
+    pub input: Arc<[u8]>,
     pub terminal: Option<WindowSize>,
     pub timeout: Option<Duration>,
 }
@@ -66,7 +73,7 @@ impl Guest {
     /// A program that cannot be started is no error here: the command ends with 126 or 127.
     pub async fn start(&self, spec: StartSpec) -> Result<StartedCommand, GuestError> {
         let id = spec.id.clone();
-        let ends = Ends::make(spec.stdin, spec.terminal.is_some())?;
+        let ends = Ends::make(spec.stdin, spec.terminal.is_some(), &spec.input)?;
         let body = request::Body::Start(start_message(spec));
         let fds: Vec<_> = ends.theirs.iter().collect();
         let started = match self.ask(body, &fds, DEADLINE).await? {
@@ -147,10 +154,12 @@ struct Ends {
 }
 
 impl Ends {
-    fn make(stdin: bool, terminal: bool) -> Result<Self, GuestError> {
+    fn make(stdin: bool, terminal: bool, input: &[u8]) -> Result<Self, GuestError> {
         let mut theirs = Vec::with_capacity(6);
         let stdin = if stdin || terminal {
-            Some(writer_kept(&mut theirs)?)
+            let writer = writer_kept(&mut theirs)?;
+            fill(&writer, input)?;
+            Some(writer)
         } else {
             None
         };
@@ -184,6 +193,20 @@ fn writer_kept(theirs: &mut Vec<OwnedFd>) -> Result<OwnedFd, GuestError> {
     let ours = ours(&writer)?;
     theirs.extend([reader, writer]);
     Ok(ours)
+}
+
+/// Puts all of `input` into the pipe, which is made as large as that takes.
+fn fill(writer: &OwnedFd, input: &[u8]) -> Result<(), GuestError> {
+    if input.is_empty() {
+        return Ok(());
+    }
+    if input.len() > rustix::pipe::fcntl_getpipe_size(writer)? {
+        rustix::pipe::fcntl_setpipe_size(writer, input.len())?;
+    }
+    match rustix::io::write(writer, input)? {
+        written if written == input.len() => Ok(()),
+        _ => Err(io::Error::from(io::ErrorKind::WriteZero).into()),
+    }
 }
 
 /// Only this end is non-blocking: the flag belongs to the end, and the command has the other one.

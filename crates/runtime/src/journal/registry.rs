@@ -1,6 +1,6 @@
 //! All journals of a directory: one file for each command, named after its id.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use pinfold_model::{CommandId, Time};
 
 use super::handle::Journal;
+use super::input;
 use super::reader::JournalReader;
 use super::scan::{Scan, ScanError, scan};
 use super::status::{Feed, Status};
@@ -147,7 +148,7 @@ impl Journals {
         Ok(JournalReader::after(self.get(id)?, after_seq))
     }
 
-    /// Removes a journal and its file; one that does not exist counts as removed. Readers get an
+    /// Removes a journal and its files; one that does not exist counts as removed. Readers get an
     /// error. The writer has to be gone.
     pub fn remove(&self, id: &CommandId) -> Result<(), OpenError> {
         let mut table = self.shelf.table();
@@ -158,6 +159,7 @@ impl Journals {
         {
             return Err(OpenError::InUse(id.clone()));
         }
+        self.remove_input(id).map_err(io_error(id, "removing"))?;
         match fs::remove_file(self.shelf.path(id)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(io_error(id, "removing")(error));
@@ -171,18 +173,20 @@ impl Journals {
         Ok(())
     }
 
-    /// The ids of all journals that have a file, in no order.
+    /// The ids of all commands that have a file here, in no order.
     pub fn list(&self) -> io::Result<Vec<CommandId>> {
-        let mut ids = Vec::new();
+        let mut ids = HashSet::new();
         for entry in fs::read_dir(&self.shelf.dir)? {
-            ids.extend(
-                entry?
-                    .file_name()
-                    .to_str()
-                    .and_then(|name| name.parse().ok()),
-            );
+            let name = entry?.file_name();
+            let name = name.to_str().unwrap_or_default();
+            let id = name.strip_suffix(input::SUFFIX).unwrap_or(name);
+            ids.extend(id.parse::<CommandId>().ok());
         }
-        Ok(ids)
+        Ok(ids.into_iter().collect())
+    }
+
+    pub(super) fn directory(&self) -> &Path {
+        &self.shelf.dir
     }
 }
 
