@@ -16,7 +16,7 @@ use crate::{ids, page};
 pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(create_key, list_keys))
-        .routes(routes!(revoke_key))
+        .routes(routes!(update_key, revoke_key))
 }
 
 /// Makes a key. Its secret is in this answer and never again.
@@ -52,6 +52,23 @@ async fn list_keys(
     let request = page::request(query.limit, query.cursor.as_deref())?;
     let found = api.engine.list_keys(&ctx, &request).await?;
     Ok(Json(page::to_wire(found, convert::key)))
+}
+
+/// Changes what the key's sandboxes may hold, for those it makes from now on.
+#[utoipa::path(patch, path = "/v1/keys/{key_id}", tag = "keys",
+    params(("key_id" = String, Path)), request_body = wire::UpdateKey,
+    responses((status = 200, body = wire::Key)),
+    extensions(("x-pinfold-role" = json!("admin"))))]
+async fn update_key(
+    State(api): State<Api>,
+    Caller(ctx): Caller,
+    Path(id): Path<String>,
+    Json(request): Json<wire::UpdateKey>,
+) -> Result<Json<wire::Key>, Failure> {
+    let change = convert::quota_change(request.quota)?;
+    let id = ids::key(&id)?;
+    let key = api.engine.change_key_quota(&ctx, &id, change).await?;
+    Ok(Json(convert::key(key)))
 }
 
 /// Ends a key at once and for good. Repeating this changes nothing.

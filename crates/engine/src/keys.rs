@@ -9,12 +9,14 @@ pub(crate) mod secret;
 use std::time::Duration;
 
 use pinfold_model::sandbox::validate_name;
-use pinfold_model::{Code, Ctx, Error, Key, KeyId, KeyKind, Principal, ProjectId, Result, Role};
+use pinfold_model::{
+    Code, Ctx, Error, Key, KeyId, KeyKind, Principal, ProjectId, Quota, Result, Role,
+};
 use pinfold_store::{Page, PageRequest};
 
-use crate::Engine;
 use crate::clock::later;
 use crate::usecase::Note;
+use crate::{Engine, QuotaChange};
 
 pub(crate) use cache::KeyCache;
 pub(crate) use secret::Pepper;
@@ -29,6 +31,8 @@ pub struct CreateKey {
     pub project: Option<ProjectId>,
     /// From now; `None` never expires.
     pub expires_in: Option<Duration>,
+    /// Bounds of what it makes, beside its project's; none where not named.
+    pub quota: QuotaChange,
 }
 
 /// A new key and its secret, which is shown this once and kept nowhere.
@@ -91,10 +95,11 @@ impl Engine {
                 .is_some_and(|life| life.is_zero() || life > KEY_LIFE_MAX)
             {
                 return Err(Error::invalid(
-                    "expires_in",
+                    "expires_in_ms",
                     "a key lives from 1 ms to 10 years",
                 ));
             }
+            only_sandboxes(request.quota)?;
             let project = match &request.project {
                 Some(id) => self.project_of_org(ctx, id).await?.id,
                 None => ctx.principal.project.clone(),
@@ -110,6 +115,7 @@ impl Engine {
                 role: request.role,
                 prefix: shown(&secret),
                 suffix: end_of(&secret),
+                quota: request.quota.apply(Quota::UNBOUNDED),
                 created_at: now,
                 expires_at: request.expires_in.map(|life| later(now, life)),
                 revoked_at: None,
@@ -139,12 +145,35 @@ impl Engine {
     pub async fn get_key(&self, ctx: &Ctx, id: &KeyId) -> Result<Key> {
         self.timed("key.get", async {
             ctx.require_admin()?;
-            match self.store().keys().get(id).await? {
-                Some(key) if key.org == ctx.principal.org => Ok(key),
-                _ => Err(no_key(id)),
-            }
+            self.key_of_org(ctx, id).await
         })
         .await
+    }
+
+    /// Holds for sandboxes that the key makes from now on. Needs the role admin.
+    pub async fn change_key_quota(
+        &self,
+        ctx: &Ctx,
+        id: &KeyId,
+        change: QuotaChange,
+    ) -> Result<Key> {
+        let note = Note::new("key.quota");
+        note.about(id.as_str());
+        self.audited(ctx, &note, async {
+            ctx.require_admin()?;
+            only_sandboxes(change)?;
+            let key = self.key_of_org(ctx, id).await?;
+            let quota = change.apply(key.quota);
+            Ok(self.store().keys().set_quota(id, quota).await?)
+        })
+        .await
+    }
+
+    async fn key_of_org(&self, ctx: &Ctx, id: &KeyId) -> Result<Key> {
+        match self.store().keys().get(id).await? {
+            Some(key) if key.org == ctx.principal.org => Ok(key),
+            _ => Err(no_key(id)),
+        }
     }
 
     /// Ends a key at once and for good; repeating it changes nothing. Needs the role admin.
@@ -153,10 +182,7 @@ impl Engine {
         note.about(id.as_str());
         self.audited(ctx, &note, async {
             ctx.require_admin()?;
-            let known = self.store().keys().get(id).await?;
-            if known.is_none_or(|key| key.org != ctx.principal.org) {
-                return Err(no_key(id));
-            }
+            self.key_of_org(ctx, id).await?;
             let key = self.store().keys().revoke(id, self.now()).await?;
             self.inner.keys.forget(id);
             Ok(key)
@@ -192,6 +218,7 @@ impl Engine {
                     kind: KeyKind::User,
                     project: None,
                     expires_in: None,
+                    quota: QuotaChange::default(),
                 };
                 self.create_key(&ctx, request).await.map(Some)
             }
@@ -224,6 +251,7 @@ impl Engine {
                 role: Role::Admin,
                 prefix: secret.chars().take(4).collect(),
                 suffix: end_of(secret),
+                quota: Quota::UNBOUNDED,
                 created_at: self.now(),
                 expires_at: None,
                 revoked_at: None,
@@ -248,6 +276,17 @@ pub(crate) fn principal(key: &Key, now: pinfold_model::Time) -> Result<Principal
         role: key.role,
         key: Some(key.id.clone()),
     })
+}
+
+/// Objects belong to projects and to no key.
+fn only_sandboxes(change: QuotaChange) -> Result<()> {
+    match change.object_bytes {
+        Some(Some(_)) => Err(Error::invalid(
+            "quota.object_bytes",
+            "a key has no bound of its own on objects; set its project's",
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn unauthenticated() -> Error {

@@ -17,7 +17,7 @@ pub struct QuotaChange {
 }
 
 impl QuotaChange {
-    fn apply(self, quota: Quota) -> Quota {
+    pub(crate) fn apply(self, quota: Quota) -> Quota {
         Quota {
             live_sandboxes: self.live_sandboxes.unwrap_or(quota.live_sandboxes),
             vcpu_millis: self.vcpu_millis.unwrap_or(quota.vcpu_millis),

@@ -143,7 +143,10 @@ impl Engine {
         idempotency: Option<&str>,
     ) -> Result<Sandbox> {
         if ttl.is_zero() || ttl > limits::TTL_MAX {
-            return Err(Error::invalid("ttl", "ttl must be from 1 ms to 30 days"));
+            return Err(Error::invalid(
+                "ttl_ms",
+                "ttl_ms must be from 1 ms to 30 days",
+            ));
         }
         let claim = self.claim_in(ctx, id, "sandbox.extend", idempotency, &(id, ttl))?;
         self.changed(ctx, "sandbox.extend", id, Change::Extend(ttl, claim))

@@ -179,7 +179,7 @@ fn validate(name: &str, spec: &TemplateSpec) -> Result<()> {
     if let Some(workdir) = &spec.workdir {
         validate_path("workdir", workdir)?;
     }
-    for (field, value) in [("ttl", spec.ttl), ("idle_timeout", spec.idle_timeout)] {
+    for (field, value) in [("ttl_ms", spec.ttl), ("idle_timeout_ms", spec.idle_timeout)] {
         if value.is_some_and(|d| d.is_zero() || d > limits::TTL_MAX) {
             return Err(Error::invalid(
                 field,
@@ -211,7 +211,7 @@ mod tests {
         };
         assert_eq!(
             validate("a", &forever).expect_err("too long").details()["field"],
-            "ttl"
+            "ttl_ms"
         );
     }
 }

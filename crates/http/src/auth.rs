@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use pinfold_model::{Code, Ctx, Error, RequestId};
 
 use crate::failure::Failure;
+use crate::rate::RateLimits;
 use crate::request_tag::RequestTag;
 
 /// Longer credentials are refused before anything is computed from them.
@@ -65,7 +66,14 @@ async fn check(
         Ok(secret) => authority.authenticate(secret, &tag.id).await,
         Err(error) => Err(error),
     };
-    match found {
+    let admitted = found.and_then(|ctx| {
+        match request.extensions().get::<RateLimits>() {
+            Some(limits) => limits.admit(&ctx.principal)?,
+            None => {}
+        }
+        Ok(ctx)
+    });
+    match admitted {
         Ok(ctx) => {
             request.extensions_mut().insert(Caller(ctx));
             next.run(request).await

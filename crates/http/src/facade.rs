@@ -13,10 +13,11 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
-use pinfold_model::{Code, Error};
+use pinfold_model::{Code, Error, ErrorKind};
 use tracing::Instrument;
 
 use crate::failure::Failure;
+use crate::rate::{Peer, RateLimits};
 use crate::request_tag::{HEADER, RequestTag};
 
 /// Longer request targets are refused with 414.
@@ -74,9 +75,10 @@ async fn edge(State(facade): State<Facade>, mut request: Request, next: Next) ->
         request_id = %tag.id,
     );
     request.extensions_mut().insert(tag.clone());
+    let limits = Attempts::of(&request);
     let started = Instant::now();
     let response = async {
-        let response = answered(request, next).await;
+        let response = limits.count(answered(request, next).await);
         let response = facade.rendered(response, &tag);
         tracing::debug!(status = response.status().as_u16(), "answered");
         response
@@ -85,6 +87,30 @@ async fn edge(State(facade): State<Facade>, mut request: Request, next: Next) ->
     .await;
     count(facade, method.as_str(), route, response.status(), started);
     response
+}
+
+/// Where failed attempts of the request's client are counted, if anywhere.
+struct Attempts(Option<(RateLimits, Peer)>);
+
+impl Attempts {
+    fn of(request: &Request) -> Self {
+        let limits = request.extensions().get::<RateLimits>().cloned();
+        Self(limits.zip(request.extensions().get::<Peer>().copied()))
+    }
+
+    fn count(&self, response: Response) -> Response {
+        let failed = response
+            .extensions()
+            .get::<Failure>()
+            .is_some_and(|failure| failure.error().kind() == ErrorKind::Unauthenticated);
+        match &self.0 {
+            Some((limits, peer)) if failed => match limits.admit_failure(*peer) {
+                Ok(()) => response,
+                Err(error) => Failure::from(error).into_response(),
+            },
+            _ => response,
+        }
+    }
 }
 
 /// Runs the handler; a panic becomes an internal error instead of a dropped connection.

@@ -24,6 +24,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::rate::Peer;
+
 /// Bounds of a listener.
 #[derive(Debug, Clone, Copy)]
 pub struct ServeLimits {
@@ -103,11 +105,11 @@ pub async fn serve(
             Some(_) = connections.join_next() => continue,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 let builder = Arc::clone(&builder);
                 let served = connection(
                     builder,
-                    stream,
+                    (stream, Peer(peer)),
                     router.clone(),
                     graceful.watcher(),
                     limits.head_timeout,
@@ -155,7 +157,7 @@ fn connection_builder(limits: ServeLimits) -> Builder<TokioExecutor> {
 /// One connection: requests until it ends or goes too long without a first one.
 async fn connection(
     builder: Arc<Builder<TokioExecutor>>,
-    stream: TcpStream,
+    (stream, peer): (TcpStream, Peer),
     router: Router,
     watcher: Watcher,
     head_timeout: Duration,
@@ -168,8 +170,9 @@ async fn connection(
     let spoke = CancellationToken::new();
     let heard = spoke.clone();
     let router = TowerToHyperService::new(router);
-    let service = service_fn(move |request: hyper::Request<Incoming>| {
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         heard.cancel();
+        request.extensions_mut().insert(peer);
         router.call(request)
     });
     let served = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);

@@ -1,6 +1,6 @@
 //! What every facade gets around its routes, seen from a client: ids, envelopes, panics, keys.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
 use axum::Router;
@@ -9,11 +9,14 @@ use axum::http::{Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http_body_util::BodyExt;
-use pinfold_http::{Authenticate, Caller, Facade, Failure, IdempotencyKey, Json, authenticated};
-use pinfold_model::{Code, Ctx, Error, OrgId, Principal, ProjectId, RequestId, Role};
+use pinfold_http::{
+    Authenticate, Caller, Facade, Failure, IdempotencyKey, Json, Peer, RateLimits, authenticated,
+};
+use pinfold_model::{Code, Ctx, Error, KeyId, OrgId, Principal, ProjectId, RequestId, Role};
 use tower::ServiceExt;
 
 const SECRET: &str = "right";
+static KEY: LazyLock<KeyId> = LazyLock::new(KeyId::generate);
 
 struct OneKey;
 
@@ -27,7 +30,7 @@ impl Authenticate for OneKey {
             org: OrgId::generate(),
             project: ProjectId::generate(),
             role: Role::Member,
-            key: None,
+            key: Some(KEY.clone()),
         };
         Ok(Ctx {
             principal,
@@ -159,4 +162,50 @@ async fn idempotency_keys_are_bounded() {
 async fn an_overlong_url_is_414() {
     let path = format!("/who?{}", "x".repeat(17 << 10));
     assert_eq!(ask(with_key("GET", &path)).await.status, 414);
+}
+
+#[tokio::test]
+async fn a_key_and_a_guessing_address_are_limited_apart_from_each_other() {
+    let limits = RateLimits::new("2/h".parse().expect("a rate"));
+    let app = app().layer(axum::Extension(limits));
+    let ask = |secret: &'static str, address: &'static str| {
+        let app = app.clone();
+        async move {
+            let request = Request::get("/who")
+                .header("authorization", format!("Bearer {secret}"))
+                .extension(Peer(address.parse().expect("an address")))
+                .body(Body::empty());
+            app.oneshot(request.expect("a request"))
+                .await
+                .expect("an answer")
+        }
+    };
+    for _ in 0..2 {
+        let wrong = ask("wrong", "192.0.2.1:1000").await;
+        assert_eq!(wrong.status(), StatusCode::UNAUTHORIZED);
+    }
+    // Another port is the same guesser; another address and a right key are not.
+    let limited = ask("wrong", "192.0.2.1:1001").await;
+    assert_eq!(limited.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert!(limited.headers().contains_key("retry-after"));
+    let elsewhere = ask("wrong", "192.0.2.2:1000").await;
+    assert_eq!(elsewhere.status(), StatusCode::UNAUTHORIZED);
+    for _ in 0..2 {
+        assert_eq!(ask(SECRET, "192.0.2.1:1000").await.status(), StatusCode::OK);
+    }
+    let limited = ask(SECRET, "192.0.2.3:1000").await;
+    assert_eq!(limited.status(), StatusCode::TOO_MANY_REQUESTS);
+    let seconds = limited.headers()["retry-after"].to_str().expect("a number");
+    assert!(
+        (1..=1800).contains(&seconds.parse::<u64>().expect("a number")),
+        "{seconds}"
+    );
+    let body = limited
+        .into_body()
+        .collect()
+        .await
+        .expect("a body")
+        .to_bytes();
+    let body: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+    assert_eq!(body["code"], "rate_limited");
 }

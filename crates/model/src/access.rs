@@ -21,7 +21,8 @@ pub struct Project {
     pub created_at: Time,
 }
 
-/// What the live sandboxes of one project, and its objects, may hold together. `None` is no bound.
+/// What the live sandboxes of one project, and its objects, or the live sandboxes that one key made,
+/// may hold together. `None` is no bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Quota {
     pub live_sandboxes: Option<u32>,
@@ -31,6 +32,16 @@ pub struct Quota {
     pub object_bytes: Option<u64>,
 }
 
+impl Quota {
+    pub const UNBOUNDED: Self = Self {
+        live_sandboxes: None,
+        vcpu_millis: None,
+        memory_mib: None,
+        object_bytes: None,
+    };
+}
+
+/// What a project has where nobody says otherwise; a key has [`Quota::UNBOUNDED`].
 impl Default for Quota {
     fn default() -> Self {
         Self {
@@ -123,6 +134,8 @@ pub struct Key {
     pub prefix: String,
     /// Its last characters; empty where they are not known.
     pub suffix: String,
+    /// Beside its project's.
+    pub quota: Quota,
     pub created_at: Time,
     pub expires_at: Option<Time>,
     pub revoked_at: Option<Time>,

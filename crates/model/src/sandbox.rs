@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Time;
 use crate::error::{Code, Error, Result};
-use crate::id::{ImageId, ProjectId, SandboxId, TemplateId, TemplateVersionId};
+use crate::id::{ImageId, KeyId, ProjectId, SandboxId, TemplateId, TemplateVersionId};
 use crate::limits;
 use crate::resources::{NetworkMode, Resources};
 
@@ -255,7 +255,7 @@ impl SandboxSpec {
         validate_metadata(&self.metadata)?;
         validate_env(&self.env)?;
         validate_path("workdir", &self.workdir)?;
-        for (field, value) in [("ttl", self.ttl), ("idle_timeout", self.idle_timeout)] {
+        for (field, value) in [("ttl_ms", self.ttl), ("idle_timeout_ms", self.idle_timeout)] {
             if value.is_some_and(|d| d.is_zero() || d > limits::TTL_MAX) {
                 return Err(Error::invalid(
                     field,
@@ -359,6 +359,8 @@ pub fn validate_env(env: &BTreeMap<String, String>) -> Result<()> {
 pub struct Sandbox {
     pub id: SandboxId,
     pub project: ProjectId,
+    /// The key that made it, whose quota it counts against; `None`: the process itself.
+    pub key: Option<KeyId>,
     pub spec: SandboxSpec,
     pub state: SandboxState,
     pub reason: Option<EndReason>,

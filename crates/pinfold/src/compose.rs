@@ -8,7 +8,7 @@ use pinfold_engine::{Engine, EngineConfig, Parts, SystemClock};
 use pinfold_images::LayerStore;
 use pinfold_runtime::driver::Driver;
 use pinfold_runtime::journal::Journals;
-use pinfold_runtime::namespace::{Config, Disks, NamespaceDriver};
+use pinfold_runtime::namespace::{Config, Disks, NamespaceDriver, Subnet};
 use pinfold_store::{Blobs, Store};
 
 use crate::paths::{DataDir, machine_dir};
@@ -19,6 +19,7 @@ pub(crate) fn namespace_driver(
     directory: PathBuf,
     instance: String,
     disks: Disks,
+    subnet: Subnet,
 ) -> Result<NamespaceDriver> {
     let config = Config {
         directory,
@@ -26,7 +27,7 @@ pub(crate) fn namespace_driver(
         instance,
         disks,
     };
-    NamespaceDriver::open(config).context("cannot make sandboxes here")
+    NamespaceDriver::open_on(config, subnet).context("cannot make sandboxes here")
 }
 
 /// Disks that outlive a sandbox's processes, taking at most most of what the data directory has

@@ -12,8 +12,10 @@ mod output;
 mod paths;
 mod planning;
 mod pulling;
+mod quota;
 mod run;
 mod serve;
+mod subnet;
 mod telemetry;
 mod values;
 

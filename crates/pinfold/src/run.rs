@@ -21,7 +21,7 @@ use anyhow::{Context, Result, anyhow};
 use pinfold_engine::{CreateSandbox, EngineConfig};
 use pinfold_model::{CommandSpec, ExitStatus, Isolation, Program, SandboxId, StdinMode};
 use pinfold_runtime::driver::Driver;
-use pinfold_runtime::namespace::{Disks, NamespaceDriver};
+use pinfold_runtime::namespace::{Disks, NamespaceDriver, Subnet};
 
 use crate::compose;
 use crate::exit::Ending;
@@ -47,6 +47,7 @@ pub(crate) struct Wanted {
     /// Where images are kept; PostgreSQL where their records are, if not beside them.
     pub(crate) data: DataDir,
     pub(crate) database: Option<String>,
+    pub(crate) subnet: Subnet,
 }
 
 /// Where this run keeps what it needs.
@@ -111,10 +112,10 @@ async fn in_scratch(
     signals: &mut Signals,
 ) -> Result<Ended> {
     let instance = scratch.instance();
-    let directory = scratch.sandboxes();
+    let (directory, subnet) = (scratch.sandboxes(), wanted.subnet);
     // Both take milliseconds: the spawner starts while the engine decides.
     let opening = tokio::task::spawn_blocking(move || {
-        compose::namespace_driver(directory, instance, Disks::Memory)
+        compose::namespace_driver(directory, instance, Disks::Memory, subnet)
     });
     // An image that has to be pulled first takes minutes.
     let plan = tokio::select! {
@@ -168,7 +169,6 @@ pub(crate) async fn check(data: DataDir) -> Result<Checked> {
     let place = Place::find(&data)?;
     let scratch = Scratch::create(&place.runs)
         .with_context(|| format!("cannot use {}", place.runs.display()))?;
-    let driver = compose::namespace_driver(scratch.sandboxes(), scratch.instance(), Disks::Memory)?;
     let wanted = Wanted {
         sandbox: CreateSandbox::default(),
         image: None,
@@ -176,7 +176,10 @@ pub(crate) async fn check(data: DataDir) -> Result<Checked> {
         command: CommandSpec::new(Program::Argv(vec!["true".to_owned()])),
         data,
         database: None,
+        subnet: Subnet::default(),
     };
+    let (directory, instance) = (scratch.sandboxes(), scratch.instance());
+    let driver = compose::namespace_driver(directory, instance, Disks::Memory, wanted.subnet)?;
     let tried = match plan::make(wanted, &place.images, &scratch).await {
         Ok(plan) => {
             let id = plan.boot.id.clone();

@@ -15,8 +15,9 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use pinfold_api::{ApiConfig, EngineKeys, MetricsAccess};
 use pinfold_engine::{CredentialFile, Drain, Engine, EngineConfig, PullPolicy};
-use pinfold_http::{Authenticate, ServeLimits};
+use pinfold_http::{Authenticate, Rate, RateLimits, ServeLimits};
 use pinfold_model::ExitStatus;
+use pinfold_runtime::namespace::Subnet;
 use pinfold_store::{Blobs, Store};
 use tokio::net::TcpListener;
 
@@ -41,6 +42,10 @@ pub(crate) struct Settings {
     pub(crate) registry_credentials: CredentialFile,
     pub(crate) insecure_registries: Vec<String>,
     pub(crate) bootstrap_key: Option<String>,
+    /// Of each key's requests, and of each address's failed attempts.
+    pub(crate) rate_limit: Option<Rate>,
+    /// Of sandboxes with a network.
+    pub(crate) subnet: Subnet,
 }
 
 /// Serves until told to end.
@@ -68,6 +73,10 @@ pub(crate) async fn serve(settings: Settings) -> Result<Ending> {
     let authority: Arc<dyn Authenticate> = Arc::new(EngineKeys(engine.clone()));
     let router = pinfold_api::router(engine.clone(), config)
         .merge(pinfold_dialects::router(&engine, &authority));
+    let router = match settings.rate_limit {
+        Some(rate) => router.layer(axum::Extension(RateLimits::new(rate))),
+        None => router,
+    };
     hold.announce(&url(address))
         .context("cannot write to the data directory")?;
     tracing::info!(%address, data = %settings.data.path().display(), "serving");
@@ -90,7 +99,8 @@ async fn bind(listen: &str) -> Result<TcpListener> {
 async fn engine(settings: &Settings, store: Store, hold: &Hold) -> Result<Engine> {
     let (directory, instance) = (settings.data.sandboxes(), hold.instance()?);
     let disks = compose::kept_disks(&settings.data)?;
-    let opening = move || compose::namespace_driver(directory, instance, disks);
+    let subnet = settings.subnet;
+    let opening = move || compose::namespace_driver(directory, instance, disks, subnet);
     let driver = tokio::task::spawn_blocking(opening).await??;
     let data = &settings.data;
     let parts = compose::parts(

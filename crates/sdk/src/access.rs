@@ -2,7 +2,8 @@
 
 use futures::Stream;
 use pinfold_wire::{
-    CreateKey, CreateProject, CreatedKey, Key, ListKeys, Page, PageQuery, Project, UpdateProject,
+    CreateKey, CreateProject, CreatedKey, Key, ListKeys, Page, PageQuery, Project, UpdateKey,
+    UpdateProject,
 };
 use reqwest::Method;
 
@@ -73,6 +74,12 @@ impl Keys {
             };
             async move { this.list(&query).await }
         })
+    }
+
+    /// Changes its quota.
+    pub async fn update(&self, id: &str, change: &UpdateKey) -> Result<Key> {
+        let call = self.client.call(Method::PATCH, &["keys", id]);
+        self.client.fetch(call.json(change)?).await
     }
 
     /// Makes it useless from now on. Repeating this is harmless.

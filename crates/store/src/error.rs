@@ -54,7 +54,26 @@ impl Thing {
     }
 }
 
-/// Which bound was met: of a project's quota, or of one sandbox (active previews).
+/// Whose quota was met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QuotaOf {
+    Project,
+    Key,
+    Sandbox,
+}
+
+impl QuotaOf {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Project => "project",
+            Self::Key => "key",
+            Self::Sandbox => "sandbox",
+        }
+    }
+}
+
+/// Which bound was met: of a project's or key's quota, or of one sandbox (active previews).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QuotaKind {
     LiveSandboxes,
@@ -69,10 +88,21 @@ impl QuotaKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::LiveSandboxes => "live_sandboxes",
-            Self::VcpuMillis => "vcpu_millis",
+            Self::VcpuMillis => "vcpu",
             Self::MemoryMib => "memory_mib",
             Self::ActivePreviews => "active_previews",
             Self::ObjectBytes => "object_bytes",
+        }
+    }
+
+    /// An amount of it in the unit that its name has outside: whole CPUs, not thousandths.
+    fn shown(self, amount: u64) -> serde_json::Value {
+        match self {
+            Self::VcpuMillis if !amount.is_multiple_of(1000) => (amount as f64 / 1000.0).into(),
+            Self::VcpuMillis => (amount / 1000).into(),
+            Self::LiveSandboxes | Self::MemoryMib | Self::ActivePreviews | Self::ObjectBytes => {
+                amount.into()
+            }
         }
     }
 }
@@ -84,9 +114,11 @@ pub enum StoreError {
     NotFound { thing: Thing, id: String },
     #[error("the {} {id} exists already", thing.as_str())]
     AlreadyExists { thing: Thing, id: String },
-    /// The new thing would take what its project (or sandbox) holds over `limit`; that is `used` now.
-    #[error("quota {} is {limit}, {used} in use, {wanted} wanted", quota.as_str())]
+    /// The new thing would take what its project, key or sandbox holds over `limit`; that is `used`
+    /// now.
+    #[error("{} quota {} is {limit}, {used} in use, {wanted} wanted", of.as_str(), quota.as_str())]
     QuotaExceeded {
+        of: QuotaOf,
         quota: QuotaKind,
         limit: u64,
         used: u64,
@@ -206,11 +238,16 @@ impl From<StoreError> for Error {
             ),
             StoreError::TooManyFilters { .. } => Self::invalid("metadata", text),
             StoreError::QuotaExceeded {
-                quota, limit, used, ..
-            } => Self::new(Code::QuotaExceeded, quota_text(*quota, *limit, *used))
+                of,
+                quota,
+                limit,
+                used,
+                ..
+            } => Self::new(Code::QuotaExceeded, quota_text(*of, *quota, *limit, *used))
+                .detail("of", of.as_str())
                 .detail("quota", quota.as_str())
-                .detail("limit", *limit)
-                .detail("used", *used),
+                .detail("limit", quota.shown(*limit))
+                .detail("used", quota.shown(*used)),
             StoreError::Database(sqlx::Error::PoolTimedOut) => Self::new(
                 Code::Unavailable,
                 "the database is too busy; try again shortly",
@@ -224,12 +261,15 @@ impl From<StoreError> for Error {
     }
 }
 
-fn quota_text(quota: QuotaKind, limit: u64, used: u64) -> String {
+fn quota_text(of: QuotaOf, quota: QuotaKind, limit: u64, used: u64) -> String {
     match quota {
         QuotaKind::LiveSandboxes | QuotaKind::VcpuMillis | QuotaKind::MemoryMib => format!(
-            "the project's quota of {} is {limit} and {used} are in use; destroy sandboxes or ask \
-             an admin to raise it",
-            quota.as_str()
+            "the {}'s quota of {} is {} and {} are in use; destroy sandboxes or ask an admin to \
+             raise it",
+            of.as_str(),
+            quota.as_str(),
+            quota.shown(limit),
+            quota.shown(used)
         ),
         QuotaKind::ObjectBytes => format!(
             "the project's objects may hold {limit} bytes together and hold {used}; delete objects \

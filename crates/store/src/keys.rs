@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use pinfold_model::{Key, KeyId, OrgId, Time};
+use pinfold_model::{Key, KeyId, OrgId, Quota, Time};
 
 use crate::db::{Db, Row, Sql, statements};
 use crate::error::{Result, StoreError, Thing};
 use crate::page::{Page, PageRequest};
+use crate::quota::{bind_quota, to_quota};
 
 /// Repository of keys.
 #[derive(Debug, Clone, Copy)]
@@ -19,15 +20,15 @@ const TOUCH_EVERY: Duration = Duration::from_secs(60);
 
 macro_rules! columns {
     () => {
-        "id, org_id, project_id, name, kind, role, prefix, suffix, created_at, expires_at, \
-         revoked_at, last_used_at"
+        "id, org_id, project_id, name, kind, role, prefix, suffix, quota_live_sandboxes, \
+         quota_vcpu_millis, quota_memory_mib, created_at, expires_at, revoked_at, last_used_at"
     };
 }
 
 statements! {
     INSERT = Sql::both(concat!(
         "INSERT INTO keys (", columns!(), ", secret_hash) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)"
     ));
     BY_HASH = Sql::both(concat!("SELECT ", columns!(), " FROM keys WHERE secret_hash = $1"));
     GET = Sql::both(concat!("SELECT ", columns!(), " FROM keys WHERE id = $1"));
@@ -39,6 +40,10 @@ statements! {
     REVOKE = Sql::both(concat!(
         "UPDATE keys SET revoked_at = COALESCE(revoked_at, $2) WHERE id = $1 RETURNING ",
         columns!()
+    ));
+    SET_QUOTA = Sql::both(concat!(
+        "UPDATE keys SET quota_live_sandboxes = $2, quota_vcpu_millis = $3, quota_memory_mib = $4 \
+         WHERE id = $1 RETURNING ", columns!()
     ));
     TOUCH = Sql::both(
         "UPDATE keys SET last_used_at = $2 \
@@ -62,7 +67,8 @@ impl<'a> Keys<'a> {
             .bind(key.kind.as_str())
             .bind(key.role.as_str())
             .bind(key.prefix.as_str())
-            .bind(key.suffix.as_str())
+            .bind(key.suffix.as_str());
+        let insert = bind_quota(insert, key.quota)
             .bind(key.created_at)
             .bind(key.expires_at)
             .bind(key.revoked_at)
@@ -104,6 +110,15 @@ impl<'a> Keys<'a> {
         }
     }
 
+    /// Holds for sandboxes created from now on; those that live already are left alone.
+    pub async fn set_quota(&self, id: &KeyId, quota: Quota) -> Result<Key> {
+        let set = bind_quota(SET_QUOTA.bind(id.as_str()), quota);
+        match self.db.change(set).await? {
+            Some(row) => to_key(&row),
+            None => Err(StoreError::not_found(Thing::Key, id.as_str())),
+        }
+    }
+
     /// Notes that the key was used, at most once a minute; the common case touches no database.
     pub async fn touch(&self, key: &Key, at: Time) -> Result<()> {
         let stale = at - TOUCH_EVERY;
@@ -126,6 +141,7 @@ fn to_key(row: &Row) -> Result<Key> {
         role: row.parse("role")?,
         prefix: row.text("prefix")?,
         suffix: row.text("suffix")?,
+        quota: to_quota(row)?,
         created_at: row.time("created_at")?,
         expires_at: row.opt_time("expires_at")?,
         revoked_at: row.opt_time("revoked_at")?,

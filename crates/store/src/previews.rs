@@ -4,7 +4,7 @@
 use pinfold_model::{KeyId, Preview, PreviewId, SandboxId, Slug, Time};
 
 use crate::db::{Db, Row, Sql, Tx, statements};
-use crate::error::{QuotaKind, Result, StoreError, Thing};
+use crate::error::{QuotaKind, QuotaOf, Result, StoreError, Thing};
 use crate::idempotency::Inserted;
 use crate::page::{Page, PageRequest};
 
@@ -201,6 +201,7 @@ async fn insert(tx: &mut Tx, kept: &KeptPreview, max_active: u32) -> Result<Inse
     let used: u64 = row.map_or(Ok(0), |row| row.number("active"))?;
     if used >= u64::from(max_active) {
         return Err(StoreError::QuotaExceeded {
+            of: QuotaOf::Sandbox,
             quota: QuotaKind::ActivePreviews,
             limit: max_active.into(),
             used,

@@ -5,6 +5,7 @@ use pinfold_model::{Org, OrgId, Project, ProjectId, Quota, Time};
 use crate::db::{Db, Query, Row, Sql, statements};
 use crate::error::{Result, StoreError, Thing};
 use crate::page::{Page, PageRequest};
+use crate::quota::{bind_quota, to_quota};
 
 /// Repository of orgs and projects.
 #[derive(Debug, Clone, Copy)]
@@ -131,7 +132,7 @@ impl<'a> Projects<'a> {
 
     /// Holds for sandboxes created from now on; those that live already are left alone.
     pub async fn set_quota(&self, id: &ProjectId, quota: Quota) -> Result<Project> {
-        let set = bind_quota(SET_QUOTA.bind(id.as_str()), quota);
+        let set = bind_quota(SET_QUOTA.bind(id.as_str()), quota).bind(quota.object_bytes);
         match self.db.change(set).await? {
             Some(row) => to_project(&row),
             None => Err(StoreError::not_found(Thing::Project, id.as_str())),
@@ -144,15 +145,9 @@ fn bind_project(sql: Sql, project: &Project) -> Query {
         .bind(project.id.as_str())
         .bind(project.org.as_str())
         .bind(project.name.as_str());
-    bind_quota(query, project.quota).bind(project.created_at)
-}
-
-fn bind_quota(query: Query, quota: Quota) -> Query {
-    query
-        .bind(quota.live_sandboxes.map(u64::from))
-        .bind(quota.vcpu_millis)
-        .bind(quota.memory_mib)
-        .bind(quota.object_bytes)
+    bind_quota(query, project.quota)
+        .bind(project.quota.object_bytes)
+        .bind(project.created_at)
 }
 
 fn to_org(row: &Row) -> Result<Org> {
@@ -168,16 +163,10 @@ fn to_project(row: &Row) -> Result<Project> {
         id: row.parse("id")?,
         org: row.parse("org_id")?,
         name: row.text("name")?,
-        quota: to_quota(row)?,
+        quota: Quota {
+            object_bytes: row.opt_number("quota_object_bytes")?,
+            ..to_quota(row)?
+        },
         created_at: row.time("created_at")?,
-    })
-}
-
-pub(crate) fn to_quota(row: &Row) -> Result<Quota> {
-    Ok(Quota {
-        live_sandboxes: row.opt_number("quota_live_sandboxes")?,
-        vcpu_millis: row.opt_number("quota_vcpu_millis")?,
-        memory_mib: row.opt_number("quota_memory_mib")?,
-        object_bytes: row.opt_number("quota_object_bytes")?,
     })
 }

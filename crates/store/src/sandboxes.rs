@@ -7,7 +7,7 @@ pub(crate) mod list;
 use std::time::Duration;
 
 use pinfold_model::sandbox::EndReason;
-use pinfold_model::{Sandbox, SandboxId, SandboxSpec, SandboxState, Time};
+use pinfold_model::{KeyId, Sandbox, SandboxId, SandboxSpec, SandboxState, Time};
 
 use crate::db::{Db, Query, Row, Sql, statements};
 use crate::error::{Result, StoreError, Thing};
@@ -53,7 +53,7 @@ const TOUCH_EVERY: Duration = Duration::from_secs(1);
 
 macro_rules! columns {
     () => {
-        "id, project_id, spec, state, reason, failure, created_at, running_since, ttl_ms, \
+        "id, project_id, key_id, spec, state, reason, failure, created_at, running_since, ttl_ms, \
          expires_at, last_active_at, ended_at"
     };
 }
@@ -99,7 +99,7 @@ impl<'a> Sandboxes<'a> {
         Self { db }
     }
 
-    /// Records a new sandbox, in one transaction with the check of its project's quota and with the
+    /// Records a new sandbox, in one transaction with the checks of its project's and key's quotas and with the
     /// claim of the request's idempotency key.
     ///
     /// # Errors
@@ -239,6 +239,10 @@ fn to_sandbox(row: &Row) -> Result<Sandbox> {
     Ok(Sandbox {
         id: row.parse("id")?,
         project: row.parse("project_id")?,
+        key: row
+            .opt_text("key_id")?
+            .map(|id| parse_key(&id))
+            .transpose()?,
         ttl: match row.opt_number("ttl_ms")? {
             Some(millis) => Some(Duration::from_millis(millis)),
             None => spec.ttl,
@@ -257,6 +261,10 @@ fn to_sandbox(row: &Row) -> Result<Sandbox> {
         running_commands: 0,
         ended_at: row.opt_time("ended_at")?,
     })
+}
+
+fn parse_key(id: &str) -> Result<KeyId> {
+    id.parse().map_err(|e| StoreError::corrupt("key_id", e))
 }
 
 fn parse_reason(text: &str) -> Result<EndReason> {

@@ -24,7 +24,8 @@ words! {
     }
 }
 
-/// What the live sandboxes of one project, and its objects, may hold together; `null` is no bound.
+/// What the live sandboxes of one project, and its objects, or the live sandboxes that one key made,
+/// may hold together; `null` is no bound.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -101,7 +102,7 @@ where
 }
 
 /// A key as it may be shown; its secret is not kept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Key {
     pub id: String,
@@ -112,13 +113,16 @@ pub struct Key {
     pub role: Role,
     /// The first characters of the secret, for recognising it.
     pub prefix: String,
+    /// Bounds what the key makes, beside its project's quota.
+    #[serde(default)]
+    pub quota: Quota,
     pub created_at: String,
     pub expires_at: Option<String>,
     pub revoked_at: Option<String>,
     pub last_used_at: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CreateKey {
@@ -134,10 +138,21 @@ pub struct CreateKey {
     /// From now; never expires when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_in_ms: Option<u64>,
+    /// Bounds what the key makes, beside its project's quota; none when absent.
+    #[serde(default, skip_serializing_if = "QuotaChange::is_empty")]
+    pub quota: QuotaChange,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct UpdateKey {
+    #[serde(default, skip_serializing_if = "QuotaChange::is_empty")]
+    pub quota: QuotaChange,
 }
 
 /// A new key, with its secret for the first and last time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CreatedKey {
     pub key: Key,

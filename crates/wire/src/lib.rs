@@ -27,7 +27,7 @@ mod word;
 
 pub use access::{
     CreateKey, CreateProject, CreatedKey, Key, KeyKind, ListKeys, Project, Quota, QuotaChange,
-    Role, UpdateProject, WhoAmI,
+    Role, UpdateKey, UpdateProject, WhoAmI,
 };
 pub use audit::{AuditEvent, AuditOutcome, ListAudit};
 pub use command::{

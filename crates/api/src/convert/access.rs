@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pinfold_engine::{CreateKey, CreatedKey, QuotaChange};
-use pinfold_model::{Error, Key, KeyKind, Principal, Project, Result, Role};
+use pinfold_model::{Error, Key, KeyKind, Principal, Project, Quota, Result, Role};
 use pinfold_wire as wire;
 
 use super::quantity::time;
@@ -13,16 +13,17 @@ pub(crate) fn project(project: Project) -> wire::Project {
         id: project.id.into(),
         org_id: project.org.into(),
         name: project.name,
-        quota: wire::Quota {
-            live_sandboxes: project.quota.live_sandboxes,
-            vcpu: project
-                .quota
-                .vcpu_millis
-                .map(|millis| millis as f64 / 1000.0),
-            memory_mib: project.quota.memory_mib,
-            object_bytes: project.quota.object_bytes,
-        },
+        quota: quota(project.quota),
         created_at: time(project.created_at),
+    }
+}
+
+fn quota(quota: Quota) -> wire::Quota {
+    wire::Quota {
+        live_sandboxes: quota.live_sandboxes,
+        vcpu: quota.vcpu_millis.map(|millis| millis as f64 / 1000.0),
+        memory_mib: quota.memory_mib,
+        object_bytes: quota.object_bytes,
     }
 }
 
@@ -65,6 +66,7 @@ pub(crate) fn key(key: Key) -> wire::Key {
         },
         role: role(key.role),
         prefix: key.prefix,
+        quota: quota(key.quota),
         created_at: time(key.created_at),
         expires_at: key.expires_at.map(time),
         revoked_at: key.revoked_at.map(time),
@@ -96,6 +98,7 @@ pub(crate) fn create_key(request: wire::CreateKey) -> Result<CreateKey> {
             .parse()?,
         project: project.transpose()?,
         expires_in: request.expires_in_ms.map(Duration::from_millis),
+        quota: quota_change(request.quota)?,
     })
 }
 

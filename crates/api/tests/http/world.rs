@@ -217,6 +217,7 @@ async fn key(engine: &Engine, ctx: &Ctx, role: Role, project: &ProjectId) -> Str
         kind: KeyKind::User,
         project: Some(project.clone()),
         expires_in: None,
+        quota: Default::default(),
     };
     engine.create_key(ctx, request).await.expect("a key").secret
 }
@@ -261,6 +262,7 @@ fn sandbox(project: &ProjectId, image: &ImageId) -> Sandbox {
     Sandbox {
         id: SandboxId::generate(),
         project: project.clone(),
+        key: None,
         spec,
         state: SandboxState::Failed,
         reason: Some(EndReason::BootFailed),

@@ -69,6 +69,7 @@ mod tests {
             role: Role::Member,
             suffix: String::new(),
             prefix: "pfk_".into(),
+            quota: pinfold_model::Quota::UNBOUNDED,
             created_at: Time::UNIX_EPOCH,
             expires_at: None,
             revoked_at: None,

@@ -2,7 +2,7 @@
 
 use futures::StreamExt;
 use pinfold_model::{Code, Error, ProjectId, Result, limits};
-use pinfold_store::{QuotaKind, StoreError};
+use pinfold_store::{QuotaKind, QuotaOf, StoreError};
 
 use super::{ObjectBody, Written};
 use crate::Engine;
@@ -27,6 +27,7 @@ impl Room {
         match self.quota {
             Some((limit, used)) if used.saturating_add(bytes) > limit => {
                 Err(StoreError::QuotaExceeded {
+                    of: QuotaOf::Project,
                     quota: QuotaKind::ObjectBytes,
                     limit,
                     used,

@@ -170,6 +170,7 @@ fn fresh(id: SandboxId, ctx: &Ctx, spec: SandboxSpec, now: Time) -> Sandbox {
     Sandbox {
         id,
         project: ctx.principal.project.clone(),
+        key: ctx.principal.key.clone(),
         spec,
         state: SandboxState::Creating,
         reason: None,

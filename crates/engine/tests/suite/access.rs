@@ -12,6 +12,7 @@ fn key(name: &str, role: Role, project: Option<pinfold_model::ProjectId>) -> Cre
         kind: KeyKind::Agent,
         project,
         expires_in: None,
+        quota: Default::default(),
     }
 }
 

@@ -6,12 +6,13 @@ use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use futures::TryStreamExt;
 use pinfold_model::KeyId;
-use pinfold_sdk::{Client, Key};
+use pinfold_sdk::{Client, Key, QuotaChange, UpdateKey};
 
 use crate::cli::Global;
 use crate::client;
 use crate::exit::Ending;
 use crate::output::{self, Format, time};
+use crate::quota::{Bounds, shown};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeysCommand {
@@ -20,6 +21,8 @@ pub(crate) enum KeysCommand {
     /// Those there are
     #[command(visible_alias = "list")]
     Ls(ListArgs),
+    /// Show or change what the sandboxes that one makes may hold
+    Quota(QuotaArgs),
     /// End one at once and for good
     #[command(visible_alias = "revoke")]
     Rm(RemoveArgs),
@@ -27,6 +30,19 @@ pub(crate) enum KeysCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct QuotaArgs {
+    /// Its id, or a name that only one has
+    #[arg(value_name = "KEY")]
+    key: String,
+
+    #[command(flatten)]
+    bounds: Bounds,
+
     #[command(flatten)]
     format: Format,
 }
@@ -42,6 +58,7 @@ pub(crate) async fn run(global: &Global, command: KeysCommand) -> Result<Ending>
     match command {
         KeysCommand::Create(args) => create::run(global, args).await?,
         KeysCommand::Ls(args) => list(&client::connect(global)?, args).await?,
+        KeysCommand::Quota(args) => quota(&client::connect(global)?, args).await?,
         KeysCommand::Rm(args) => revoke(&client::connect(global)?, &args.key).await?,
     }
     Ok(Ending::Done)
@@ -73,20 +90,36 @@ fn state(key: &Key) -> String {
     }
 }
 
+async fn quota(client: &Client, args: QuotaArgs) -> Result<()> {
+    let mut key = by_name(client, &args.key).await?;
+    let quota = QuotaChange::from(args.bounds);
+    if !quota.is_empty() {
+        let change = UpdateKey { quota };
+        key = client.keys().update(&key.id, &change).await?;
+    }
+    let mut facts = vec![("id", key.id.clone()), ("name", key.name.clone())];
+    facts.extend(shown(key.quota));
+    args.format.one(&key, &facts)
+}
+
 async fn revoke(client: &Client, name: &str) -> Result<()> {
     let id = match name.parse::<KeyId>().is_ok() {
         true => name.to_owned(),
-        false => named(client, name).await?,
+        false => by_name(client, name).await?.id,
     };
     output::line(&client.keys().revoke(&id).await?.id)
 }
 
-async fn named(client: &Client, name: &str) -> Result<String> {
-    let all = client.keys().all();
-    let wanted = |key: &Key| std::future::ready(key.name == name && key.revoked_at.is_none());
-    let found: Vec<Key> = all.try_filter(wanted).try_collect().await?;
+/// A key by id, or a valid one by a name that only one has.
+async fn by_name(client: &Client, name: &str) -> Result<Key> {
+    let by_id = name.parse::<KeyId>().is_ok();
+    let wanted = move |key: &Key| {
+        let named = key.name == name && key.revoked_at.is_none();
+        std::future::ready(if by_id { key.id == name } else { named })
+    };
+    let found: Vec<Key> = client.keys().all().try_filter(wanted).try_collect().await?;
     match <[Key; 1]>::try_from(found) {
-        Ok([key]) => Ok(key.id),
+        Ok([key]) => Ok(key),
         Err(none) if none.is_empty() => bail!("no valid key is named {name:?}"),
         Err(several) => bail!("{} keys are named {name:?}; use an id", several.len()),
     }

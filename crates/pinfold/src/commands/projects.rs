@@ -3,13 +3,13 @@
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use pinfold_model::ProjectId;
-use pinfold_sdk::{Client, CreateProject, PageQuery, Project, QuotaChange, UpdateProject};
+use pinfold_sdk::{Client, CreateProject, PageQuery, Project, UpdateProject};
 
 use crate::cli::Global;
 use crate::client;
 use crate::exit::Ending;
 use crate::output::{Format, bytes, time};
-use crate::values;
+use crate::quota::{Bounds, ObjectsBound, or_unbounded, shown};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ProjectsCommand {
@@ -38,6 +38,9 @@ pub(crate) struct CreateArgs {
     bounds: Bounds,
 
     #[command(flatten)]
+    objects: ObjectsBound,
+
+    #[command(flatten)]
     format: Format,
 }
 
@@ -51,59 +54,10 @@ pub(crate) struct QuotaArgs {
     bounds: Bounds,
 
     #[command(flatten)]
+    objects: ObjectsBound,
+
+    #[command(flatten)]
     format: Format,
-}
-
-/// What live sandboxes, and objects, may hold together.
-#[derive(Debug, Args)]
-struct Bounds {
-    /// Live sandboxes, or none for no bound
-    #[arg(long, value_name = "COUNT", value_parser = bound::<u32>)]
-    sandboxes: Option<Bound<u32>>,
-
-    /// CPUs, or none for no bound
-    #[arg(long, value_name = "CPUS", value_parser = bound::<f64>)]
-    vcpu: Option<Bound<f64>>,
-
-    /// Memory, such as 64g, or none for no bound
-    #[arg(long, value_name = "SIZE", value_parser = memory)]
-    memory: Option<Bound<u64>>,
-
-    /// Content of all objects, such as 500g, or none for no bound
-    #[arg(long, value_name = "SIZE", value_parser = memory)]
-    objects: Option<Bound<u64>>,
-}
-
-/// A number, or no bound at all.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Bound<T>(Option<T>);
-
-fn bound<T: std::str::FromStr>(text: &str) -> Result<Bound<T>, String> {
-    if text == "none" {
-        return Ok(Bound(None));
-    }
-    let number = text
-        .parse()
-        .map_err(|_| format!("{text:?} is neither a number nor none"))?;
-    Ok(Bound(Some(number)))
-}
-
-fn memory(text: &str) -> Result<Bound<u64>, String> {
-    if text == "none" {
-        return Ok(Bound(None));
-    }
-    values::size_mib(text).map(|mib| Bound(Some(mib.into())))
-}
-
-impl From<Bounds> for QuotaChange {
-    fn from(bounds: Bounds) -> Self {
-        Self {
-            live_sandboxes: bounds.sandboxes.map(|bound| bound.0),
-            vcpu: bounds.vcpu.map(|bound| bound.0),
-            memory_mib: bounds.memory.map(|bound| bound.0),
-            object_bytes: bounds.objects.map(|bound| bound.0.map(|mib| mib << 20)),
-        }
-    }
 }
 
 pub(crate) async fn run(global: &Global, command: ProjectsCommand) -> Result<Ending> {
@@ -113,14 +67,14 @@ pub(crate) async fn run(global: &Global, command: ProjectsCommand) -> Result<End
         ProjectsCommand::Create(args) => {
             let request = CreateProject {
                 name: args.name,
-                quota: args.bounds.into(),
+                quota: args.objects.with(args.bounds),
             };
             let project = client.projects().create(&request).await?;
             args.format.one(&project, &facts(&project))?;
         }
         ProjectsCommand::Quota(args) => {
             let mut project = by_name(&client, &args.project).await?;
-            let quota = QuotaChange::from(args.bounds);
+            let quota = args.objects.with(args.bounds);
             if !quota.is_empty() {
                 project = client
                     .projects()
@@ -180,34 +134,10 @@ pub(crate) async fn by_name(client: &Client, name: &str) -> Result<Project> {
 }
 
 fn facts(project: &Project) -> Vec<(&'static str, String)> {
-    let quota = project.quota;
-    vec![
-        ("id", project.id.clone()),
-        ("name", project.name.clone()),
-        ("sandboxes", or_unbounded(quota.live_sandboxes)),
-        ("cpus", or_unbounded(quota.vcpu)),
-        (
-            "memory",
-            or_unbounded(quota.memory_mib.map(|mib| format!("{mib} MiB"))),
-        ),
-        ("objects", or_unbounded(quota.object_bytes.map(bytes))),
-        ("created", time(&project.created_at)),
-    ]
-}
-
-fn or_unbounded(bound: Option<impl ToString>) -> String {
-    bound.map_or_else(|| "no bound".to_owned(), |bound| bound.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_bound_can_be_removed() {
-        assert_eq!(bound::<u32>("none"), Ok(Bound(None)));
-        assert_eq!(bound::<u32>("7"), Ok(Bound(Some(7))));
-        assert!(bound::<u32>("-7").is_err());
-        assert_eq!(memory("2g"), Ok(Bound(Some(2048))));
-    }
+    let mut facts = vec![("id", project.id.clone()), ("name", project.name.clone())];
+    facts.extend(shown(project.quota));
+    let objects = project.quota.object_bytes.map(bytes);
+    facts.push(("objects", or_unbounded(objects)));
+    facts.push(("created", time(&project.created_at)));
+    facts
 }

@@ -16,6 +16,7 @@ use crate::commands::serve::{Pull, registry_credentials};
 use crate::exit::Ending;
 use crate::paths::DataDir;
 use crate::run::{Wanted, embedded, is_interactive, terminal_size};
+use crate::subnet::SubnetArgs;
 use crate::values::{self, Variable};
 
 #[derive(Debug, Args)]
@@ -62,6 +63,9 @@ pub(crate) struct RunArgs {
     /// What it may reach
     #[arg(long, value_name = "MODE", value_enum)]
     pub(crate) network: Option<Network>,
+
+    #[command(flatten)]
+    pub(crate) subnet: SubnetArgs,
 
     /// A variable of its environment; NAME alone copies the value it has here
     #[arg(long, short, value_name = "NAME[=VALUE]", value_parser = values::variable)]
@@ -186,6 +190,7 @@ fn wanted(args: RunArgs, data: DataDir, database: Option<String>) -> Result<Want
         command,
         data,
         database,
+        subnet: args.subnet.chosen(),
     })
 }
 

@@ -6,11 +6,13 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use pinfold_api::MetricsAccess;
 use pinfold_engine::{CredentialFile, Drain, PullPolicy};
+use pinfold_http::Rate;
 
 use crate::cli::Global;
 use crate::exit::Ending;
 use crate::paths::DataDir;
 use crate::serve::{Settings, serve};
+use crate::subnet::SubnetArgs;
 use crate::telemetry::{self, LogFormat};
 
 const BOOTSTRAP_VARIABLE: &str = "PINFOLD_BOOTSTRAP_KEY";
@@ -72,6 +74,15 @@ pub(crate) struct ServeArgs {
         env = "PINFOLD_METRICS"
     )]
     metrics: Metrics,
+
+    /// Requests of each key, such as 50/s or 600/m,20 (20 at once) [default: no limit]
+    ///
+    /// Wrong keys are limited in the same way by the address they come from.
+    #[arg(long, value_name = "RATE", env = "PINFOLD_RATE_LIMIT")]
+    rate_limit: Option<Rate>,
+
+    #[command(flatten)]
+    subnet: SubnetArgs,
 
     /// How to log to stderr
     #[arg(
@@ -139,6 +150,8 @@ pub(crate) fn run(global: &Global, args: ServeArgs) -> Result<Ending> {
         registry_credentials: registry_credentials(args.registry_auth.as_deref())?,
         insecure_registries: args.insecure_registry,
         bootstrap_key: bootstrap_key()?,
+        rate_limit: args.rate_limit,
+        subnet: args.subnet.chosen(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

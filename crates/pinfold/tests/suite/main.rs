@@ -3,7 +3,9 @@
 mod bad_input;
 mod client;
 mod leftovers;
+mod rootless;
 mod run_ending;
+mod run_network;
 mod run_stdio;
 mod run_terminal;
 mod run_view;

@@ -8,7 +8,7 @@ use pinfold_wire::{
     CreatedKey, CreatedPreview, DirectoryList, FileEntry, Gauge, Image, ImagePull, Key, ListAudit,
     ListCommands, ListImages, ListKeys, ListPreviews, ListSandboxUsage, ListSandboxes, LogPage,
     LogsQuery, MakeDirectory, MoveFile, Page, PageQuery, Preview, PreviewLink, Project, PtyQuery,
-    PullImage, PutTemplate, RunResult, Sandbox, SandboxUsage, StartCommand, Template,
+    PullImage, PutTemplate, RunResult, Sandbox, SandboxUsage, StartCommand, Template, UpdateKey,
     UpdateProject, Usage, UsageQuery, WindowSize,
 };
 
@@ -187,6 +187,7 @@ mirrored! { Projects {
 mirrored! { Keys {
     fn create(request: &CreateKey) -> CreatedKey;
     fn list(query: &ListKeys) -> Page<Key>;
+    fn update(id: &str, change: &UpdateKey) -> Key;
     fn revoke(id: &str) -> Key;
 }}
 

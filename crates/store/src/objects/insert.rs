@@ -5,7 +5,7 @@ use pinfold_model::{Object, ObjectId, OrgId, ProjectId};
 use super::blobs::{self, Content};
 use super::{columns, no_project, to_object};
 use crate::db::{Db, Row, Sql, Tx, statements, to_json};
-use crate::error::{QuotaKind, Result, StoreError, Thing};
+use crate::error::{QuotaKind, QuotaOf, Result, StoreError, Thing};
 use crate::idempotency::{Claim, Idempotency, Inserted, claim_in};
 
 statements! {
@@ -138,6 +138,7 @@ impl Locked {
             return Ok(());
         }
         Err(StoreError::QuotaExceeded {
+            of: QuotaOf::Project,
             quota: QuotaKind::ObjectBytes,
             limit,
             used,

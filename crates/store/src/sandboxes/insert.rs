@@ -3,19 +3,17 @@
 use pinfold_model::{OrgId, Quota, Sandbox, SandboxId};
 
 use super::{get, to_sandbox};
-use crate::db::{Row, Sql, Tx, statements, to_json};
-use crate::error::{QuotaKind, Result, StoreError, Thing};
+use crate::db::{Query, Sql, Tx, statements, to_json};
+use crate::error::{QuotaOf, Result, StoreError, Thing};
 use crate::idempotency::{Claim, Idempotency, Inserted, claim_in};
-use crate::projects::to_quota;
+use crate::quota::{Holding, to_quota};
 
 statements! {
     // The lock makes inserts of one project queue up, so each sees what the one before it added.
     LOCK_PROJECT = Sql::split(
-        "SELECT org_id, quota_live_sandboxes, quota_vcpu_millis, quota_memory_mib, \
-             quota_object_bytes \
+        "SELECT org_id, quota_live_sandboxes, quota_vcpu_millis, quota_memory_mib \
          FROM projects WHERE id = $1",
-        "SELECT org_id, quota_live_sandboxes, quota_vcpu_millis, quota_memory_mib, \
-             quota_object_bytes \
+        "SELECT org_id, quota_live_sandboxes, quota_vcpu_millis, quota_memory_mib \
          FROM projects WHERE id = $1 FOR NO KEY UPDATE",
     );
     // The lock holds off a deletion of the image until the sandbox that uses it is recorded.
@@ -29,11 +27,20 @@ statements! {
              CAST(COALESCE(SUM(memory_mib), 0) AS BIGINT) AS memory_mib \
          FROM sandboxes WHERE project_id = $1 AND live = 1",
     );
+    KEY_QUOTA = Sql::both(
+        "SELECT quota_live_sandboxes, quota_vcpu_millis, quota_memory_mib FROM keys WHERE id = $1",
+    );
+    IN_USE_BY_KEY = Sql::both(
+        "SELECT COUNT(*) AS sandboxes, \
+             CAST(COALESCE(SUM(vcpu_millis), 0) AS BIGINT) AS vcpu_millis, \
+             CAST(COALESCE(SUM(memory_mib), 0) AS BIGINT) AS memory_mib \
+         FROM sandboxes WHERE key_id = $1 AND live = 1",
+    );
     INSERT = Sql::both(
-        "INSERT INTO sandboxes (id, org_id, project_id, image_id, vcpu_millis, memory_mib, spec, \
+        "INSERT INTO sandboxes (id, org_id, project_id, key_id, image_id, vcpu_millis, memory_mib, spec, \
              state, live, reason, failure, created_at, running_since, expires_at, last_active_at, \
              ended_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
     );
     INSERT_METADATA = Sql::both(
         "INSERT INTO sandbox_metadata (sandbox_id, key, value) VALUES ($1, $2, $3)",
@@ -52,7 +59,7 @@ pub(super) async fn insert(
             Claim::Conflict => return Err(StoreError::IdempotencyConflict),
         }
     }
-    let org = check_quota(tx, sandbox).await?;
+    let org = check_quotas(tx, sandbox).await?;
     let image = sandbox.spec.image.as_str();
     if tx.row(LOCK_IMAGE.bind(image)).await?.is_none() {
         return Err(StoreError::not_found(Thing::Image, image));
@@ -76,73 +83,39 @@ async fn replay(tx: &mut Tx, id: &str) -> Result<Inserted<Sandbox>> {
     }
 }
 
-/// Answers the org of the project, which stays locked until the transaction ends.
-async fn check_quota(tx: &mut Tx, sandbox: &Sandbox) -> Result<OrgId> {
+/// Answers the org of the project, which stays locked until the transaction ends. A key belongs to
+/// one project, so that lock makes the inserts of a key queue up as well.
+async fn check_quotas(tx: &mut Tx, sandbox: &Sandbox) -> Result<OrgId> {
     let project = sandbox.project.as_str();
     let Some(row) = tx.row(LOCK_PROJECT.bind(project)).await? else {
         return Err(StoreError::not_found(Thing::Project, project));
     };
-    let quota = to_quota(&row)?;
-    if sandbox.state.is_live() && bounds_sandboxes(quota) {
-        let in_use = tx.row(IN_USE.bind(project)).await?;
-        let in_use = in_use.map_or(Ok(Holding::default()), |row| to_holding(&row))?;
-        in_use.admit(sandbox, quota)?;
+    if sandbox.state.is_live() {
+        let in_use = IN_USE.bind(project);
+        check(tx, sandbox, QuotaOf::Project, to_quota(&row)?, in_use).await?;
+        if let Some(key) = &sandbox.key {
+            let quota = tx.row(KEY_QUOTA.bind(key.as_str())).await?;
+            let quota = quota.ok_or_else(|| StoreError::not_found(Thing::Key, key.as_str()))?;
+            let in_use = IN_USE_BY_KEY.bind(key.as_str());
+            check(tx, sandbox, QuotaOf::Key, to_quota(&quota)?, in_use).await?;
+        }
     }
     row.parse("org_id")
 }
 
-const fn bounds_sandboxes(quota: Quota) -> bool {
-    quota.live_sandboxes.is_some() || quota.vcpu_millis.is_some() || quota.memory_mib.is_some()
-}
-
-/// What the live sandboxes of a project hold together.
-#[derive(Default)]
-struct Holding {
-    sandboxes: u64,
-    vcpu_millis: u64,
-    memory_mib: u64,
-}
-
-impl Holding {
-    fn admit(&self, sandbox: &Sandbox, quota: Quota) -> Result<()> {
-        let resources = sandbox.spec.resources;
-        let live = quota.live_sandboxes.map(u64::from);
-        bounded(QuotaKind::LiveSandboxes, live, self.sandboxes, 1)?;
-        let vcpu = resources.vcpu_millis.into();
-        bounded(
-            QuotaKind::VcpuMillis,
-            quota.vcpu_millis,
-            self.vcpu_millis,
-            vcpu,
-        )?;
-        let memory = resources.memory_mib.into();
-        bounded(
-            QuotaKind::MemoryMib,
-            quota.memory_mib,
-            self.memory_mib,
-            memory,
-        )
+async fn check(
+    tx: &mut Tx,
+    sandbox: &Sandbox,
+    of: QuotaOf,
+    quota: Quota,
+    in_use: Query,
+) -> Result<()> {
+    if quota == Quota::UNBOUNDED {
+        return Ok(());
     }
-}
-
-fn bounded(quota: QuotaKind, limit: Option<u64>, used: u64, wanted: u64) -> Result<()> {
-    match limit {
-        Some(limit) if used.saturating_add(wanted) > limit => Err(StoreError::QuotaExceeded {
-            quota,
-            limit,
-            used,
-            wanted,
-        }),
-        _ => Ok(()),
-    }
-}
-
-fn to_holding(row: &Row) -> Result<Holding> {
-    Ok(Holding {
-        sandboxes: row.number("sandboxes")?,
-        vcpu_millis: row.number("vcpu_millis")?,
-        memory_mib: row.number("memory_mib")?,
-    })
+    let in_use = tx.row(in_use).await?;
+    let in_use = in_use.map_or(Ok(Holding::default()), |row| Holding::read(&row))?;
+    in_use.admit(sandbox.spec.resources, of, quota)
 }
 
 async fn insert_row(tx: &mut Tx, org: &OrgId, sandbox: &Sandbox) -> Result<()> {
@@ -150,6 +123,7 @@ async fn insert_row(tx: &mut Tx, org: &OrgId, sandbox: &Sandbox) -> Result<()> {
         .bind(sandbox.id.as_str())
         .bind(org.as_str())
         .bind(sandbox.project.as_str())
+        .bind(sandbox.key.as_ref().map(|key| key.as_str()))
         .bind(sandbox.spec.image.as_str())
         .bind(sandbox.spec.resources.vcpu_millis)
         .bind(sandbox.spec.resources.memory_mib)

@@ -1,6 +1,8 @@
 //! The PostgreSQL that the suite runs against: a given one, or a private one in a temporary
 //! directory that listens on a unix socket only and ends with the suite.
 
+#![allow(dead_code, reason = "each test file uses its own part")]
+
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
@@ -24,6 +26,8 @@ struct Private {
     scratch: TempDir,
     binaries: PathBuf,
     process: Child,
+    /// Where it is not the usual one.
+    port: Option<String>,
 }
 
 impl Server {
@@ -33,15 +37,40 @@ impl Server {
                 url,
                 _private: None,
             },
-            Err(_) => Self::start(),
+            Err(_) => Self::start(|_| Vec::new()),
         }
+    }
+
+    /// A private one that also listens on that port of 127.0.0.1, with TLS and nothing else there.
+    /// Its certificate is its own authority and speaks for `localhost`.
+    pub(crate) fn with_tls(port: u16) -> Self {
+        Self::start(|scratch| {
+            certify(scratch);
+            let rules = "local all all trust\nhostssl all all 127.0.0.1/32 trust\n";
+            fs::write(scratch.join("data/pg_hba.conf"), rules).expect("write");
+            let path = |name: &str| scratch.join(name).display().to_string();
+            vec![
+                "listen_addresses=127.0.0.1".to_owned(),
+                format!("port={port}"),
+                "ssl=on".to_owned(),
+                format!("ssl_cert_file={}", path("server.crt")),
+                format!("ssl_key_file={}", path("server.key")),
+            ]
+        })
+    }
+
+    /// Of the certificate of a server with TLS.
+    pub(crate) fn certificate(&self) -> PathBuf {
+        let private = self._private.as_ref().expect("a private server");
+        private.scratch.path().join("server.crt")
     }
 
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
-    fn start() -> Self {
+    /// With the settings that `adjust` answers when the data directory is there.
+    fn start(adjust: impl FnOnce(&Path) -> Vec<String>) -> Self {
         let binaries = find_binaries();
         let scratch = tempfile::Builder::new()
             .prefix("pinfold-pg-")
@@ -65,6 +94,7 @@ impl Server {
             "initdb: {}",
             String::from_utf8_lossy(&init.stderr)
         );
+        let settings = adjust(scratch.path());
         let log = File::create(scratch.path().join("log")).expect("a log file");
         let process = as_owner(scratch.path(), &binaries.join("postgres"))
             .arg("-D")
@@ -79,6 +109,7 @@ impl Server {
                 "-c",
                 "max_connections=200",
             ])
+            .args(settings.iter().flat_map(|setting| ["-c", setting]))
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
@@ -91,6 +122,9 @@ impl Server {
             scratch,
             binaries,
             process,
+            port: settings
+                .iter()
+                .find_map(|s| s.strip_prefix("port=").map(str::to_owned)),
         };
         private.wait_until_ready();
         Self {
@@ -121,6 +155,7 @@ impl Private {
             .arg("--quiet")
             .arg("--host")
             .arg(self.scratch.path())
+            .args(self.port.iter().flat_map(|port| ["--port", port]))
             .status();
         asked.expect("pg_isready starts").success()
     }
@@ -138,6 +173,32 @@ impl Drop for Private {
         }
         let _ = self.process.wait();
     }
+}
+
+fn certify(scratch: &Path) {
+    let made = as_owner(scratch, Path::new("openssl"))
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+        ])
+        .args([
+            "-days",
+            "2",
+            "-subj",
+            "/CN=localhost",
+            "-addext",
+            "subjectAltName=DNS:localhost",
+        ])
+        .args(["-keyout", "server.key", "-out", "server.crt"])
+        .output()
+        .expect("openssl starts");
+    let words = String::from_utf8_lossy(&made.stderr);
+    assert!(made.status.success(), "openssl: {words}");
 }
 
 /// The newest version installed.

@@ -1,17 +1,12 @@
 //! Quotas, checked in the transaction that records a sandbox.
 
-use pinfold_model::{Code, Quota, SandboxState};
-use pinfold_store::{Idempotency, Inserted, QuotaKind, StoreError, Transition};
+use pinfold_model::{Code, Quota, Sandbox, SandboxState};
+use pinfold_store::{Idempotency, Inserted, QuotaKind, QuotaOf, StoreError, Transition};
 use tokio::task::JoinSet;
 
 use crate::world::{World, at};
 
-const NONE: Quota = Quota {
-    live_sandboxes: None,
-    vcpu_millis: None,
-    memory_mib: None,
-    object_bytes: None,
-};
+const NONE: Quota = Quota::UNBOUNDED;
 
 async fn set(world: &World, quota: Quota) {
     let set = world
@@ -48,14 +43,15 @@ pub(crate) async fn fifty_parallel_inserts_fill_a_quota_of_ten_exactly(world: Wo
         match outcome {
             Ok(Inserted::New(_)) => inserted += 1,
             Err(StoreError::QuotaExceeded {
+                of,
                 quota,
                 limit,
                 used,
                 wanted,
             }) => {
                 assert_eq!(
-                    (quota, limit, used, wanted),
-                    (QuotaKind::LiveSandboxes, 10, 10, 1)
+                    (of, quota, limit, used, wanted),
+                    (QuotaOf::Project, QuotaKind::LiveSandboxes, 10, 10, 1)
                 );
             }
             other => panic!("{other:?}"),
@@ -114,6 +110,7 @@ pub(crate) async fn each_bound_is_named_with_limit_and_use(world: World) {
         let error = refused.expect_err("over the quota");
         match &error {
             StoreError::QuotaExceeded {
+                of: QuotaOf::Project,
                 quota,
                 limit: l,
                 used: u,
@@ -180,4 +177,58 @@ pub(crate) async fn a_refused_insert_leaves_its_idempotency_key_free(world: Worl
     set(&world, NONE).await;
     let retried = world.store.sandboxes().insert(&sandbox, Some(&claim)).await;
     assert_eq!(retried.expect("room now"), Inserted::New(sandbox));
+}
+
+pub(crate) async fn a_keys_own_quota_bounds_what_it_made_and_nothing_else(world: World) {
+    let keys = world.store.keys();
+    let (tight, free) = (world.key(), world.key());
+    keys.insert(&tight, [1; 32]).await.expect("insert");
+    keys.insert(&free, [2; 32]).await.expect("insert");
+    let quota = Quota {
+        live_sandboxes: Some(1),
+        ..NONE
+    };
+    let set = keys.set_quota(&tight.id, quota).await.expect("set");
+    assert_eq!(set.quota, quota);
+    assert_eq!(keys.get(&tight.id).await.expect("get"), Some(set));
+    keys.set_quota(&free.id, NONE).await.expect("set");
+    let of = |key: &pinfold_model::KeyId| Sandbox {
+        key: Some(key.clone()),
+        ..world.sandbox()
+    };
+    let first = of(&tight.id);
+    world.insert(&first).await;
+    let found = world.store.sandboxes().get(&first.id).await.expect("get");
+    assert_eq!(found.expect("there").key, Some(tight.id.clone()));
+    let refused = world.store.sandboxes().insert(&of(&tight.id), None).await;
+    let refused = refused.expect_err("over the key's quota");
+    assert!(
+        matches!(
+            refused,
+            StoreError::QuotaExceeded {
+                of: QuotaOf::Key,
+                quota: QuotaKind::LiveSandboxes,
+                limit: 1,
+                used: 1,
+                wanted: 1,
+            }
+        ),
+        "{refused:?}"
+    );
+    world.insert(&of(&free.id)).await;
+    world.insert(&world.sandbox()).await;
+    let end = Transition::new(SandboxState::Destroyed, at(20));
+    let sandboxes = world.store.sandboxes();
+    let ended = sandboxes
+        .transition(&first.id, &SandboxState::ALL, &end)
+        .await;
+    ended.expect("destroyed");
+    world.insert(&of(&tight.id)).await;
+    let unknown = keys
+        .set_quota(&pinfold_model::KeyId::generate(), NONE)
+        .await;
+    assert!(
+        matches!(unknown, Err(StoreError::NotFound { .. })),
+        "{unknown:?}"
+    );
 }

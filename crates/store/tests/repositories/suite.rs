@@ -63,6 +63,7 @@ const CASES: &[Case] = cases! {
         lists_can_be_of_one_project,
     }
     quota::{
+        a_keys_own_quota_bounds_what_it_made_and_nothing_else,
         fifty_parallel_inserts_fill_a_quota_of_ten_exactly,
         each_bound_is_named_with_limit_and_use,
         ended_sandboxes_free_their_place,

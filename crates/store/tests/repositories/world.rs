@@ -104,6 +104,10 @@ impl World {
             role: Role::Member,
             prefix: "pf_12345".into(),
             suffix: "wxyz".into(),
+            quota: Quota {
+                live_sandboxes: Some(3),
+                ..Quota::UNBOUNDED
+            },
             created_at: at(5),
             expires_at: Some(at(500)),
             revoked_at: None,
@@ -116,6 +120,7 @@ pub(crate) fn sandbox(project: ProjectId, image: ImageId) -> Sandbox {
     Sandbox {
         id: SandboxId::generate(),
         project,
+        key: None,
         spec: SandboxSpec {
             name: Some("büro \"1\"".into()),
             image,

@@ -14,6 +14,7 @@ use crate::commands::projects;
 use crate::compose;
 use crate::output::{Format, json, line, remark};
 use crate::paths::DataDir;
+use crate::quota::Bounds;
 use crate::values;
 
 #[derive(Debug, Args)]
@@ -37,6 +38,9 @@ pub(crate) struct CreateArgs {
     /// How long it is valid, such as 90d [default: for ever]
     #[arg(long, value_name = "TIME", value_parser = values::duration)]
     expires: Option<Duration>,
+
+    #[command(flatten)]
+    bounds: Bounds,
 
     #[command(flatten)]
     format: Format,
@@ -102,6 +106,7 @@ async fn through_server(global: &Global, args: CreateArgs) -> Result<Created> {
         }),
         project_id,
         expires_in_ms: args.expires.map(values::milliseconds),
+        quota: args.bounds.into(),
     };
     let created = client.keys().create(&request).await?;
     Ok(Created {
@@ -139,6 +144,7 @@ async fn create(engine: &Engine, args: CreateArgs) -> Result<Created> {
         },
         project,
         expires_in: args.expires,
+        quota: args.bounds.into(),
     };
     let created = engine.create_key(&ctx, request).await?;
     Ok(Created {
