@@ -22,7 +22,7 @@ async fn the_url_says_how_much_the_server_has_to_prove() {
     let port = port.expect("a port").port();
     let server = tokio::task::spawn_blocking(move || postgres::Server::with_tls(port)).await;
     let server = server.expect("started");
-    let trusted = format!("sslrootcert={}", server.certificate().display());
+    let trusted = format!("sslrootcert={}", server.authority().display());
 
     // The server takes nothing in the clear, so what works is encrypted.
     open(port, "127.0.0.1", "sslmode=disable")

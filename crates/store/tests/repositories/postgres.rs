@@ -42,7 +42,7 @@ impl Server {
     }
 
     /// A private one that also listens on that port of 127.0.0.1, with TLS and nothing else there.
-    /// Its certificate is its own authority and speaks for `localhost`.
+    /// Its certificate speaks for `localhost`.
     pub(crate) fn with_tls(port: u16) -> Self {
         Self::start(|scratch| {
             certify(scratch);
@@ -59,10 +59,10 @@ impl Server {
         })
     }
 
-    /// Of the certificate of a server with TLS.
-    pub(crate) fn certificate(&self) -> PathBuf {
+    /// The certificate of the authority that a server with TLS has.
+    pub(crate) fn authority(&self) -> PathBuf {
         let private = self._private.as_ref().expect("a private server");
-        private.scratch.path().join("server.crt")
+        private.scratch.path().join("authority.crt")
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -175,30 +175,37 @@ impl Drop for Private {
     }
 }
 
+/// An authority, and a certificate of its for the server.
 fn certify(scratch: &Path) {
-    let made = as_owner(scratch, Path::new("openssl"))
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-        ])
-        .args([
-            "-days",
-            "2",
-            "-subj",
-            "/CN=localhost",
-            "-addext",
-            "subjectAltName=DNS:localhost",
-        ])
-        .args(["-keyout", "server.key", "-out", "server.crt"])
-        .output()
-        .expect("openssl starts");
-    let words = String::from_utf8_lossy(&made.stderr);
-    assert!(made.status.success(), "openssl: {words}");
+    let make = |name: &str, subject: &str, more: &[&str]| {
+        let made = as_owner(scratch, Path::new("openssl"))
+            .args(["req", "-x509", "-newkey", "ec", "-nodes", "-days", "2"])
+            .args(["-pkeyopt", "ec_paramgen_curve:P-256", "-subj", subject])
+            .args([
+                "-keyout",
+                &format!("{name}.key"),
+                "-out",
+                &format!("{name}.crt"),
+            ])
+            .args(more)
+            .output()
+            .expect("openssl starts");
+        let words = String::from_utf8_lossy(&made.stderr);
+        assert!(made.status.success(), "openssl: {words}");
+    };
+    make("authority", "/CN=authority", &[]);
+    let by_authority = ["-CA", "authority.crt", "-CAkey", "authority.key"];
+    let for_localhost = [
+        "-addext",
+        "basicConstraints=critical,CA:FALSE",
+        "-addext",
+        "subjectAltName=DNS:localhost",
+    ];
+    make(
+        "server",
+        "/CN=localhost",
+        &[by_authority, for_localhost].concat(),
+    );
 }
 
 /// The newest version installed.
