@@ -148,6 +148,7 @@ fn a_link_ends_with_the_key_that_made_it_and_outlives_a_restart() {
             kind: KeyKind::Agent,
             project: None,
             expires_in: None,
+            quota: Default::default(),
         };
         let made = life.engine.create_key(&life.ctx, key).await.expect("key");
         let principal = life.engine.authenticate(&made.secret).await;
