@@ -226,8 +226,9 @@ fn render(failure: &Failure, _request_id: &str) -> Response {
 /// The vendor's name of a field that the engine refused.
 fn vendor_field(field: &str) -> &str {
     match field {
-        "ttl" => "ttlMs",
-        "timeout" => "timeoutMs",
+        "ttl_ms" => "ttlMs",
+        "timeout_ms" => "timeoutMs",
+        "shell" => "command",
         "idempotency-key" | "idempotency_key" => "Idempotency-Key",
         other => other,
     }
