@@ -11,6 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::fs::FileType;
 use rustix::io::{Errno, retry_on_intr};
 use rustix::pipe::{SpliceFlags, splice};
 use tokio::sync::mpsc::error::TrySendError;
@@ -105,7 +106,7 @@ fn give_up_stdin() {
 }
 
 fn deliver(pipe: &OwnedFd, target: BorrowedFd<'_>, stop: &OwnedFd, news: &mpsc::Sender<News>) {
-    let mut mover = Mover::default();
+    let mut mover = Mover::towards(target);
     let end = loop {
         match wait_for_either(pipe.as_fd(), stop.as_fd()) {
             Ready::Stop => {
@@ -173,11 +174,21 @@ enum Fault {
 /// Moves bytes, and remembers whether the kernel can do it for this pair of descriptors.
 #[derive(Default)]
 struct Mover {
-    /// Set once splice has been refused.
+    /// Set where splice cannot be used, or once it has been refused.
     buffer: Option<Vec<u8>>,
 }
 
 impl Mover {
+    /// splice reads and sets a file's position without the lock that write takes, so two pumps into
+    /// one open file (`> log 2>&1`) would write over each other: files are written.
+    fn towards(target: BorrowedFd<'_>) -> Self {
+        let is_file = rustix::fs::fstat(target)
+            .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile);
+        Self {
+            buffer: is_file.then(|| vec![0; BUFFER_BYTES]),
+        }
+    }
+
     /// Moves some bytes, at most `max`; 0 at the end of the source. Waits for the target, and for
     /// the source where that blocks.
     fn step(

@@ -214,3 +214,25 @@ fn a_command_that_ignores_the_signal_cannot_write_to_nobody_for_ever() {
     assert!(!ended(&mut child).success());
     assert!(world.run_directories().is_empty());
 }
+
+#[test]
+fn both_outputs_into_one_file_lose_nothing() {
+    const LINES: usize = 2000;
+    let world = World::new();
+    let line = format!(
+        "i=0; while [ $i -lt {LINES} ]; do echo o$i; echo e$i >&2; i=$((i+1)); done; exec >&-"
+    );
+    let path = world.path("both");
+    let file = std::fs::File::create(&path).expect("create");
+    let mut command = world.pinfold(["run", "--", "sh", "-c", &line]);
+    // One open file behind both, with one position, as a shell's `> both 2>&1` makes it.
+    command
+        .stdout(file.try_clone().expect("clone"))
+        .stderr(file);
+    assert!(command.status().expect("run").success());
+    let text = std::fs::read_to_string(path).expect("read");
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    lines.dedup();
+    assert_eq!((lines.len(), text.lines().count()), (2 * LINES, 2 * LINES));
+}
