@@ -6,6 +6,7 @@ pub(crate) mod command;
 pub(crate) mod file;
 pub(crate) mod image;
 pub(crate) mod journal;
+pub(crate) mod object;
 pub(crate) mod preview;
 pub(crate) mod quantity;
 pub(crate) mod sandbox;

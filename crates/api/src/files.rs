@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RANGE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
@@ -10,8 +10,8 @@ use pinfold_engine::{
     FileEntry, FileReader, FileWriter, MakeDirectory, MoveFile, ReadRange, WriteFile,
 };
 use pinfold_http::sse::{self, Event};
-use pinfold_http::{Caller, Draining, Failure, Json, Path, Query, RequestTag, resolve_range};
-use pinfold_model::Error;
+use pinfold_http::{Caller, Download, Draining, Failure, Json, Path, Query, RequestTag};
+use pinfold_model::{Ctx, Error, SandboxId};
 use pinfold_wire as wire;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -54,34 +54,37 @@ async fn read_file(
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let sandbox = ids::sandbox(&sandbox)?;
-    let read = |range| api.engine.read_file(&ctx, &sandbox, &query.path, range);
-    let kind = [
-        (CONTENT_TYPE, "application/octet-stream"),
-        (ACCEPT_RANGES, "bytes"),
-    ];
+    downloaded(&api, &ctx, &sandbox, &query.path, &headers).await
+}
+
+/// A file's bytes, or the part of them that the headers ask for, as the answer.
+pub(crate) async fn downloaded(
+    api: &Api,
+    ctx: &Ctx,
+    sandbox: &SandboxId,
+    path: &str,
+    headers: &HeaderMap,
+) -> Result<Response, Failure> {
+    let read = |range| api.engine.read_file(ctx, sandbox, path, range);
+    let download = |total_bytes| Download {
+        name: path,
+        content_type: "application/octet-stream",
+        total_bytes,
+        etag: None,
+    };
     if headers.contains_key(RANGE) {
         // Reading nothing tells the size, which decides what the range means.
         let sized = read(part(0, 0)).await?;
-        let total = sized.total_bytes().unwrap_or(0);
-        if let Some(range) = resolve_range(&headers, total)? {
+        let download = download(Some(sized.total_bytes().unwrap_or(0)));
+        if let Some(range) = download.range(headers)? {
             let reader = read(part(range.offset, range.length)).await?;
-            let about = [
-                (CONTENT_LENGTH, range.length.to_string()),
-                (CONTENT_RANGE, range.content_range(total)),
-            ];
-            let answer = (StatusCode::PARTIAL_CONTENT, kind, about, body_of(reader));
-            return Ok(answer.into_response());
+            return Ok(download.answer(Some(range), body_of(reader)));
         }
     }
     let reader = read(ReadRange::default()).await?;
     // Files of proc and devices say 0 and hold something.
-    match reader.total_bytes().filter(|total| *total > 0) {
-        Some(total) => {
-            let length = [(CONTENT_LENGTH, total.to_string())];
-            Ok((kind, length, body_of(reader)).into_response())
-        }
-        None => Ok((kind, body_of(reader)).into_response()),
-    }
+    let total = reader.total_bytes().filter(|total| *total > 0);
+    Ok(download(total).answer(None, body_of(reader)))
 }
 
 fn part(offset: u64, length: u64) -> ReadRange {

@@ -3,7 +3,9 @@
 use std::str::FromStr;
 
 use pinfold_http::Failure;
-use pinfold_model::{Code, CommandId, Error, KeyId, PreviewId, ProjectId, PullId, SandboxId};
+use pinfold_model::{
+    Code, CommandId, Error, KeyId, ObjectId, PreviewId, ProjectId, PullId, SandboxId,
+};
 
 fn parsed<T: FromStr>(text: &str, code: Code, noun: &str) -> Result<T, Failure> {
     text.parse()
@@ -16,6 +18,10 @@ pub(crate) fn sandbox(text: &str) -> Result<SandboxId, Failure> {
 
 pub(crate) fn command(text: &str) -> Result<CommandId, Failure> {
     parsed(text, Code::CommandNotFound, "command")
+}
+
+pub(crate) fn object(text: &str) -> Result<ObjectId, Failure> {
+    parsed(text, Code::ObjectNotFound, "object")
 }
 
 pub(crate) fn project(text: &str) -> Result<ProjectId, Failure> {

@@ -11,8 +11,8 @@ use crate::auth::EngineKeys;
 use crate::render::FACADE;
 use crate::state::{Api, ApiConfig, MetricsAccess};
 use crate::{
-    commands, files, images, keys, output, previews, projects, pty, sandboxes, server, templates,
-    usage,
+    commands, files, images, keys, objects, output, previews, projects, pty, sandboxes, server,
+    signed, templates, usage,
 };
 
 /// The native API: `/v1`, `/healthz`, `/metrics`, `/docs`. Answers what no route matches with the
@@ -41,11 +41,12 @@ pub(crate) fn described(metrics: MetricsAccess) -> (OpenApiRouter<Api>, OpenApiR
         .merge(previews::routes())
         .merge(images::routes())
         .merge(templates::routes())
+        .merge(objects::routes())
         .merge(projects::routes())
         .merge(keys::routes())
         .merge(usage::routes())
         .merge(server::routes());
-    let open = server::public();
+    let open = server::public().merge(signed::public());
     let own = server::metrics_routes(metrics);
     match metrics {
         MetricsAccess::AdminKey => (keyed.merge(own), open),

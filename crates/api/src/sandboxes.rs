@@ -1,5 +1,6 @@
 //! Routes of sandboxes.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -16,7 +17,7 @@ use crate::convert::{sandbox as convert, usage};
 use crate::state::Api;
 use crate::{ids, page};
 
-/// Prefix of the list's parameters that filter by metadata.
+/// Prefix of parameters about metadata.
 const METADATA: &str = "metadata.";
 
 pub(crate) fn routes() -> OpenApiRouter<Api> {
@@ -90,17 +91,26 @@ async fn list_sandboxes(
 }
 
 fn list_query(uri: &Uri) -> Result<wire::ListSandboxes, Failure> {
-    let (metadata, rest): (Vec<_>, Vec<_>) = pairs(uri)?
+    let (metadata, rest) = take_metadata(pairs(uri)?)?;
+    let query: wire::ListSandboxes = parse_pairs(rest)?;
+    Ok(wire::ListSandboxes { metadata, ..query })
+}
+
+type Pairs = Vec<(String, String)>;
+
+/// The parameters `metadata.KEY=VALUE`, and the others.
+pub(crate) fn take_metadata(pairs: Pairs) -> Result<(BTreeMap<String, String>, Pairs), Failure> {
+    let (metadata, rest): (Pairs, Pairs) = pairs
         .into_iter()
         .partition(|(name, _)| name.starts_with(METADATA));
-    let mut query: wire::ListSandboxes = parse_pairs(rest)?;
+    let mut taken = BTreeMap::new();
     for (name, value) in metadata {
         let key = name[METADATA.len()..].to_owned();
-        if query.metadata.insert(key, value).is_some() {
+        if taken.insert(key, value).is_some() {
             return Err(Error::invalid(&name, format!("{name} is given twice")).into());
         }
     }
-    Ok(query)
+    Ok((taken, rest))
 }
 
 /// One sandbox, also after its end.

@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use pinfold_engine::Share;
 use pinfold_http::{Caller, Failure, Json, Path, Query};
+use pinfold_model::TemplateVersionId;
 use pinfold_wire as wire;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -16,6 +17,7 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(list_templates))
         .routes(routes!(get_template, put_template, remove_template))
+        .routes(routes!(list_template_versions))
 }
 
 /// Lists the latest version of each template that the caller's project may use.
@@ -31,8 +33,8 @@ async fn list_templates(
     Ok(Json(page::to_wire(found, convert::to_wire)))
 }
 
-/// One version of a template by name or id, the latest where none is named. The project's own comes
-/// before the shared one of the same name.
+/// One version of a template by name or id, the latest where none is named; or by the version's own
+/// id. The project's own comes before the shared one of the same name.
 #[utoipa::path(get, path = "/v1/templates/{template}", tag = "templates",
     params(("template" = String, Path), wire::TemplateQuery),
     responses((status = 200, body = wire::Template)))]
@@ -42,8 +44,29 @@ async fn get_template(
     Path(name): Path<String>,
     Query(query): Query<wire::TemplateQuery>,
 ) -> Result<Json<wire::Template>, Failure> {
-    let template = api.engine.get_template(&ctx, &name, query.version).await?;
+    let template = match name.parse::<TemplateVersionId>() {
+        Ok(id) if query.version.is_none() => api.engine.get_template_version(&ctx, &id).await?,
+        _ => api.engine.get_template(&ctx, &name, query.version).await?,
+    };
     Ok(Json(convert::to_wire(template)))
+}
+
+/// Every version of a template by name or id, newest first. A version never changes.
+#[utoipa::path(get, path = "/v1/templates/{template}/versions", tag = "templates",
+    params(("template" = String, Path), wire::PageQuery),
+    responses((status = 200, body = wire::Page<wire::Template>)))]
+async fn list_template_versions(
+    State(api): State<Api>,
+    Caller(ctx): Caller,
+    Path(name): Path<String>,
+    Query(query): Query<wire::PageQuery>,
+) -> Result<Json<wire::Page<wire::Template>>, Failure> {
+    let request = page::request(query.limit, query.cursor.as_deref())?;
+    let found = api
+        .engine
+        .list_template_versions(&ctx, &name, &request)
+        .await?;
+    Ok(Json(page::to_wire(found, convert::to_wire)))
 }
 
 /// Makes the next version of a template. Sharing it with every project needs an admin key.

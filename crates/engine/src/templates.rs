@@ -1,7 +1,7 @@
 //! Use cases of templates: named, versioned recipes for sandboxes.
 
-use pinfold_model::sandbox::{validate_env, validate_name, validate_path};
-use pinfold_model::template::TemplateSpec;
+use pinfold_model::sandbox::{validate_env, validate_path};
+use pinfold_model::template::{TemplateSpec, validate_template_name};
 use pinfold_model::{
     Code, Ctx, Error, ImageName, NetworkMode, ProjectId, Resources, Result, Template,
     TemplateVersionId, limits,
@@ -23,7 +23,16 @@ pub enum Share {
 
 /// Templates that a fresh installation offers; all boot the image `host` until the operator points
 /// them elsewhere.
-const SHIPPED: [&str; 4] = ["base", "python", "node", "python-node"];
+const SHIPPED: [&str; 5] = ["base", "python", "node", "nodejs", "python-node"];
+
+/// Room for what people install and build first. The network stays shut unless a request or the
+/// operator's own template opens it.
+const SHIPPED_RESOURCES: Resources = Resources {
+    vcpu_millis: 2000,
+    memory_mib: 2048,
+    disk_mib: 8192,
+    pids: 2048,
+};
 
 impl Engine {
     /// Makes the next version of a template. Its image has to be there, or is pulled now for those
@@ -54,7 +63,7 @@ impl Engine {
     }
 
     /// The template of that name or id: the project's own before the shared one; the latest version
-    /// unless one is named.
+    /// unless one is named, by its number or its own id in place of the name.
     pub async fn get_template(
         &self,
         ctx: &Ctx,
@@ -65,6 +74,40 @@ impl Engine {
             "template.get",
             self.template(&ctx.principal.project, name, version),
         )
+        .await
+    }
+
+    /// One version by its own id, which never changes; also of a template that was removed.
+    pub async fn get_template_version(
+        &self,
+        ctx: &Ctx,
+        id: &TemplateVersionId,
+    ) -> Result<Template> {
+        self.timed("template.get", async {
+            let found = self.store().templates().get_version(id).await?;
+            let found = found.ok_or_else(|| not_found(id.as_str(), None))?;
+            match &found.project {
+                Some(project) if !self.sees(ctx, project).await? => {
+                    Err(not_found(id.as_str(), None))
+                }
+                _ => Ok(found),
+            }
+        })
+        .await
+    }
+
+    /// Every version of the template of that name or id, newest first.
+    pub async fn list_template_versions(
+        &self,
+        ctx: &Ctx,
+        name: &str,
+        page: &PageRequest,
+    ) -> Result<Page<Template>> {
+        self.timed("template.versions", async {
+            let template = self.template(&ctx.principal.project, name, None).await?;
+            let templates = self.store().templates();
+            Ok(templates.versions(&template.id, page).await?)
+        })
         .await
     }
 
@@ -116,17 +159,16 @@ impl Engine {
         version: Option<u32>,
     ) -> Result<Template> {
         let templates = self.store().templates();
-        let found = match version {
-            None => templates.latest(project, name).await?,
-            Some(version) => templates.numbered(project, name, version).await?,
+        let found = match (name.parse::<TemplateVersionId>(), version) {
+            (Ok(id), None) => templates.pinned(project, &id).await?,
+            (Ok(id), Some(version)) => {
+                let pinned = templates.pinned(project, &id).await?;
+                pinned.filter(|template| template.version == version)
+            }
+            (Err(_), None) => templates.latest(project, name).await?,
+            (Err(_), Some(version)) => templates.numbered(project, name, version).await?,
         };
-        found.ok_or_else(|| {
-            let which = version.map_or(String::new(), |v| format!(" version {v}"));
-            Error::new(
-                Code::TemplateNotFound,
-                format!("no template {name:?}{which}"),
-            )
-        })
+        found.ok_or_else(|| not_found(name, version))
     }
 
     /// Whose a new image or template is; `None` is everybody's.
@@ -159,10 +201,18 @@ impl Engine {
     }
 }
 
+fn not_found(name: &str, version: Option<u32>) -> Error {
+    let which = version.map_or(String::new(), |v| format!(" version {v}"));
+    Error::new(
+        Code::TemplateNotFound,
+        format!("no template {name:?}{which}"),
+    )
+}
+
 fn shipped() -> Result<TemplateSpec> {
     Ok(TemplateSpec {
         image: "host".parse::<ImageName>()?,
-        resources: Resources::default(),
+        resources: SHIPPED_RESOURCES,
         network: NetworkMode::None,
         env: std::collections::BTreeMap::new(),
         workdir: None,
@@ -173,7 +223,7 @@ fn shipped() -> Result<TemplateSpec> {
 }
 
 fn validate(name: &str, spec: &TemplateSpec) -> Result<()> {
-    validate_name("name", name)?;
+    validate_template_name(name)?;
     spec.resources.validate()?;
     validate_env(&spec.env)?;
     if let Some(workdir) = &spec.workdir {

@@ -7,6 +7,7 @@
 mod addresses;
 mod auth;
 mod base_url;
+mod download;
 mod facade;
 mod failure;
 mod idempotency;
@@ -26,6 +27,7 @@ pub use addresses::{
 };
 pub use auth::{Authenticate, Caller, authenticated, credential};
 pub use base_url::{BaseUrl, InvalidBaseUrl, authority};
+pub use download::Download;
 pub use facade::{Facade, method_not_allowed, route_not_found};
 pub use failure::Failure;
 pub use idempotency::IdempotencyKey;

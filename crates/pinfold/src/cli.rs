@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    audit, completion, doctor, images, keys, preview, projects, run, sandbox, serve, templates,
-    usage, version,
+    audit, completion, doctor, images, keys, objects, preview, projects, run, sandbox, serve,
+    templates, usage, version,
 };
 
 /// Isolated Linux sandboxes for AI agents, on machines that you own.
@@ -65,6 +65,9 @@ pub(crate) enum Command {
     /// Named recipes for sandboxes
     #[command(subcommand, visible_alias = "template")]
     Templates(templates::TemplatesCommand),
+    /// Named blobs that outlive their sandbox
+    #[command(subcommand, visible_alias = "object")]
+    Objects(objects::ObjectsCommand),
     /// API keys
     #[command(subcommand, visible_alias = "key")]
     Keys(keys::KeysCommand),

@@ -54,6 +54,7 @@ fn dispatch(global: &Global, command: Command) -> Result<Ending> {
         Command::Preview(command) => alone(commands::preview::run(global, command)),
         Command::Images(command) => alone(commands::images::run(global, command)),
         Command::Templates(command) => alone(commands::templates::run(global, command)),
+        Command::Objects(command) => alone(commands::objects::run(global, command)),
         Command::Keys(command) => alone(commands::keys::run(global, command)),
         Command::Projects(command) => alone(commands::projects::run(global, command)),
         Command::Usage(args) => alone(commands::usage::run(global, args)),

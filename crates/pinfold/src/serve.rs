@@ -36,6 +36,8 @@ pub(crate) struct Settings {
     pub(crate) listen: String,
     pub(crate) database: Option<String>,
     pub(crate) drain: Drain,
+    /// Where the content of objects is kept, where not in the data directory.
+    pub(crate) objects: Option<String>,
     pub(crate) metrics: MetricsAccess,
     pub(crate) default_image: Option<String>,
     pub(crate) pull: PullPolicy,
@@ -108,7 +110,7 @@ async fn engine(settings: &Settings, store: Store, hold: &Hold) -> Result<Engine
         Arc::new(driver),
         &data.layers(),
         &data.journals(),
-        blobs(data)?,
+        blobs(settings).await?,
     )?;
     let defaults = EngineConfig::default();
     let config = EngineConfig {
@@ -124,9 +126,16 @@ async fn engine(settings: &Settings, store: Store, hold: &Hold) -> Result<Engine
     Ok(Engine::open(config, parts).await?)
 }
 
-/// Where the content of objects is kept.
-fn blobs(data: &DataDir) -> Result<Blobs> {
-    let directory = data.objects();
+/// Where the content of objects is kept. A store elsewhere has to answer now: an upload is a bad time
+/// to learn that its keys are wrong.
+async fn blobs(settings: &Settings) -> Result<Blobs> {
+    if let Some(url) = &settings.objects {
+        let blobs = Blobs::s3(url)?;
+        let answered = blobs.check().await;
+        answered.with_context(|| format!("cannot use the object storage {url}"))?;
+        return Ok(blobs);
+    }
+    let directory = settings.data.objects();
     make_private(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
     Ok(Blobs::directory(&directory)?)
 }

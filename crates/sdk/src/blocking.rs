@@ -15,7 +15,8 @@ use crate::body::Upload;
 use crate::error::{Error, Result};
 
 pub use api::{
-    Audit, Commands, Files, Images, Keys, Previews, Projects, Sandboxes, Templates, UsageReports,
+    Audit, Commands, Files, Images, Keys, Objects, Previews, Projects, Sandboxes, Templates,
+    UsageReports,
 };
 pub use streams::{ByteStream, CommandStream, Items, Pty, WatchStream};
 
@@ -122,6 +123,11 @@ impl Client {
     #[must_use]
     pub fn previews(&self) -> Previews {
         Previews::new(&self.driver, self.inner.previews())
+    }
+
+    #[must_use]
+    pub fn objects(&self) -> Objects {
+        Objects::new(&self.driver, self.inner.objects())
     }
 
     #[must_use]

@@ -11,6 +11,7 @@ use crate::commands::Commands;
 use crate::error::{Error, Result};
 use crate::files::Files;
 use crate::images::Images;
+use crate::objects::Objects;
 use crate::previews::Previews;
 use crate::sandboxes::Sandboxes;
 use crate::templates::Templates;
@@ -116,6 +117,11 @@ impl Client {
     #[must_use]
     pub fn previews(&self) -> Previews {
         Previews::new(self.clone())
+    }
+
+    #[must_use]
+    pub fn objects(&self) -> Objects {
+        Objects::new(self.clone())
     }
 
     #[must_use]

@@ -1,15 +1,18 @@
 //! Files of one sandbox.
 
+use std::time::Duration;
+
 use futures::StreamExt;
 use pinfold_wire::{
     ArchiveQuery, Chmod, DeleteQuery, DirectoryList, FileEntry, ListQuery, MakeDirectory, MoveFile,
-    PathQuery, WatchEvent, WatchQuery, WriteQuery,
+    PathQuery, SignFile, SignedUrl, WatchEvent, WatchQuery, WriteQuery,
 };
 use reqwest::{Method, Response};
 
 use crate::body::{ByteStream, Upload};
 use crate::client::Client;
 use crate::error::{Error, Result};
+use crate::objects::milliseconds;
 use crate::sse::Parser;
 use crate::transport::Call;
 
@@ -161,6 +164,18 @@ impl Files {
             Ok(bytes) => self.client.done(call.bytes(bytes)).await,
             Err(body) => self.client.send_stream(call, body).await.map(drop),
         }
+    }
+
+    /// A URL for downloading a file without a key, as the file is at that time; for an hour unless
+    /// said otherwise.
+    pub async fn url(&self, path: &str, expires_in: Option<Duration>) -> Result<SignedUrl> {
+        let request = SignFile {
+            path: path.to_owned(),
+            expires_in_ms: expires_in.map(milliseconds),
+        };
+        let segments = ["sandboxes", &*self.sandbox_id, "files", "url"];
+        let call = self.client.repeatable_post(&segments).json(&request)?;
+        self.client.fetch(call).await
     }
 
     /// Changes below a path from now on. Changes while no watch is open are not told later.

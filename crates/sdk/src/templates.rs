@@ -25,7 +25,7 @@ impl Templates {
         self.client.fetch(call.json(recipe)?.once()).await
     }
 
-    /// The latest version, by the template's name or id.
+    /// The latest version, by the template's name or id; or one version by its own id.
     pub async fn get(&self, name: &str) -> Result<Template> {
         let call = self.client.get(&["templates", name]);
         self.client.fetch(call).await
@@ -38,6 +38,12 @@ impl Templates {
         self.client
             .fetch(call.query(&TemplateQuery { version })?)
             .await
+    }
+
+    /// Every version of one, newest first, by the template's name or id.
+    pub async fn versions(&self, name: &str, query: &PageQuery) -> Result<Page<Template>> {
+        let call = self.client.get(&["templates", name, "versions"]);
+        self.client.fetch(call.query(query)?).await
     }
 
     /// The latest version of each.

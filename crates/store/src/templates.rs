@@ -47,6 +47,15 @@ statements! {
         "WHERE t.scope IN ($1, '') AND (t.name = $2 OR t.id = $2) AND t.deleted_at IS NULL \
          ORDER BY t.scope DESC, CASE WHEN v.version = $3 THEN 0 ELSE 1 END LIMIT 1"
     ));
+    // Newest first; the number stands where other lists have a time.
+    VERSIONS = Sql::both(concat!(
+        select!(),
+        "WHERE t.id = $1 AND (v.version, v.id) < ($2, $3) \
+         ORDER BY v.version DESC, v.id DESC LIMIT $4"
+    ));
+    PINNED = Sql::both(concat!(
+        select!(), "WHERE v.id = $2 AND t.scope IN ($1, '') AND t.deleted_at IS NULL"
+    ));
     BY_VERSION = Sql::both(concat!(select!(), "WHERE v.id = $1"));
     LIST = Sql::both(concat!(
         select!(),
@@ -127,6 +136,26 @@ impl<'a> Templates<'a> {
     pub async fn get_version(&self, id: &TemplateVersionId) -> Result<Option<Template>> {
         let row = self.db.row(BY_VERSION.bind(id.as_str())).await?;
         row.as_ref().map(to_template).transpose()
+    }
+
+    /// One version that the project may make sandboxes of: `None` also where its template was
+    /// deleted.
+    pub async fn pinned(
+        &self,
+        project: &ProjectId,
+        id: &TemplateVersionId,
+    ) -> Result<Option<Template>> {
+        let pinned = PINNED.bind(project.as_str()).bind(id.as_str());
+        let row = self.db.row(pinned).await?;
+        row.as_ref().map(to_template).transpose()
+    }
+
+    /// Every version of one template, newest first.
+    pub async fn versions(&self, id: &TemplateId, page: &PageRequest) -> Result<Page<Template>> {
+        let (number, version) = page.after();
+        let versions = VERSIONS.bind(id.as_str()).bind(number).bind(version);
+        let rows = self.db.rows(versions.bind(page.fetch())).await?;
+        Page::from_rows(page, &rows, ("version", "version_id"), to_template)
     }
 
     /// The latest version of each of the project's own templates and the shared ones, those first

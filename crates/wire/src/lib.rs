@@ -16,6 +16,7 @@ mod error;
 mod file;
 mod image;
 mod journal;
+mod object;
 mod page;
 mod preview;
 mod pty;
@@ -45,6 +46,10 @@ pub use image::{
     PullQuery, PullState, PutImageQuery,
 };
 pub use journal::{LogPage, LogsQuery, OutputQuery, Record, StreamName, StreamQuery};
+pub use object::{
+    CreateObject, LinkUse, ListObjects, Object, ObjectState, SignFile, SignObject, SignedUrl,
+    UploadObjectQuery,
+};
 pub use page::{Page, PageQuery};
 pub use preview::{
     CreatePreview, CreatePreviewLink, CreatedPreview, ListPreviews, Preview, PreviewAccess,

@@ -64,10 +64,10 @@ pub struct CreateSandbox {
     /// `name`, `name:tag` or an image id. Not together with `template`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
-    /// Name or id of a template.
+    /// Name or id of a template, or the id of one of its versions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub template: Option<String>,
-    /// The latest version when absent.
+    /// The latest version when absent; not together with the id of a version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub template_version: Option<u32>,
     /// CPUs, in steps of 0.001: 0.05 to 256.
@@ -126,6 +126,10 @@ pub struct Sandbox {
     /// As the caller named it.
     pub image: String,
     pub image_id: String,
+    /// The name of the template that it was made from.
+    pub template: Option<String>,
+    pub template_id: Option<String>,
+    pub template_version: Option<u32>,
     pub template_version_id: Option<String>,
     pub vcpu: f64,
     pub memory_mib: u32,

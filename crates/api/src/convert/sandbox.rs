@@ -11,6 +11,14 @@ use super::quantity::{millis, time, vcpu, vcpu_millis};
 
 pub(crate) fn to_wire(sandbox: Sandbox) -> wire::Sandbox {
     let spec = sandbox.spec;
+    let (template_id, template, template_version) = match spec.template {
+        Some(origin) => (
+            Some(origin.id.into()),
+            Some(origin.name),
+            Some(origin.version),
+        ),
+        None => (None, None, None),
+    };
     wire::Sandbox {
         id: sandbox.id.into(),
         project_id: sandbox.project.into(),
@@ -20,6 +28,9 @@ pub(crate) fn to_wire(sandbox: Sandbox) -> wire::Sandbox {
         failure: sandbox.failure,
         image: spec.image_name,
         image_id: spec.image.into(),
+        template,
+        template_id,
+        template_version,
         template_version_id: spec.template_version.map(Into::into),
         vcpu: vcpu(spec.resources.vcpu_millis),
         memory_mib: spec.resources.memory_mib,

@@ -17,6 +17,8 @@ enum Stranger {
     Own,
     /// No key needed.
     Public,
+    /// No key needed: the URL itself is the proof, and this one proves nothing.
+    Signed,
 }
 
 struct Case {
@@ -28,7 +30,7 @@ struct Case {
 /// The case of one operation. Whatever names a thing in its path is about that thing; the others are
 /// listed one by one.
 fn case(world: &World, method: &str, path: &str) -> Case {
-    use Stranger::{Forbidden, NotFound, Own, Public};
+    use Stranger::{Forbidden, NotFound, Own, Public, Signed};
     let target = path
         .replace("{sandbox_id}", world.sandbox.as_str())
         .replace("{command_id}", world.command.as_str())
@@ -36,12 +38,24 @@ fn case(world: &World, method: &str, path: &str) -> Case {
         .replace("{key_id}", "key_00000000000000000000000000000000")
         .replace("{preview_id}", world.preview.as_str())
         .replace("{image}", world.image.as_str())
+        .replace("{object_id}", world.object.as_str())
+        .replace("{token}", "bm90.b3Vycw")
         .replace("{template}", "private");
     let recipe = json!({"image": "host"});
     let (stranger, body, query) = match (method, path.rsplit('/').next().unwrap_or_default()) {
         _ if path == "/healthz" || path == "/docs" || path == "/v1/openapi.json" => {
             (Public, Value::Null, "")
         }
+        _ if path.starts_with("/v1/signed/") => (Signed, Value::Null, ""),
+        ("post", "upload") => (Own, Value::Null, "?name=n"),
+        ("post", "objects") => (Own, json!({"name": "n"}), ""),
+        ("post", "url") if path.starts_with("/v1/objects") => (NotFound, json!({}), ""),
+        ("post", "url") => (NotFound, json!({"path": "/a"}), ""),
+        ("post", "complete") | ("get" | "put", "content") | ("get" | "delete", "{object_id}") => {
+            (NotFound, Value::Null, "")
+        }
+        // The stranger has set a template of that name by then, its own.
+        ("get", "objects" | "versions") => (Own, Value::Null, ""),
         _ if path == "/metrics" => (Forbidden, Value::Null, ""),
         _ if path.starts_with("/v1/keys") && method == "post" => {
             (Forbidden, json!({"name": "n", "role": "member"}), "")
@@ -101,6 +115,11 @@ async fn every_route_refuses_callers_without_a_valid_key() {
                 assert_eq!(answer.status, 200, "{operation:?}");
                 continue;
             }
+            if case.stranger == Stranger::Signed {
+                assert_eq!(answer.status, 403, "{operation:?}");
+                assert_eq!(answer.code(), "link_invalid");
+                continue;
+            }
             assert_eq!(answer.status, 401, "{operation:?} {key:?}");
             assert_eq!(answer.code(), "unauthenticated");
             assert!(answer.headers.contains_key("x-request-id"));
@@ -123,6 +142,7 @@ async fn every_route_hides_other_projects_and_keeps_admins_work_to_admins() {
         world.project.as_str(),
         world.image.as_str(),
         world.preview.as_str(),
+        world.object.as_str(),
     ];
     for operation in operations() {
         let case = case(&world, &operation.method, &operation.path);
@@ -131,6 +151,7 @@ async fn every_route_hides_other_projects_and_keeps_admins_work_to_admins() {
             .ask(&operation.upper(), &case.target, key, &case.body)
             .await;
         match case.stranger {
+            Stranger::Signed => assert_eq!(answer.code(), "link_invalid", "{operation:?}"),
             Stranger::Public => assert_eq!(answer.status, 200, "{operation:?}"),
             Stranger::Forbidden => {
                 assert!(operation.admin, "{operation:?} is not described as admins'");

@@ -4,5 +4,6 @@
 
 mod access;
 mod document;
+mod objects;
 mod requests;
 mod world;

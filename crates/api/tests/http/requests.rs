@@ -214,12 +214,14 @@ async fn a_key_is_shown_once_works_and_stops_working() {
 async fn a_quota_is_changed_field_by_field() {
     let world = World::new().await;
     let target = format!("/v1/projects/{}", world.project);
-    let change = json!({"quota": {"vcpu": 2.5, "live_sandboxes": null}});
+    let change = json!({"quota": {"vcpu": 2.5, "live_sandboxes": null, "object_bytes": 5}});
     let project = world
         .ask("PATCH", &target, Some(&world.admin), &change)
         .await
         .json();
-    let quota = json!({"vcpu": 2.5, "live_sandboxes": null, "memory_mib": null});
+    let quota = json!(
+        {"vcpu": 2.5, "live_sandboxes": null, "memory_mib": null, "object_bytes": 5}
+    );
     assert_eq!(project["quota"], quota);
 }
 

@@ -10,15 +10,16 @@ use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use pinfold_api::{ApiConfig, router};
-use pinfold_engine::{CreateKey, Engine, EngineConfig, Parts, SystemClock};
+use pinfold_engine::{CreateKey, CreateObject, Engine, EngineConfig, Parts, SystemClock};
 use pinfold_images::LayerStore;
 use pinfold_model::isolation::Level;
 use pinfold_model::sandbox::{EndReason, IdleAction};
 use pinfold_model::usage::Gauge;
 use pinfold_model::{
     Command, CommandId, CommandSpec, CommandState, Ctx, ExitStatus, Image, ImageConfig, ImageId,
-    ImageSource, Isolation, KeyKind, NetworkMode, Preview, PreviewAccess, PreviewId, Program,
-    Project, ProjectId, Resources, Role, Sandbox, SandboxId, SandboxSpec, SandboxState, Slug, Time,
+    ImageSource, Isolation, KeyKind, NetworkMode, ObjectId, Preview, PreviewAccess, PreviewId,
+    Program, Project, ProjectId, Resources, Role, Sandbox, SandboxId, SandboxSpec, SandboxState,
+    Slug, Time,
 };
 use pinfold_runtime::driver::{BootError, BootSpec, Driver, DriverError, Remains};
 use pinfold_runtime::guest::Guest;
@@ -84,6 +85,7 @@ pub(crate) struct World {
     pub(crate) command: CommandId,
     pub(crate) image: ImageId,
     pub(crate) preview: PreviewId,
+    pub(crate) object: ObjectId,
     pub(crate) project: ProjectId,
     /// An admin of the org.
     pub(crate) admin: String,
@@ -137,16 +139,19 @@ impl World {
             .await
             .expect("recorded");
         engine.start().await.expect("the engine starts");
+        let owner = key(&engine, &system, Role::Member, &own.id).await;
+        let object = uploading(&engine, &owner).await;
         let config = ApiConfig::new(dir.path().to_owned(), Arc::new(|| "pinfold_up 1\n".into()));
         Self {
             admin: key(&engine, &system, Role::Admin, &own.id).await,
-            owner: key(&engine, &system, Role::Member, &own.id).await,
+            owner,
             stranger: key(&engine, &system, Role::Member, &other.id).await,
             router: router(engine, config),
             sandbox: sandbox.id,
             command: command.id,
             image: image.id,
             preview,
+            object,
             project: own.id,
             _dir: dir,
         }
@@ -176,7 +181,10 @@ impl World {
                 Body::from(json.to_string())
             }
         };
-        let request = request.body(body).expect("a request");
+        self.send(request.body(body).expect("a request")).await
+    }
+
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
         let response = self.router().oneshot(request).await.expect("infallible");
         let (parts, body) = response.into_parts();
         let body = body.collect().await.expect("a whole body").to_bytes();
@@ -200,6 +208,16 @@ async fn engine(dir: &Path, store: &Store) -> Engine {
     Engine::open(EngineConfig::default(), parts)
         .await
         .expect("an engine")
+}
+
+async fn uploading(engine: &Engine, secret: &str) -> ObjectId {
+    let ctx = Ctx::new(engine.authenticate(secret).await.expect("a good key"));
+    let request = CreateObject {
+        name: Some("seen".to_owned()),
+        ..CreateObject::default()
+    };
+    let begun = engine.begin_object(&ctx, request, None).await;
+    begun.expect("an object").value.id
 }
 
 async fn project(engine: &Engine, ctx: &Ctx, name: &str) -> Project {

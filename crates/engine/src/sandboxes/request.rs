@@ -47,7 +47,7 @@ pub enum ImageOrTemplate {
     /// `NAME`, `NAME:TAG` or an image id.
     Image(String),
     Template {
-        /// Name or id.
+        /// Name or id, or the id of one version.
         template: String,
         /// `None`: the latest.
         version: Option<u32>,

@@ -197,6 +197,8 @@ fn shipped_templates_boot_and_a_caller_who_does_not_wait_is_answered_at_once() {
         };
         let sandbox = life.create(request).await;
         assert!(sandbox.spec.template_version.is_some());
+        let origin = sandbox.spec.template.as_ref().expect("from a template");
+        assert_eq!((origin.name.as_str(), origin.version), ("python", 1));
         let running = life.until(&sandbox.id, SandboxState::Running).await;
         assert!(running.running_since.is_some());
     });

@@ -65,6 +65,11 @@ pub(crate) struct ServeArgs {
     )]
     insecure_registry: Vec<String>,
 
+    /// Where the content of objects is kept: s3://BUCKET[/PREFIX], with keys, region and endpoint in
+    /// the usual AWS_* variables [default: the data directory]
+    #[arg(long, value_name = "URL", env = "PINFOLD_OBJECTS")]
+    objects: Option<String>,
+
     /// Who may read /metrics
     #[arg(
         long,
@@ -141,6 +146,7 @@ pub(crate) fn run(global: &Global, args: ServeArgs) -> Result<Ending> {
         } else {
             Drain::KeepSandboxes
         },
+        objects: args.objects,
         metrics: match args.metrics {
             Metrics::Admin => MetricsAccess::AdminKey,
             Metrics::Open => MetricsAccess::Open,

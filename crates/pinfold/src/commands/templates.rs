@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use futures::TryStreamExt;
-use pinfold_sdk::{Client, PutTemplate, Template};
+use pinfold_sdk::{Client, PageQuery, PutTemplate, Template};
 
 use crate::cli::Global;
 use crate::client;
@@ -22,6 +22,8 @@ pub(crate) enum TemplatesCommand {
     Ls(ListArgs),
     /// Everything about one
     Show(ShowArgs),
+    /// Every version of one, newest first
+    Versions(VersionsArgs),
     /// Make one, or the next version of one
     Set(SetArgs),
     /// Remove one with all its versions; sandboxes made from it live on
@@ -36,7 +38,17 @@ pub(crate) struct ListArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ShowArgs {
-    /// Its name
+    /// Its name or id, or the id of one version
+    #[arg(value_name = "TEMPLATE")]
+    template: String,
+
+    #[command(flatten)]
+    format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VersionsArgs {
+    /// Its name or id
     #[arg(value_name = "TEMPLATE")]
     template: String,
 
@@ -117,6 +129,7 @@ pub(crate) async fn run(global: &Global, command: TemplatesCommand) -> Result<En
             let template = client.templates().get(&args.template).await?;
             args.format.one(&template, &facts(&template))?;
         }
+        TemplatesCommand::Versions(args) => versions(&client, args).await?,
         TemplatesCommand::Set(args) => {
             let format = args.format;
             let (name, recipe) = recipe(args);
@@ -149,6 +162,33 @@ async fn list(client: &Client, args: ListArgs) -> Result<()> {
     )
 }
 
+async fn versions(client: &Client, args: VersionsArgs) -> Result<()> {
+    let mut all = Vec::new();
+    let mut query = PageQuery::default();
+    loop {
+        let page = client.templates().versions(&args.template, &query).await?;
+        all.extend(page.items);
+        match page.next_cursor {
+            Some(cursor) => query.cursor = Some(cursor),
+            None => break,
+        }
+    }
+    args.format.list(
+        &all,
+        ["VERSION", "ID", "IMAGE", "CPUS", "MEMORY", "CREATED"],
+        |template| {
+            [
+                template.version.to_string(),
+                template.version_id.clone(),
+                template.image.clone(),
+                template.vcpu.to_string(),
+                bytes(u64::from(template.memory_mib) << 20),
+                time(&template.created_at),
+            ]
+        },
+    )
+}
+
 fn recipe(args: SetArgs) -> (String, PutTemplate) {
     let recipe = PutTemplate {
         image: args.image,
@@ -171,6 +211,7 @@ fn facts(template: &Template) -> Vec<(&'static str, String)> {
     vec![
         ("name", template.name.clone()),
         ("version", template.version.to_string()),
+        ("version id", template.version_id.clone()),
         (
             "for",
             template

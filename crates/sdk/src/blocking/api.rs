@@ -4,12 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pinfold_wire::{
-    AuditEvent, CancelMode, Command, CreateKey, CreatePreview, CreateProject, CreateSandbox,
-    CreatedKey, CreatedPreview, DirectoryList, FileEntry, Gauge, Image, ImagePull, Key, ListAudit,
-    ListCommands, ListImages, ListKeys, ListPreviews, ListSandboxUsage, ListSandboxes, LogPage,
-    LogsQuery, MakeDirectory, MoveFile, Page, PageQuery, Preview, PreviewLink, Project, PtyQuery,
-    PullImage, PutTemplate, RunResult, Sandbox, SandboxUsage, StartCommand, Template, UpdateKey,
-    UpdateProject, Usage, UsageQuery, WindowSize,
+    AuditEvent, CancelMode, Command, CreateKey, CreateObject, CreatePreview, CreateProject, CreateSandbox, CreatedKey, CreatedPreview, DirectoryList, FileEntry, Gauge, Image, ImagePull, Key, LinkUse, ListAudit, ListCommands, ListImages, ListKeys, ListObjects, ListPreviews, ListSandboxUsage, ListSandboxes, LogPage, LogsQuery, MakeDirectory, MoveFile, Object, Page, PageQuery, Preview, PreviewLink, Project, PtyQuery, PullImage, PutTemplate, RunResult, Sandbox, SandboxUsage, SignedUrl, StartCommand, Template, UpdateKey, UpdateProject, UploadObjectQuery, Usage, UsageQuery, WindowSize,
 };
 
 use super::Driver;
@@ -115,6 +110,7 @@ mirrored! { Files {
     fn rename(request: &MoveFile) -> FileEntry;
     fn chmod(path: &str, mode: u32) -> FileEntry;
     fn unpack(path: &str, tar: Upload) -> ();
+    fn url(path: &str, expires_in: Option<Duration>) -> SignedUrl;
 }}
 
 impl Files {
@@ -162,10 +158,45 @@ impl Images {
     }
 }
 
+mirrored! { Objects {
+    fn create(request: &CreateObject) -> Object;
+    fn create_named(request: &CreateObject, idempotency_key: Option<&str>) -> Object;
+    fn put(query: &UploadObjectQuery, body: Upload) -> Object;
+    fn put_named(
+        query: &UploadObjectQuery, body: Upload, idempotency_key: Option<&str>
+    ) -> Object;
+    fn upload(id: &str, body: Upload) -> Object;
+    fn complete(id: &str) -> Object;
+    fn get(id: &str) -> Object;
+    fn list(query: &ListObjects) -> Page<Object>;
+    fn delete(id: &str) -> Object;
+    fn url(id: &str, link_use: LinkUse, expires_in: Option<Duration>) -> SignedUrl;
+}}
+
+impl Objects {
+    /// As [`crate::Objects::all`].
+    pub fn all(&self, query: ListObjects) -> Items<Object> {
+        Items::new(&self.driver, self.inner.all(query))
+    }
+
+    /// As [`crate::Objects::read`].
+    pub fn read(&self, id: &str) -> Result<ByteStream> {
+        let stream = self.driver.run(self.inner.read(id))?;
+        Ok(ByteStream::new(&self.driver, stream))
+    }
+
+    /// As [`crate::Objects::read_range`].
+    pub fn read_range(&self, id: &str, offset: u64, length: u64) -> Result<ByteStream> {
+        let stream = self.driver.run(self.inner.read_range(id, offset, length))?;
+        Ok(ByteStream::new(&self.driver, stream))
+    }
+}
+
 mirrored! { Templates {
     fn set(name: &str, recipe: &PutTemplate) -> Template;
     fn get(name: &str) -> Template;
     fn get_version(name: &str, version: u32) -> Template;
+    fn versions(name: &str, query: &PageQuery) -> Page<Template>;
     fn list(query: &PageQuery) -> Page<Template>;
     fn remove(name: &str) -> ();
 }}

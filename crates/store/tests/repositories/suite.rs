@@ -112,6 +112,7 @@ const CASES: &[Case] = cases! {
     templates::{
         setting_again_makes_the_next_version,
         versions_are_found_by_number_and_name_or_id,
+        versions_are_listed_newest_first_and_pinned_by_id,
         racing_setters_get_different_versions,
         a_project_s_own_template_wins_over_a_shared_one,
         a_deleted_template_still_resolves_by_version,

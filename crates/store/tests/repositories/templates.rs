@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pinfold_model::template::TemplateSpec;
 use pinfold_model::{ProjectId, Resources, Template, TemplateVersionId};
-use pinfold_store::StoreError;
+use pinfold_store::{PageRequest, StoreError};
 use tokio::task::JoinSet;
 
 use crate::world::{World, all, at};
@@ -148,4 +148,38 @@ pub(crate) async fn versions_are_found_by_number_and_name_or_id(world: World) {
         hidden, None,
         "the project's own template hides the shared one"
     );
+}
+
+pub(crate) async fn versions_are_listed_newest_first_and_pinned_by_id(world: World) {
+    let templates = world.store.templates();
+    let mut set_so_far = Vec::new();
+    for n in 0..5 {
+        set_so_far.push(set(&world, None, "python:3.12", &format!("/{n}")).await);
+    }
+    set(&world, None, "other", "/x").await;
+    let id = set_so_far[0].id.clone();
+    let first = templates.versions(&id, &PageRequest::new(3, None)).await;
+    let first = first.expect("a page");
+    let second = PageRequest::new(3, first.next.clone());
+    let second = templates.versions(&id, &second).await.expect("a page");
+    assert_eq!(second.next, None);
+    let walked: Vec<_> = first.items.into_iter().chain(second.items).collect();
+    set_so_far.reverse();
+    assert_eq!(walked, set_so_far);
+
+    let other = world.other_project().await;
+    let own = set(&world, Some(&other.id), "own", "/own").await;
+    let pinned = |project: ProjectId, version: TemplateVersionId| async move {
+        let pinned = templates.pinned(&project, &version).await;
+        pinned.expect("pinned").is_some()
+    };
+    let old = set_so_far[4].version_id.clone();
+    assert!(pinned(world.project(), old.clone()).await);
+    assert!(pinned(other.id.clone(), own.version_id.clone()).await);
+    assert!(!pinned(world.project(), own.version_id).await, "foreign");
+    templates
+        .delete(None, "python:3.12", at(40))
+        .await
+        .expect("delete");
+    assert!(!pinned(world.project(), old).await, "deleted");
 }
