@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -20,7 +21,7 @@ pub const PREVIEW_TOKEN_PARAMETER: &str = "pinfold_token";
 pub const PREVIEW_TOKEN_HEADER: &str = "x-pinfold-preview-token";
 
 /// Settings that whoever makes URLs of this server needs. Whoever composes the server puts them into
-/// each request's extensions; without, URLs are made of the request's host.
+/// each request's extensions, in an `Arc`; without, URLs are made of the request's host.
 #[derive(Debug, Clone, Default)]
 pub struct Addresses {
     /// Where callers reach the API, where that is not what their requests say.
@@ -102,6 +103,22 @@ impl PreviewUrls {
         }
     }
 
+    /// What a browser should open: at a path it would share the API's origin, so on this machine it
+    /// gets the name below `localhost`, which browsers find without any set-up.
+    #[must_use]
+    pub fn for_browser(&self, slug: &Slug) -> String {
+        let host = self.base.host();
+        let loopback = host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        if self.domain.is_some() || !(loopback || host == "localhost" || host == "[::1]") {
+            return self.of(slug);
+        }
+        let local = PreviewDomain {
+            name: "localhost".to_owned(),
+            port: None,
+        };
+        self.by_host(slug, &local)
+    }
+
     fn by_host(&self, slug: &Slug, domain: &PreviewDomain) -> String {
         let port = domain.port.or_else(|| self.base.port());
         let port = port.map_or_else(String::new, |port| format!(":{port}"));
@@ -114,7 +131,7 @@ impl<S: Sync> FromRequestParts<S> for PreviewUrls {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
         let base = BaseUrl::from_request_parts(parts, state).await?;
-        let told = parts.extensions.get::<Addresses>();
+        let told = parts.extensions.get::<Arc<Addresses>>();
         Ok(Self {
             base,
             domain: told.and_then(|addresses| addresses.preview_domain.clone()),
@@ -153,6 +170,32 @@ mod tests {
             ),
         ] {
             assert_eq!(urls(base, domain), url);
+        }
+    }
+
+    #[test]
+    fn browsers_of_this_machine_get_an_origin_of_its_own() {
+        let slug = Slug::from_random([0; 20]);
+        for (base, url) in [
+            (
+                "http://127.0.0.1:7070",
+                format!("http://{slug}.localhost:7070/"),
+            ),
+            (
+                "http://[::1]:7070",
+                format!("http://{slug}.localhost:7070/"),
+            ),
+            ("http://localhost", format!("http://{slug}.localhost/")),
+            (
+                "http://10.0.0.1:7070",
+                format!("http://10.0.0.1:7070/p/{slug}/"),
+            ),
+        ] {
+            let urls = PreviewUrls {
+                base: base.parse().expect("a URL"),
+                domain: None,
+            };
+            assert_eq!(urls.for_browser(&slug), url);
         }
     }
 

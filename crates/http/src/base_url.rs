@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::Uri;
@@ -117,7 +118,7 @@ impl<S: Sync> FromRequestParts<S> for BaseUrl {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let told = parts.extensions.get::<Addresses>();
+        let told = parts.extensions.get::<Arc<Addresses>>();
         let told = told.and_then(|addresses| addresses.public_url.clone());
         Ok(told
             .or_else(|| Self::of_request(parts))
@@ -170,10 +171,10 @@ mod tests {
         let mut parts = parts("/x", &["evil.example"]);
         let Ok(url) = BaseUrl::from_request_parts(&mut parts, &()).await;
         assert_eq!(url.to_string(), "http://evil.example");
-        parts.extensions.insert(Addresses {
+        parts.extensions.insert(Arc::new(Addresses {
             public_url: Some("https://good.example".parse().expect("valid")),
             ..Addresses::default()
-        });
+        }));
         let Ok(url) = BaseUrl::from_request_parts(&mut parts, &()).await;
         assert_eq!(url.to_string(), "https://good.example");
     }

@@ -4,6 +4,7 @@
 //! Never logs header values or query strings: keys travel in the first, file names in the second.
 
 use std::error::Error as _;
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
@@ -17,7 +18,8 @@ use pinfold_model::{Code, Error, ErrorKind};
 use tracing::Instrument;
 
 use crate::failure::Failure;
-use crate::rate::{Peer, RateLimits};
+use crate::rate::RateLimits;
+use crate::serve::Peer;
 use crate::request_tag::{HEADER, RequestTag};
 
 /// Longer request targets are refused with 414.
@@ -39,10 +41,19 @@ impl Facade {
     where
         S: Clone + Send + Sync + 'static,
     {
-        router
-            .fallback(route_not_found)
-            .method_not_allowed_fallback(method_not_allowed)
-            .layer(from_fn_with_state(self, edge))
+        self.around(
+            router
+                .fallback(route_not_found)
+                .method_not_allowed_fallback(method_not_allowed),
+        )
+    }
+
+    /// The same around a router that answers every path itself.
+    pub fn around<S>(self, router: Router<S>) -> Router<S>
+    where
+        S: Clone + Send + Sync + 'static,
+    {
+        router.layer(from_fn_with_state(self, edge))
     }
 }
 
@@ -90,12 +101,13 @@ async fn edge(State(facade): State<Facade>, mut request: Request, next: Next) ->
 }
 
 /// Where failed attempts of the request's client are counted, if anywhere.
-struct Attempts(Option<(RateLimits, Peer)>);
+struct Attempts(Option<(RateLimits, IpAddr)>);
 
 impl Attempts {
     fn of(request: &Request) -> Self {
         let limits = request.extensions().get::<RateLimits>().cloned();
-        Self(limits.zip(request.extensions().get::<Peer>().copied()))
+        let peer = request.extensions().get::<Peer>().and_then(|peer| peer.0);
+        Self(limits.zip(peer.map(|address| address.ip())))
     }
 
     fn count(&self, response: Response) -> Response {
@@ -104,7 +116,7 @@ impl Attempts {
             .get::<Failure>()
             .is_some_and(|failure| failure.error().kind() == ErrorKind::Unauthenticated);
         match &self.0 {
-            Some((limits, peer)) if failed => match limits.admit_failure(*peer) {
+            Some((limits, address)) if failed => match limits.admit_failure(*address) {
                 Ok(()) => response,
                 Err(error) => Failure::from(error).into_response(),
             },
@@ -153,7 +165,8 @@ impl Facade {
             response = rendered;
         }
         if let Ok(value) = HeaderValue::from_str(&tag.shown) {
-            response.headers_mut().insert(HEADER, value);
+            // An answer that is somebody else's may have one of its own.
+            response.headers_mut().entry(HEADER).or_insert(value);
         }
         response
     }

@@ -4,7 +4,7 @@
 //! facade below honours them. Each key and each address has a bucket of its own, so that one busy
 //! caller takes nothing from another, and a wrong key costs its address only: valid ones pass.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -17,10 +17,6 @@ use pinfold_model::{Code, Error, KeyId, Principal};
 /// Buckets of each kind. Full ones are dropped at this number; were there still more, those who come
 /// new would share one.
 const BUCKETS_MAX: usize = 10_000;
-
-/// The client's end of the connection, as an extension of its requests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Peer(pub SocketAddr);
 
 /// So many requests in a time on average, and so many at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,9 +92,9 @@ impl RateLimits {
     }
 
     /// Counts an attempt without a valid key.
-    pub(crate) fn admit_failure(&self, peer: Peer) -> Result<(), Error> {
+    pub(crate) fn admit_failure(&self, address: IpAddr) -> Result<(), Error> {
         self.addresses
-            .take(network(peer.0.ip()))
+            .take(network(address))
             .map_err(|wait| limited("address", "too many attempts without a valid key", wait))
     }
 }

@@ -7,6 +7,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,12 +20,12 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::rate::Peer;
 
 /// Bounds of a listener.
 #[derive(Debug, Clone, Copy)]
@@ -76,6 +77,19 @@ impl<S: Sync> FromRequestParts<S> for Draining {
     }
 }
 
+/// Who is at the other end of the connection. Extracted from any request.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Peer(pub Option<SocketAddr>);
+
+impl<S: Sync> FromRequestParts<S> for Peer {
+    type Rejection = Infallible;
+
+    /// Outside of [`serve`] nobody is known.
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get::<Self>().copied().unwrap_or_default())
+    }
+}
+
 /// Serves `router` until `shutdown`, then drains: no new connections, requests in flight finish,
 /// streams are told to close, and what is left after `limits.drain` is cut. Returns the number of
 /// connections that had to be cut.
@@ -109,7 +123,7 @@ pub async fn serve(
                 let builder = Arc::clone(&builder);
                 let served = connection(
                     builder,
-                    (stream, Peer(peer)),
+                    (stream, peer),
                     router.clone(),
                     graceful.watcher(),
                     limits.head_timeout,
@@ -157,13 +171,16 @@ fn connection_builder(limits: ServeLimits) -> Builder<TokioExecutor> {
 /// One connection: requests until it ends or goes too long without a first one.
 async fn connection(
     builder: Arc<Builder<TokioExecutor>>,
-    (stream, peer): (TcpStream, Peer),
+    (stream, peer): (TcpStream, SocketAddr),
     router: Router,
     watcher: Watcher,
     head_timeout: Duration,
 ) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY");
+    }
+    if let Err(error) = keep_alive(&stream) {
+        tracing::debug!(%error, "cannot set TCP keep-alive");
     }
     // The builder tells HTTP/1 from HTTP/2 by the first bytes and waits for them without a timer of
     // its own, so a silent client is ended here.
@@ -172,7 +189,7 @@ async fn connection(
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         heard.cancel();
-        request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(Peer(Some(peer)));
         router.call(request)
     });
     let served = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
@@ -190,6 +207,15 @@ async fn connection(
         },
         () = silence => tracing::debug!("a connection sent no request in time"),
     }
+}
+
+/// Finds clients that vanished without a word within two minutes, so that none keeps a sandbox in use
+/// for ever: an upgraded connection has no timer of HTTP's.
+fn keep_alive(stream: &TcpStream) -> rustix::io::Result<()> {
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, Duration::from_secs(60))?;
+    sockopt::set_tcp_keepintvl(stream, Duration::from_secs(15))?;
+    sockopt::set_tcp_keepcnt(stream, 4)
 }
 
 /// `accept` fails for one connection (reset before it was taken) or for want of descriptors, which

@@ -173,7 +173,7 @@ async fn a_key_and_a_guessing_address_are_limited_apart_from_each_other() {
         async move {
             let request = Request::get("/who")
                 .header("authorization", format!("Bearer {secret}"))
-                .extension(Peer(address.parse().expect("an address")))
+                .extension(Peer(Some(address.parse().expect("an address"))))
                 .body(Body::empty());
             app.oneshot(request.expect("a request"))
                 .await

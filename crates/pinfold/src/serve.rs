@@ -15,7 +15,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use pinfold_api::{ApiConfig, EngineKeys, MetricsAccess};
 use pinfold_engine::{CredentialFile, Drain, Engine, EngineConfig, PullPolicy};
-use pinfold_http::{Authenticate, Rate, RateLimits, ServeLimits};
+use pinfold_http::{Addresses, Authenticate, Rate, RateLimits, ServeLimits};
 use pinfold_model::ExitStatus;
 use pinfold_runtime::namespace::Subnet;
 use pinfold_store::{Blobs, Store};
@@ -48,6 +48,8 @@ pub(crate) struct Settings {
     pub(crate) rate_limit: Option<Rate>,
     /// Of sandboxes with a network.
     pub(crate) subnet: Subnet,
+    pub(crate) addresses: Addresses,
+    pub(crate) previews_per_sandbox: Option<u32>,
 }
 
 /// Serves until told to end.
@@ -75,6 +77,12 @@ pub(crate) async fn serve(settings: Settings) -> Result<Ending> {
     let authority: Arc<dyn Authenticate> = Arc::new(EngineKeys(engine.clone()));
     let router = pinfold_api::router(engine.clone(), config)
         .merge(pinfold_dialects::router(&engine, &authority));
+    let router = pinfold_preview::serve_with_previews(
+        engine.clone(),
+        settings.addresses.clone(),
+        pinfold_preview::Limits::default(),
+        router,
+    );
     let router = match settings.rate_limit {
         Some(rate) => router.layer(axum::Extension(RateLimits::new(rate))),
         None => router,
@@ -121,6 +129,9 @@ async fn engine(settings: &Settings, store: Store, hold: &Hold) -> Result<Engine
         pull: settings.pull,
         registry_credentials: settings.registry_credentials.clone(),
         insecure_registries: settings.insecure_registries.clone(),
+        previews_per_sandbox: settings
+            .previews_per_sandbox
+            .unwrap_or(defaults.previews_per_sandbox),
         ..defaults
     };
     Ok(Engine::open(config, parts).await?)

@@ -64,7 +64,7 @@ pub(crate) fn created(
 }
 
 pub(crate) fn link(link: &CreatedPreviewLink, urls: &PreviewUrls) -> wire::PreviewLink {
-    let url = urls.of(&link.preview.slug);
+    let url = urls.for_browser(&link.preview.slug);
     let secret = &link.secret;
     wire::PreviewLink {
         url: format!("{url}?{}={secret}", pinfold_http::PREVIEW_TOKEN_PARAMETER),

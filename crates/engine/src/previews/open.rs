@@ -6,6 +6,7 @@ use pinfold_model::{
     Code, Ctx, Error, KeyId, Preview, PreviewState, Principal, Result, Slug, Time,
 };
 use pinfold_store::KeptPreview;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::{PREVIEW_LINK_PREFIX, PREVIEW_TOKEN_PREFIX};
@@ -13,6 +14,8 @@ use crate::Engine;
 use crate::clock::Clock;
 use crate::keys::{SECRET_PREFIX, principal};
 
+/// Requests and WebSockets that one preview has at once.
+const VISITS_MAX: usize = 512;
 /// Look-ups in a row that an ending elsewhere may overtake.
 const ATTEMPTS: usize = 16;
 
@@ -21,6 +24,7 @@ pub struct OpenPreview {
     preview: Preview,
     pub(super) token_hash: Option<[u8; 32]>,
     over: CancellationToken,
+    pub(super) visits: Arc<Semaphore>,
     clock: Arc<dyn Clock>,
 }
 
@@ -35,9 +39,11 @@ impl std::fmt::Debug for OpenPreview {
 pub enum Verdict {
     /// It opens the preview; `Some`: it is that key's.
     Opens(Option<KeyId>),
-    /// It is one of this installation's and does not open this preview. The application inside must
-    /// not see it.
-    Ours,
+    /// It is a valid key that may not use this preview. The application inside must not see it.
+    Forbidden,
+    /// It is one of this installation's and opens nothing here: revoked, expired, or another preview's.
+    /// The application inside must not see it either.
+    Dead,
     /// It means nothing here, and may mean something to the application inside.
     Foreign,
 }
@@ -48,6 +54,7 @@ impl OpenPreview {
             preview: kept.preview,
             token_hash: kept.token_hash,
             over: CancellationToken::new(),
+            visits: Arc::new(Semaphore::new(VISITS_MAX)),
             clock,
         }
     }
@@ -113,7 +120,7 @@ impl Engine {
             let hash = self.inner.pepper.hash(secret);
             return Ok(match open.token_hash == Some(hash) {
                 true => Verdict::Opens(None),
-                false => Verdict::Ours,
+                false => Verdict::Dead,
             });
         }
         match self.authenticate(secret).await {
@@ -121,7 +128,7 @@ impl Engine {
                 let key = principal.key.clone();
                 Ok(match self.opens(open, principal).await? {
                     true => Verdict::Opens(key),
-                    false => Verdict::Ours,
+                    false => Verdict::Forbidden,
                 })
             }
             Err(error) if error.code() == Code::Unauthenticated => {
@@ -129,7 +136,7 @@ impl Engine {
                     .iter()
                     .any(|prefix| secret.starts_with(prefix));
                 Ok(if ours {
-                    Verdict::Ours
+                    Verdict::Dead
                 } else {
                     Verdict::Foreign
                 })

@@ -6,6 +6,7 @@ use std::time::Duration;
 use pinfold_model::{Code, Error, Result, SandboxId};
 use pinfold_runtime::guest::{FailureKind, GuestError};
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::OpenPreview;
 use crate::Engine;
@@ -18,16 +19,20 @@ pub struct Visit {
     life: u32,
     port: u16,
     _in_use: Use,
+    _place: OwnedSemaphorePermit,
 }
 
 impl Engine {
     /// Begins to use the sandbox behind a preview.
     ///
     /// # Errors
-    /// `preview_unavailable` where the sandbox does not run.
+    /// `preview_unavailable` where the sandbox does not run; `unavailable` where the preview has as
+    /// many visits as it may have.
     pub async fn enter_preview(&self, open: &OpenPreview) -> Result<Visit> {
         self.timed("preview.enter", async {
             let preview = open.preview();
+            let visits = Arc::clone(&open.visits);
+            let place = visits.try_acquire_owned().map_err(|_| crowded())?;
             let live = self.inner.registry.sandbox(&preview.sandbox);
             let live = live.ok_or_else(|| unavailable("the sandbox has ended"))?;
             let patience = self.config().attach_timeout;
@@ -36,6 +41,7 @@ impl Engine {
                 life: lease.life(),
                 port: preview.port,
                 _in_use: lease.into_use(),
+                _place: place,
                 live,
             })
         })
@@ -94,6 +100,14 @@ fn not_dialed(port: u16, error: GuestError) -> Error {
         }
     };
     unavailable(text).detail("port", port).because(error)
+}
+
+fn crowded() -> Error {
+    Error::new(
+        Code::Unavailable,
+        "the preview has too many requests at once; try again shortly",
+    )
+    .retry_after(Duration::from_secs(1))
 }
 
 fn unavailable(text: impl Into<String>) -> Error {

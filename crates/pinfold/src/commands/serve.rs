@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use pinfold_api::MetricsAccess;
 use pinfold_engine::{CredentialFile, Drain, PullPolicy};
-use pinfold_http::Rate;
+use pinfold_http::{Addresses, BaseUrl, PreviewDomain, Rate};
 
 use crate::cli::Global;
 use crate::exit::Ending;
@@ -88,6 +88,18 @@ pub(crate) struct ServeArgs {
 
     #[command(flatten)]
     subnet: SubnetArgs,
+    /// Where callers reach the server, if that is not what their requests say [such as
+    /// https://pinfold.example.org]
+    #[arg(long, value_name = "URL", env = "PINFOLD_PUBLIC_URL")]
+    public_url: Option<BaseUrl>,
+
+    /// Serve previews at SLUG.DOMAIN too, such as preview.example.org or localhost
+    #[arg(long, value_name = "DOMAIN", env = "PINFOLD_PREVIEW_DOMAIN")]
+    preview_domain: Option<PreviewDomain>,
+
+    /// Active previews that one sandbox may have [default: 100]
+    #[arg(long, value_name = "COUNT", env = "PINFOLD_PREVIEWS_PER_SANDBOX")]
+    previews_per_sandbox: Option<u32>,
 
     /// How to log to stderr
     #[arg(
@@ -158,6 +170,11 @@ pub(crate) fn run(global: &Global, args: ServeArgs) -> Result<Ending> {
         bootstrap_key: bootstrap_key()?,
         rate_limit: args.rate_limit,
         subnet: args.subnet.chosen(),
+        addresses: Addresses {
+            public_url: args.public_url,
+            preview_domain: args.preview_domain,
+        },
+        previews_per_sandbox: args.previews_per_sandbox,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

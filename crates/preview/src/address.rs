@@ -1,0 +1,210 @@
+//! Which preview a request is for, by its host name or by its path. Pure.
+
+use axum::http::request::Parts;
+use axum::http::uri::{Authority, PathAndQuery};
+use pinfold_http::{Addresses, PREVIEW_PATH, authority};
+use pinfold_model::Slug;
+
+/// Browsers of this machine find every name below it on loopback, so previews have origins of their
+/// own there without any set-up.
+const LOCAL_DOMAIN: &str = "localhost";
+
+/// The two kinds of addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// An origin of its own.
+    Host,
+    /// A path of the API's origin.
+    Path,
+}
+
+/// What a request's address says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Address {
+    pub(crate) kind: Kind,
+    /// As it came; maybe nobody's.
+    pub(crate) slug: String,
+    /// What stands before the application's own paths, as callers write it: `/p/SLUG` (below the
+    /// public URL's path), or nothing.
+    pub(crate) prefix: String,
+    /// What the application gets; `None` for `/p/SLUG` without a slash at its end.
+    pub(crate) rest: Option<PathAndQuery>,
+    /// The host as the caller named it.
+    pub(crate) authority: Option<Authority>,
+}
+
+/// The preview that a request is for; `None` for the API.
+pub(crate) fn find(parts: &Parts, addresses: &Addresses) -> Option<Address> {
+    let authority = authority(parts);
+    let by_host = authority
+        .as_ref()
+        .and_then(|authority| label(authority, addresses));
+    if let Some(slug) = by_host {
+        return Some(Address {
+            kind: Kind::Host,
+            slug,
+            prefix: String::new(),
+            rest: Some(whole(parts)),
+            authority,
+        });
+    }
+    let (slug, rest) = by_path(parts.uri.path())?;
+    let base = addresses.public_url.as_ref().map_or("", |url| url.path());
+    Some(Address {
+        kind: Kind::Path,
+        slug: slug.to_owned(),
+        prefix: format!("{base}{PREVIEW_PATH}{slug}"),
+        rest: rest.map(|path| with_query(path, parts.uri.query())),
+        authority,
+    })
+}
+
+/// The name of a preview in a host; names below the configured domain are previews' and nothing
+/// else, but for the API's own.
+fn label(authority: &Authority, addresses: &Addresses) -> Option<String> {
+    let host = authority.host().to_ascii_lowercase();
+    let host = host.strip_suffix('.').unwrap_or(&host);
+    let api = addresses.public_url.as_ref().map(|url| url.host());
+    if api.as_deref() == Some(host) {
+        return None;
+    }
+    let below = |domain: &str| Some(host.strip_suffix(domain)?.strip_suffix('.')?.to_owned());
+    if let Some(domain) = &addresses.preview_domain
+        && let Some(label) = below(domain.name())
+    {
+        return Some(label);
+    }
+    below(LOCAL_DOMAIN).filter(|label| label.parse::<Slug>().is_ok())
+}
+
+/// `/p/SLUG/...` in its parts. Nothing is decoded or folded: other spellings are other paths.
+fn by_path(path: &str) -> Option<(&str, Option<&str>)> {
+    let after = path.strip_prefix(PREVIEW_PATH)?;
+    match after.find('/') {
+        _ if after.is_empty() => None,
+        Some(0) => None,
+        Some(end) => Some((&after[..end], Some(&after[end..]))),
+        None => Some((after, None)),
+    }
+}
+
+fn whole(parts: &Parts) -> PathAndQuery {
+    match parts.uri.path_and_query() {
+        Some(target) => target.clone(),
+        None => PathAndQuery::from_static("/"),
+    }
+}
+
+fn with_query(path: &str, query: Option<&str>) -> PathAndQuery {
+    let text = match query {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    PathAndQuery::try_from(text).expect("the end of a path, and its query, are a path and query")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::Request;
+
+    const SLUG: &str = "p-abcdefghijklmnopqrst";
+
+    fn addresses(domain: Option<&str>, public: Option<&str>) -> Addresses {
+        Addresses {
+            public_url: public.map(|url| url.parse().expect("a URL")),
+            preview_domain: domain.map(|domain| domain.parse().expect("a domain")),
+        }
+    }
+
+    fn found(target: &str, host: &str, addresses: &Addresses) -> Option<Address> {
+        let request = Request::builder().uri(target).header("host", host);
+        let parts = request.body(()).expect("a request").into_parts().0;
+        find(&parts, addresses)
+    }
+
+    fn rest(address: &Address) -> &str {
+        address.rest.as_ref().map_or("", PathAndQuery::as_str)
+    }
+
+    #[test]
+    fn hosts_are_found_in_every_spelling() {
+        let addresses = addresses(Some("d.org"), None);
+        for host in [
+            format!("{SLUG}.d.org"),
+            format!("{SLUG}.d.org:7070"),
+            format!("{SLUG}.D.ORG."),
+            format!("{}.d.org.:1", SLUG.to_uppercase()),
+            format!("{SLUG}.localhost:7070"),
+        ] {
+            let address = found("/v1/keys?a=1", &host, &addresses).expect(&host);
+            assert_eq!((address.slug.as_str(), address.kind), (SLUG, Kind::Host));
+            assert_eq!(rest(&address), "/v1/keys?a=1");
+            assert_eq!(address.prefix, "");
+        }
+    }
+
+    #[test]
+    fn hosts_that_are_no_previews_reach_the_api() {
+        let addresses = addresses(Some("d.org"), Some("https://api.d.org"));
+        for host in [
+            "d.org",
+            "api.d.org",
+            "API.D.ORG.:443",
+            "127.0.0.1:7070",
+            "[::1]:7070",
+            "localhost",
+            "else.localhost",
+            "p-abcdefghijklmnopqrst.d.org.evil.example",
+            "p-abcdefghijklmnopqrstd.org",
+        ] {
+            assert_eq!(found("/v1/keys", host, &addresses), None, "{host}");
+        }
+    }
+
+    #[test]
+    fn every_other_name_below_the_domain_is_some_preview_s_and_never_the_api_s() {
+        let addresses = addresses(Some("d.org"), None);
+        for host in ["x.d.org", "a.p-abcdefghijklmnopqrst.d.org", ".d.org"] {
+            let address = found("/v1/keys", host, &addresses);
+            if let Some(address) = address {
+                assert!(address.slug.parse::<Slug>().is_err(), "{host}");
+            } else {
+                assert_eq!(host, ".d.org");
+            }
+        }
+    }
+
+    #[test]
+    fn an_absolute_target_outranks_the_host_header() {
+        let addresses = addresses(Some("d.org"), None);
+        let target = format!("http://{SLUG}.d.org/x");
+        let address = found(&target, "127.0.0.1:7070", &addresses).expect("a preview");
+        assert_eq!((address.kind, rest(&address)), (Kind::Host, "/x"));
+        let target = "http://127.0.0.1:7070/v1/keys";
+        assert_eq!(found(target, &format!("{SLUG}.d.org"), &addresses), None);
+    }
+
+    #[test]
+    fn paths_lose_their_prefix_and_nothing_else() {
+        let addresses = addresses(None, Some("https://h/base"));
+        for (target, expected) in [
+            ("/p/s/", "/"),
+            ("/p/s/a/b?c=d&e", "/a/b?c=d&e"),
+            ("/p/s/../../v1/keys", "/../../v1/keys"),
+            ("/p/s//evil.example/x", "//evil.example/x"),
+            ("/p/s/%2e%2E/a%2Fb", "/%2e%2E/a%2Fb"),
+            ("/p/s/?", "/?"),
+            ("/p/s", ""),
+            ("/p/s?x", ""),
+        ] {
+            let address = found(target, "h", &addresses).expect(target);
+            assert_eq!((address.slug.as_str(), address.kind), ("s", Kind::Path));
+            assert_eq!(rest(&address), expected, "{target}");
+            assert_eq!(address.prefix, "/base/p/s");
+        }
+        for target in ["/", "/p", "/p/", "/p//x", "//p/s/", "/%70/s/", "/v1/p/s/"] {
+            assert_eq!(found(target, "h", &addresses), None, "{target}");
+        }
+    }
+}
