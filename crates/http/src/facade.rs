@@ -176,7 +176,9 @@ impl Facade {
 fn log(failure: &Failure) {
     let error = failure.error();
     let status = failure.status().as_u16();
-    if failure.status().is_server_error() {
+    // An application behind a preview that does not answer is nothing of ours, and may be asked often.
+    let elsewhere = matches!(error.code(), Code::PreviewUnavailable | Code::Timeout);
+    if failure.status().is_server_error() && !elsewhere {
         let mut causes = Vec::new();
         let mut cause = error.source();
         while let Some(one) = cause {

@@ -6,6 +6,7 @@ use axum::http::header::{
     REFERRER_POLICY, SET_COOKIE,
 };
 use axum::http::request::Parts;
+use axum::http::uri::Authority;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use pinfold_engine::{
@@ -20,7 +21,7 @@ use crate::request::{wants_websocket, without_token};
 
 /// Headers that may carry a credential of the platform, or the application's own.
 const SHARED_HEADERS: [HeaderName; 2] = [AUTHORIZATION, HeaderName::from_static("x-api-key")];
-/// Values of those, and cookies, that one request may bring: each costs a look-up.
+/// Values of those that one request may bring: each costs a look-up.
 const PRESENTED_MAX: usize = 8;
 
 /// What becomes of the request.
@@ -44,8 +45,11 @@ pub(crate) async fn admit(
         found: Found::Nothing,
         left: PRESENTED_MAX,
     };
-    for text in cookie::take_ours(&mut parts.headers) {
-        judge.session(&text).await?;
+    let sessions = cookie::take_ours(&mut parts.headers);
+    if is_of_its_own_pages(parts, address) {
+        for text in sessions {
+            judge.session(&text).await?;
+        }
     }
     judge.own_header(&parts.headers).await?;
     for name in SHARED_HEADERS {
@@ -88,8 +92,9 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
+    /// Costs a look-up only where its seal is ours, so that cookies which another page of the domain
+    /// put there do no harm.
     async fn session(&mut self, text: &str) -> Result<()> {
-        self.one_more()?;
         let opens = self.engine.preview_session_opens(self.open, text).await?;
         // An old session is no claim of its own: what else came decides.
         if opens {
@@ -182,6 +187,28 @@ impl Judge<'_> {
     }
 }
 
+/// Whether a browser sends the request for a page of this preview, or for somebody who opens one. Pages
+/// of other previews are of the same site, so their requests bring its cookies too, and must not pass
+/// for those of whoever has the session (Fetch Metadata; `Origin` for browsers without it).
+fn is_of_its_own_pages(parts: &Parts, address: &Address) -> bool {
+    let text = |name: &str| {
+        let value = parts.headers.get(name)?;
+        Some(value.to_str().unwrap_or_default())
+    };
+    if let Some(site) = text("sec-fetch-site") {
+        let opened = parts.method == Method::GET
+            && text("sec-fetch-mode") == Some("navigate")
+            && text("sec-fetch-dest").is_none_or(|dest| dest == "document");
+        return matches!(site, "same-origin" | "none") || opened;
+    }
+    let Some(origin) = text("origin") else {
+        return true;
+    };
+    let host = origin.split_once("://").map(|(_, host)| host);
+    let own = address.authority.as_ref().map(Authority::as_str);
+    host.is_some() && host == own
+}
+
 /// The secret in a header's value: behind `Bearer`, or all of it.
 fn secret_of(value: &str) -> Option<&str> {
     let value = value.trim();
@@ -254,6 +281,44 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(secret_of(value), secret, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn sessions_count_for_requests_of_their_own_pages_only() {
+        let address = Address {
+            kind: Kind::Host,
+            slug: "s".into(),
+            prefix: String::new(),
+            rest: None,
+            authority: Some("s.d.org:7070".parse().expect("a host")),
+        };
+        let ask = |method: &str, headers: &[(&str, &str)]| {
+            let mut request = axum::http::Request::builder().method(method);
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            let parts = request.body(()).expect("a request").into_parts().0;
+            is_of_its_own_pages(&parts, &address)
+        };
+        let site = |site| ("sec-fetch-site", site);
+        let navigate = ("sec-fetch-mode", "navigate");
+        assert!(ask("POST", &[]));
+        assert!(ask("POST", &[site("same-origin")]));
+        assert!(ask("GET", &[site("none"), navigate]));
+        assert!(ask(
+            "GET",
+            &[site("cross-site"), navigate, ("sec-fetch-dest", "document")]
+        ));
+        assert!(ask("POST", &[("origin", "http://s.d.org:7070")]));
+        assert!(!ask("GET", &[site("same-site")]));
+        assert!(!ask("POST", &[site("same-site"), navigate]));
+        assert!(!ask(
+            "GET",
+            &[site("same-site"), navigate, ("sec-fetch-dest", "iframe")]
+        ));
+        for origin in ["http://other.d.org:7070", "null", ""] {
+            assert!(!ask("GET", &[("origin", origin)]), "{origin}");
         }
     }
 

@@ -17,7 +17,7 @@ use pinfold_sdk::{
     Client, CreatePreview, CreateSandbox, CreatedPreview, PreviewAccess, StartCommand, Upload,
     WriteOptions,
 };
-use pinfold_store::Store;
+use pinfold_store::{Blobs, Store};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -168,6 +168,7 @@ async fn engine(dir: &TempDir) -> Engine {
         driver: Arc::new(NamespaceDriver::open(config).expect("a driver")),
         layers: LayerStore::open(&dir.path().join("layers")).expect("layers"),
         journals: Journals::open(&dir.path().join("journals")).expect("journals"),
+        blobs: Blobs::directory(&dir.path().join("objects")).expect("objects"),
         clock: Arc::new(SystemClock),
     };
     let engine = Engine::open(EngineConfig::default(), parts).await;
