@@ -4,7 +4,6 @@ mod bad_input;
 mod client;
 mod leftovers;
 mod rootless;
-mod preview;
 mod run_ending;
 mod run_network;
 mod run_stdio;
