@@ -48,6 +48,7 @@ openssl openssl
 nft nftables
 runuser util-linux
 docker-registry docker-registry
+node nodejs
 LIST
 }
 

@@ -99,7 +99,7 @@ async fn run_command(
     }
 }
 
-fn runs_on() -> Error {
+pub(crate) fn runs_on() -> Error {
     Error::new(
         Code::Unavailable,
         "the server is shutting down and the command runs on: send the request again with the same \

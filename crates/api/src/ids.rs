@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use pinfold_http::Failure;
 use pinfold_model::{
-    Code, CommandId, Error, KeyId, ObjectId, PreviewId, ProjectId, PullId, SandboxId,
+    Code, CodeContextId, CommandId, Error, KeyId, ObjectId, PreviewId, ProjectId, PullId, SandboxId,
 };
 
 fn parsed<T: FromStr>(text: &str, code: Code, noun: &str) -> Result<T, Failure> {
@@ -22,6 +22,10 @@ pub(crate) fn command(text: &str) -> Result<CommandId, Failure> {
 
 pub(crate) fn object(text: &str) -> Result<ObjectId, Failure> {
     parsed(text, Code::ObjectNotFound, "object")
+}
+
+pub(crate) fn code_context(text: &str) -> Result<CodeContextId, Failure> {
+    parsed(text, Code::CodeContextNotFound, "code context")
 }
 
 pub(crate) fn project(text: &str) -> Result<ProjectId, Failure> {

@@ -150,7 +150,7 @@ async fn end_without_record(
     Ok(convert::to_wire(record, || command))
 }
 
-fn last_event_id(text: &str) -> Result<u64> {
+pub(crate) fn last_event_id(text: &str) -> Result<u64> {
     text.trim().parse().map_err(|_| {
         Error::invalid(
             "last-event-id",

@@ -15,6 +15,7 @@ mod access;
 mod audit;
 mod behind;
 mod clock;
+mod code;
 mod commands;
 mod config;
 mod engine;
@@ -36,6 +37,10 @@ mod usage;
 mod usecase;
 
 pub use clock::{Clock, SystemClock};
+pub use code::{
+    CodeCompletion, CodeEnding, CodeError, CodeEvent, CodeOutput, CodeReader, CodeRun,
+    CodeRunState, CreateCodeContext, RejectedForm, RunCode,
+};
 pub use commands::{
     LogPage, LogsRequest, OutputReader, RunOptions, RunOutput, TextChunk, TextPage, TextReader,
 };

@@ -34,6 +34,7 @@ async fn housekeeping(shared: Arc<Shared>) {
         report("idempotency keys", purge_idempotency(&shared).await);
         report("preview links", purge_preview_links(&shared).await);
         report("journals", journals::retire(&shared).await);
+        report("code contexts", crate::code::reconcile(&shared).await);
         report("layers", sweep_layers(&shared).await);
         match shared.store.sandboxes().list_live().await {
             Ok(live) => {

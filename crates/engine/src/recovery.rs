@@ -112,7 +112,7 @@ fn go_on(shared: &Arc<Shared>, sandbox: &Arc<LiveSandbox>, command: Command) {
     let life = sandbox.view().life;
     let command = LiveCommand::new(command, Arc::clone(sandbox), life, start);
     let command = Arc::new(command);
-    let in_use = sandbox.use_it();
+    let in_use = command.keeps_in_use().then(|| sandbox.use_it()).flatten();
     shared.registry.add_command(Arc::clone(&command));
     let task = live::supervise(
         Arc::clone(shared),

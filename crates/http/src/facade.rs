@@ -19,8 +19,8 @@ use tracing::Instrument;
 
 use crate::failure::Failure;
 use crate::rate::RateLimits;
-use crate::serve::Peer;
 use crate::request_tag::{HEADER, RequestTag};
+use crate::serve::Peer;
 
 /// Longer request targets are refused with 414.
 const URI_MAX_BYTES: usize = 16 << 10;

@@ -26,7 +26,6 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-
 /// Bounds of a listener.
 #[derive(Debug, Clone, Copy)]
 pub struct ServeLimits {

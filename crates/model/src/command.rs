@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use crate::Time;
 use crate::error::{Error, Result};
-use crate::id::{CommandId, ProjectId, SandboxId};
+use crate::id::{CodeContextId, CommandId, ProjectId, SandboxId};
 use crate::limits;
 use crate::sandbox::validate_env;
 use crate::secret_env::SecretEnv;
@@ -306,12 +306,44 @@ pub enum CancelMode {
     Force,
 }
 
+/// Why a command is there. What the engine starts for its own ends is in no list of commands.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Purpose {
+    /// Somebody asked for it.
+    #[default]
+    Command,
+    /// The interpreter of a code context. By itself it keeps no sandbox in use.
+    Interpreter(CodeContextId),
+    /// One run of code in a context.
+    CodeRun(CodeContextId),
+}
+
+impl Purpose {
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Command => "command",
+            Self::Interpreter(_) => "interpreter",
+            Self::CodeRun(_) => "code_run",
+        }
+    }
+
+    #[must_use]
+    pub const fn context(&self) -> Option<&CodeContextId> {
+        match self {
+            Self::Command => None,
+            Self::Interpreter(context) | Self::CodeRun(context) => Some(context),
+        }
+    }
+}
+
 /// A command as it is now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Command {
     pub id: CommandId,
     pub sandbox: SandboxId,
     pub project: ProjectId,
+    pub purpose: Purpose,
     pub spec: CommandSpec,
     pub state: CommandState,
     /// A cancel was asked for; how the command ended stands in `state`.

@@ -70,6 +70,7 @@ codes! {
     RangeNotSatisfiable = "range_not_satisfiable" => InvalidArgument,
     SandboxNotFound = "sandbox_not_found" => NotFound,
     CommandNotFound = "command_not_found" => NotFound,
+    CodeContextNotFound = "code_context_not_found" => NotFound,
     SessionNotFound = "session_not_found" => NotFound,
     ImageNotFound = "image_not_found" => NotFound,
     TemplateNotFound = "template_not_found" => NotFound,
@@ -130,6 +131,8 @@ codes! {
     RateLimited = "rate_limited" => RateLimited,
     /// Pinfold does not have this, or this host cannot provide it.
     Unsupported = "unsupported" => Unsupported,
+    /// No interpreter for the language: Pinfold knows none, or the sandbox's image lacks it.
+    UnsupportedCodeLanguage = "unsupported_code_language" => InvalidArgument,
     /// An archive or image that is malformed or hostile.
     InvalidImage = "invalid_image" => InvalidArgument,
     /// An image could not be pulled: its registry cannot be reached, or failed.

@@ -94,6 +94,8 @@ id!(/// An isolated computer.
     SandboxId, "sbx");
 id!(/// One process invocation in a sandbox.
     CommandId, "cmd");
+id!(/// An interpreter in a sandbox that keeps its variables between runs.
+    CodeContextId, "cctx");
 id!(/// An interactive terminal in a sandbox.
     SessionId, "pty");
 id!(/// Something bootable.

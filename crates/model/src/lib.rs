@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod audit;
+pub mod code;
 pub mod command;
 pub mod error;
 pub mod id;
@@ -21,11 +22,14 @@ pub mod template;
 pub mod usage;
 
 pub use access::{Ctx, Key, KeyKind, Org, Principal, Project, Quota, Role};
-pub use command::{Command, CommandSpec, CommandState, ExitStatus, Program, StdinMode, WindowSize};
+pub use code::{CodeContext, CodeLanguage};
+pub use command::{
+    Command, CommandSpec, CommandState, ExitStatus, Program, Purpose, StdinMode, WindowSize,
+};
 pub use error::{Code, Error, ErrorKind, Result};
 pub use id::{
-    AuditId, BlobId, CommandId, ImageId, KeyId, ObjectId, OrgId, PreviewId, ProjectId, PullId,
-    RequestId, SandboxId, SessionId, TemplateId, TemplateVersionId,
+    AuditId, BlobId, CodeContextId, CommandId, ImageId, KeyId, ObjectId, OrgId, PreviewId,
+    ProjectId, PullId, RequestId, SandboxId, SessionId, TemplateId, TemplateVersionId,
 };
 pub use image::{Digest, Image, ImageConfig, ImageName, ImageSource};
 pub use isolation::Isolation;

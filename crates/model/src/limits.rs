@@ -33,3 +33,15 @@ pub const LINK_DEFAULT: Duration = Duration::from_secs(3600);
 pub const LINK_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 pub const PAGE_DEFAULT: u32 = 50;
 pub const PAGE_MAX: u32 = 500;
+/// Source of one run of code.
+pub const CODE_MAX_BYTES: usize = 256 << 10;
+pub const CODE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
+pub const CODE_TIMEOUT_MAX: Duration = Duration::from_secs(600);
+/// How long a code context is kept unused.
+pub const CODE_IDLE_DEFAULT: Duration = Duration::from_secs(4 * 3600);
+pub const CODE_IDLE_MIN: Duration = Duration::from_secs(60);
+pub const CODE_IDLE_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Code contexts of one sandbox at once.
+pub const CODE_CONTEXTS_MAX: u32 = 32;
+/// Runs of one context that wait or run at once.
+pub const CODE_QUEUE_MAX: usize = 64;

@@ -15,10 +15,10 @@ use crate::body::Upload;
 use crate::error::{Error, Result};
 
 pub use api::{
-    Audit, Commands, Files, Images, Keys, Objects, Previews, Projects, Sandboxes, Templates,
+    Audit, Code, Commands, Files, Images, Keys, Objects, Previews, Projects, Sandboxes, Templates,
     UsageReports,
 };
-pub use streams::{ByteStream, CommandStream, Items, Pty, WatchStream};
+pub use streams::{ByteStream, CodeStream, CommandStream, EventStream, Items, Pty, WatchStream};
 
 /// Where futures run. Several threads may use it at once: one of them drives the connections, the
 /// others wait for what concerns them.
@@ -107,6 +107,12 @@ impl Client {
     #[must_use]
     pub fn commands(&self) -> Commands {
         Commands::new(&self.driver, self.inner.commands())
+    }
+
+    /// Code contexts and runs of code.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        Code::new(&self.driver, self.inner.code())
     }
 
     /// The files of one sandbox.

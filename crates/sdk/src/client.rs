@@ -7,6 +7,7 @@ use reqwest::Url;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 
 use crate::access::{Keys, Projects};
+use crate::code::Code;
 use crate::commands::Commands;
 use crate::error::{Error, Result};
 use crate::files::Files;
@@ -101,6 +102,12 @@ impl Client {
     #[must_use]
     pub fn commands(&self) -> Commands {
         Commands::new(self.clone())
+    }
+
+    /// Code contexts and runs of code.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        Code::new(self.clone())
     }
 
     /// The files of one sandbox.

@@ -115,7 +115,7 @@ impl Commands {
     /// Its journal as it grows, up to its end. Connects with the first `next`.
     #[must_use]
     pub fn stream(&self, id: &str, options: StreamOptions) -> CommandStream {
-        CommandStream::new(self.client.clone(), id, options)
+        CommandStream::new(self.client.clone(), &["commands", id, "stream"], options)
     }
 
     /// Its output as raw bytes.

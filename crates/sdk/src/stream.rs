@@ -1,11 +1,13 @@
-//! A command's output as it comes: resumed after every dropped connection from the last record
+//! A command's output, or a run's events, as they come: resumed after every dropped connection from the last record
 //! seen, so that nothing is missing and nothing comes twice.
 
+use std::fmt;
 use std::time::Duration;
 
 use futures::Stream;
-use pinfold_wire::{Record, StreamName, StreamQuery};
+use pinfold_wire::{CodeEvent, Record, StreamName, StreamQuery};
 use reqwest::Response;
+use serde::de::DeserializeOwned;
 
 use crate::client::Client;
 use crate::error::{Error, Result};
@@ -28,30 +30,77 @@ pub struct StreamOptions {
 }
 
 /// The records of one command, up to and including its end.
+pub type CommandStream = EventStream<Record>;
+/// The events of one run of code, up to and including its end.
+pub type CodeStream = EventStream<CodeEvent>;
+
+/// What such a stream is made of: numbered from 1 without gaps, with a last one.
+pub trait Numbered: DeserializeOwned + Send + fmt::Debug {
+    /// Names of the server-sent events.
+    const NAMES: &'static [&'static str];
+
+    fn number(&self) -> u64;
+    fn is_last(&self) -> bool;
+}
+
+impl Numbered for Record {
+    const NAMES: &'static [&'static str] = &["output", "truncated", "end"];
+
+    fn number(&self) -> u64 {
+        self.seq()
+    }
+
+    fn is_last(&self) -> bool {
+        matches!(self, Self::End { .. })
+    }
+}
+
+impl Numbered for CodeEvent {
+    const NAMES: &'static [&'static str] = &[
+        "begun",
+        "stdout",
+        "stderr",
+        "truncated",
+        "output",
+        "raised",
+        "complete",
+    ];
+
+    fn number(&self) -> u64 {
+        self.seq()
+    }
+
+    fn is_last(&self) -> bool {
+        matches!(self, Self::Complete { .. })
+    }
+}
+
+/// A stream that survives its connections.
 #[derive(Debug)]
-pub struct CommandStream {
+pub struct EventStream<T> {
     client: Client,
-    command_id: String,
+    /// The path below `/v1`.
+    segments: Vec<String>,
     options: StreamOptions,
-    connection: Option<Connection>,
+    connection: Option<Connection<T>>,
     /// Connections in a row that brought nothing.
     barren: u32,
     ended: bool,
 }
 
 #[derive(Debug)]
-struct Connection {
+struct Connection<T> {
     response: Response,
     parser: Parser,
     /// Parsed and not yet handed out, in reverse order. Bounded by one chunk of the connection.
-    ready: Vec<Record>,
+    ready: Vec<T>,
 }
 
-impl CommandStream {
-    pub(crate) fn new(client: Client, command_id: &str, options: StreamOptions) -> Self {
+impl<T: Numbered> EventStream<T> {
+    pub(crate) fn new(client: Client, segments: &[&str], options: StreamOptions) -> Self {
         Self {
             client,
-            command_id: command_id.to_owned(),
+            segments: segments.iter().copied().map(str::to_owned).collect(),
             options,
             connection: None,
             barren: 0,
@@ -65,12 +114,12 @@ impl CommandStream {
         self.options.after_seq
     }
 
-    /// The next record, or `None` behind [`Record::End`]. Can be called again after an error.
+    /// The next record, or `None` behind the last. Can be called again after an error.
     ///
     /// # Errors
     /// What the server refuses with at once; a lost connection only after a dozen tries in a row
     /// that brought nothing.
-    pub async fn next(&mut self) -> Result<Option<Record>> {
+    pub async fn next(&mut self) -> Result<Option<T>> {
         if self.ended {
             return Ok(None);
         }
@@ -78,8 +127,8 @@ impl CommandStream {
             match self.attempt().await {
                 Ok(record) => {
                     self.barren = 0;
-                    self.options.after_seq = record.seq();
-                    self.ended = matches!(record, Record::End { .. });
+                    self.options.after_seq = record.number();
+                    self.ended = record.is_last();
                     if self.ended {
                         self.connection = None;
                     }
@@ -91,17 +140,17 @@ impl CommandStream {
     }
 
     /// The same as a `futures` stream; it ends after its first error.
-    pub fn into_stream(self) -> impl Stream<Item = Result<Record>> + Send {
+    pub fn into_stream(self) -> impl Stream<Item = Result<T>> + Send {
         futures::stream::try_unfold(self, |mut stream| async move {
             let record = stream.next().await?;
             Ok(record.map(|record| (record, stream)))
         })
     }
 
-    async fn attempt(&mut self) -> Result<Record> {
+    async fn attempt(&mut self) -> Result<T> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
-            none => none.insert(connect(&self.client, &self.command_id, &self.options).await?),
+            none => none.insert(connect(&self.client, &self.segments, &self.options).await?),
         };
         connection.next(self.client.url(), &self.options).await
     }
@@ -133,15 +182,17 @@ impl CommandStream {
     }
 }
 
-async fn connect(client: &Client, command_id: &str, options: &StreamOptions) -> Result<Connection> {
+async fn connect<T>(
+    client: &Client,
+    segments: &[String],
+    options: &StreamOptions,
+) -> Result<Connection<T>> {
+    let segments: Vec<_> = segments.iter().map(String::as_str).collect();
     let query = StreamQuery {
         after_seq: Some(options.after_seq),
         stream: options.stream,
     };
-    let call = client
-        .get(&["commands", command_id, "stream"])
-        .query(&query)?
-        .unbounded();
+    let call = client.get(&segments).query(&query)?.unbounded();
     let sent = client.send_once(&call);
     let response = match tokio::time::timeout(SILENCE_MAX, sent).await {
         Ok(response) => response?,
@@ -154,20 +205,20 @@ async fn connect(client: &Client, command_id: &str, options: &StreamOptions) -> 
     })
 }
 
-impl Connection {
-    async fn next(&mut self, url: &str, options: &StreamOptions) -> Result<Record> {
+impl<T: Numbered> Connection<T> {
+    async fn next(&mut self, url: &str, options: &StreamOptions) -> Result<T> {
         loop {
             if let Some(record) = self.ready.pop() {
-                if record.seq() <= options.after_seq {
+                if record.number() <= options.after_seq {
                     continue;
                 }
                 // Numbers are left out by right with a filter, and before the end of a command whose
                 // output is no longer kept.
-                let gapless = options.stream.is_none() && !matches!(record, Record::End { .. });
-                if gapless && record.seq() != options.after_seq + 1 {
+                let gapless = options.stream.is_none() && !record.is_last();
+                if gapless && record.number() != options.after_seq + 1 {
                     return Err(Error::Protocol(format!(
                         "record {} came after record {}",
-                        record.seq(),
+                        record.number(),
                         options.after_seq
                     )));
                 }
@@ -184,7 +235,7 @@ impl Connection {
                 .push(&chunk)
                 .map_err(|error| Error::Protocol(error.to_string()))?;
             for event in events.into_iter().rev() {
-                if matches!(&*event.name, "output" | "truncated" | "end") {
+                if T::NAMES.contains(&&*event.name) {
                     self.ready.push(decoded(&event.data)?);
                 }
             }
@@ -192,7 +243,7 @@ impl Connection {
     }
 }
 
-fn decoded(data: &str) -> Result<Record> {
+fn decoded<T: Numbered>(data: &str) -> Result<T> {
     serde_json::from_str(data).map_err(|source| Error::Decode {
         what: "a record of the stream".into(),
         source,

@@ -82,20 +82,20 @@ impl Progress {
 macro_rules! columns {
     () => {
         "id, sandbox_id, project_id, spec, state, exit_kind, exit_value, cancel, created_at, \
-         started_at, ended_at, last_seq, truncated"
+         started_at, ended_at, last_seq, truncated, purpose, context_id"
     };
 }
 
 statements! {
     INSERT = Sql::both(concat!(
         "INSERT INTO commands (", columns!(), ", rank) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) \
          ON CONFLICT (id) DO NOTHING RETURNING id"
     ));
     GET = Sql::both(concat!("SELECT ", columns!(), " FROM commands WHERE id = $1"));
     LIST = Sql::both(concat!(
         "SELECT ", columns!(), " FROM commands \
-         WHERE sandbox_id = $1 AND (created_at, id) < ($2, $3) \
+         WHERE sandbox_id = $1 AND purpose = 'command' AND (created_at, id) < ($2, $3) \
          ORDER BY created_at DESC, id DESC LIMIT $4"
     ));
     UNFINISHED = Sql::both(concat!(
@@ -163,6 +163,7 @@ impl<'a> Commands<'a> {
         row.as_ref().map(to_command).transpose()
     }
 
+    /// What people started, newest first; runs of code and interpreters are no part of it.
     pub async fn list(&self, sandbox: &SandboxId, page: &PageRequest) -> Result<Page<Command>> {
         let (at, id) = page.after();
         let list = LIST.bind(sandbox.as_str()).bind(at).bind(id);

@@ -116,6 +116,13 @@ impl<'a> IdempotencyKeys<'a> {
         Ok(outcome)
     }
 
+    /// What a claim would find, without making it; `None`: the key is free.
+    pub async fn find(&self, claim: &Idempotency, now: Time) -> Result<Option<Claim>> {
+        let alive = bind_key(FIND, claim).bind(now - limits::IDEMPOTENCY_KEPT);
+        let row = self.db.row(alive).await?;
+        row.map(|row| compare(&row, claim)).transpose()
+    }
+
     /// Forgets what is older than 24 hours; answers how many keys that were.
     pub async fn purge(&self, now: Time) -> Result<u64> {
         self.db

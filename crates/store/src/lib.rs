@@ -12,6 +12,7 @@
 
 mod audit;
 mod blobs;
+mod code_contexts;
 mod commands;
 mod db;
 mod error;
@@ -33,6 +34,7 @@ mod usage;
 
 pub use audit::{Audit, AuditFilter};
 pub use blobs::{BlobError, BlobLease, BlobReader, BlobWriter, Blobs};
+pub use code_contexts::{CodeContexts, NewContext};
 pub use commands::{Commands, Progress, Unfinished};
 pub use error::{QuotaKind, QuotaOf, Result, StoreError, Thing};
 pub use idempotency::{Claim, Idempotency, IdempotencyKeys, Inserted};

@@ -2,13 +2,14 @@
 
 use crate::db::Sql;
 use crate::{
-    audit, commands, idempotency, images, keys, objects, previews, projects, sandboxes, settings,
-    templates, usage,
+    audit, code_contexts, commands, idempotency, images, keys, objects, previews, projects,
+    sandboxes, settings, templates, usage,
 };
 
 pub(crate) fn all() -> impl Iterator<Item = &'static Sql> {
     [
         audit::ALL,
+        code_contexts::ALL,
         commands::ALL,
         idempotency::ALL,
         images::ALL,

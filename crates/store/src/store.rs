@@ -5,8 +5,8 @@ use std::path::Path;
 use crate::db::Db;
 use crate::error::Result;
 use crate::{
-    Audit, Commands, IdempotencyKeys, Images, Keys, Objects, Previews, Projects, Sandboxes,
-    Settings, Templates, Usage, statements,
+    Audit, CodeContexts, Commands, IdempotencyKeys, Images, Keys, Objects, Previews, Projects,
+    Sandboxes, Settings, Templates, Usage, statements,
 };
 
 /// A database with an up-to-date schema. Cheap to clone; clones share its connections.
@@ -57,6 +57,11 @@ impl Store {
     #[must_use]
     pub fn commands(&self) -> Commands<'_> {
         Commands::new(&self.db)
+    }
+
+    #[must_use]
+    pub fn code_contexts(&self) -> CodeContexts<'_> {
+        CodeContexts::new(&self.db)
     }
 
     #[must_use]

@@ -10,6 +10,7 @@
 
 mod access;
 mod audit;
+mod code;
 mod command;
 mod encoding;
 mod error;
@@ -31,6 +32,10 @@ pub use access::{
     Role, UpdateKey, UpdateProject, WhoAmI,
 };
 pub use audit::{AuditEvent, AuditOutcome, ListAudit};
+pub use code::{
+    CodeContext, CodeContextList, CodeError, CodeEvent, CodeEventsQuery, CodeLanguage, CodeOutput,
+    CodeRun, CodeRunState, CreateCodeContext, RejectedForm, RunCode,
+};
 pub use command::{
     CancelCommand, CancelMode, Command, CommandState, ListCommands, ResizeCommand, RunResult,
     SignalCommand, StartCommand, StdinMode, WaitQuery, WindowSize,

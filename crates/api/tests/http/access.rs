@@ -34,6 +34,8 @@ fn case(world: &World, method: &str, path: &str) -> Case {
     let target = path
         .replace("{sandbox_id}", world.sandbox.as_str())
         .replace("{command_id}", world.command.as_str())
+        .replace("{context_id}", world.context.as_str())
+        .replace("{run_id}", world.run.as_str())
         .replace("{project_id}", world.project.as_str())
         .replace("{key_id}", "key_00000000000000000000000000000000")
         .replace("{preview_id}", world.preview.as_str())
@@ -74,6 +76,8 @@ fn case(world: &World, method: &str, path: &str) -> Case {
         ("post", "sandboxes") => (Own, json!({"wait": false}), ""),
         ("put", "{template}") => (Own, recipe, ""),
         ("post", "commands" | "run") => (NotFound, json!({"argv": ["true"]}), ""),
+        ("post", "contexts") => (NotFound, json!({"language": "python"}), ""),
+        ("post", "code" | "runs") => (NotFound, json!({"code": "1"}), ""),
         ("post", "extend") => (NotFound, json!({"ttl_ms": 1000}), ""),
         ("post", "cancel") => (NotFound, json!({"mode": "force"}), ""),
         ("post", "resize") => (NotFound, json!({"rows": 1, "cols": 1}), ""),
@@ -86,7 +90,12 @@ fn case(world: &World, method: &str, path: &str) -> Case {
             (NotFound, Value::Null, "?path=%2Fa")
         }
         ("get", "wait") => (NotFound, Value::Null, "?timeout_ms=1"),
-        ("post", "suspend" | "resume" | "stop" | "start" | "stdin" | "close")
+        (
+            "post",
+            "restart" | "interrupt" | "suspend" | "resume" | "stop" | "start" | "stdin" | "close",
+        )
+        | ("get", "contexts" | "{run_id}")
+        | ("get" | "delete", "{context_id}")
         | ("get", "previews")
         | ("post", "links")
         | ("get" | "delete", "{preview_id}")
@@ -139,6 +148,8 @@ async fn every_route_hides_other_projects_and_keeps_admins_work_to_admins() {
     let secrets = [
         world.sandbox.as_str(),
         world.command.as_str(),
+        world.context.as_str(),
+        world.run.as_str(),
         world.project.as_str(),
         world.image.as_str(),
         world.preview.as_str(),

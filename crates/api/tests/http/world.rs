@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::Router;
@@ -16,10 +17,10 @@ use pinfold_model::isolation::Level;
 use pinfold_model::sandbox::{EndReason, IdleAction};
 use pinfold_model::usage::Gauge;
 use pinfold_model::{
-    Command, CommandId, CommandSpec, CommandState, Ctx, ExitStatus, Image, ImageConfig, ImageId,
-    ImageSource, Isolation, KeyKind, NetworkMode, ObjectId, Preview, PreviewAccess, PreviewId,
-    Program, Project, ProjectId, Resources, Role, Sandbox, SandboxId, SandboxSpec, SandboxState,
-    Slug, Time,
+    CodeContext, CodeContextId, CodeLanguage, Command, CommandId, CommandSpec, CommandState, Ctx,
+    ExitStatus, Image, ImageConfig, ImageId, ImageSource, Isolation, KeyKind, NetworkMode,
+    ObjectId, Preview, PreviewAccess, PreviewId, Program, Project, ProjectId, Purpose, Resources,
+    Role, Sandbox, SandboxId, SandboxSpec, SandboxState, Slug, Time,
 };
 use pinfold_runtime::driver::{BootError, BootSpec, Driver, DriverError, Remains};
 use pinfold_runtime::guest::Guest;
@@ -83,6 +84,8 @@ pub(crate) struct World {
     router: Router,
     pub(crate) sandbox: SandboxId,
     pub(crate) command: CommandId,
+    pub(crate) context: CodeContextId,
+    pub(crate) run: CommandId,
     pub(crate) image: ImageId,
     pub(crate) preview: PreviewId,
     pub(crate) object: ObjectId,
@@ -132,6 +135,14 @@ impl World {
         store.images().insert(&image).await.expect("recorded");
         let sandbox = sandbox(&own.id, &image.id);
         let preview = failed_with_a_preview(&store, &sandbox).await;
+        let context = code_context(&sandbox);
+        let contexts = store.code_contexts();
+        contexts.insert(&context, None).await.expect("recorded");
+        let run = Command {
+            purpose: Purpose::CodeRun(context.id.clone()),
+            ..command(&sandbox)
+        };
+        store.commands().insert(&run, None).await.expect("recorded");
         let command = command(&sandbox);
         store
             .commands()
@@ -149,6 +160,8 @@ impl World {
             router: router(engine, config),
             sandbox: sandbox.id,
             command: command.id,
+            context: context.id,
+            run: run.id,
             image: image.id,
             preview,
             object,
@@ -336,12 +349,32 @@ async fn failed_with_a_preview(store: &Store, ended: &Sandbox) -> PreviewId {
     kept.preview.id
 }
 
+fn code_context(sandbox: &Sandbox) -> CodeContext {
+    CodeContext {
+        id: CodeContextId::generate(),
+        sandbox: sandbox.id.clone(),
+        project: sandbox.project.clone(),
+        language: CodeLanguage::Python,
+        cwd: "/".to_owned(),
+        asked_cwd: None,
+        timeout: Duration::from_secs(60),
+        idle_timeout: Duration::from_secs(3600),
+        is_default: true,
+        generation: 1,
+        interpreter: None,
+        created_at: now(),
+        last_used_at: now(),
+        expires_at: now() + Duration::from_secs(3600),
+    }
+}
+
 fn command(sandbox: &Sandbox) -> Command {
     let program = Program::Argv(vec!["true".to_owned()]);
     Command {
         id: CommandId::generate(),
         sandbox: sandbox.id.clone(),
         project: sandbox.project.clone(),
+        purpose: Purpose::Command,
         spec: CommandSpec::new(program),
         state: CommandState::Exited(ExitStatus::Code(3)),
         cancel: None,

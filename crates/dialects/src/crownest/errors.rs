@@ -45,6 +45,7 @@ words! {
     InvalidMetadataValue = "invalid_metadata_value" BAD_REQUEST,
     MetadataTooLarge = "metadata_too_large" BAD_REQUEST,
     UnsupportedPreviewAuthMode = "unsupported_preview_auth_mode" BAD_REQUEST,
+    UnsupportedCodeLanguage = "unsupported_code_language" BAD_REQUEST,
     Unauthenticated = "unauthenticated" UNAUTHORIZED,
     InvalidApiKey = "invalid_api_key" UNAUTHORIZED,
     Forbidden = "forbidden" FORBIDDEN,
@@ -81,6 +82,7 @@ pub(super) const fn word_of(code: Code) -> Word {
         Code::RouteNotFound
         | Code::SandboxNotFound
         | Code::CommandNotFound
+        | Code::CodeContextNotFound
         | Code::SessionNotFound
         | Code::ImageNotFound
         | Code::TemplateNotFound
@@ -112,6 +114,7 @@ pub(super) const fn word_of(code: Code) -> Word {
         Code::RateLimited => Word::RateLimited,
         Code::PortNotListening | Code::PreviewUnavailable => Word::PreviewUnavailable,
         Code::Unsupported => Word::FeatureNotEnabled,
+        Code::UnsupportedCodeLanguage => Word::UnsupportedCodeLanguage,
         Code::SandboxFailed | Code::InvalidImage | Code::Timeout | Code::GuestUnavailable => {
             Word::RuntimeError
         }

@@ -401,13 +401,14 @@ pub(super) fn usage(month: &ProjectMonth) -> wire::Usage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pinfold_model::{CommandSpec, ProjectId, SandboxId};
+    use pinfold_model::{CommandSpec, ProjectId, Purpose, SandboxId};
 
     fn ended(state: CommandState, cancel: Option<CancelMode>) -> wire::Command {
         command(Command {
             id: CommandId::generate(),
             sandbox: SandboxId::generate(),
             project: ProjectId::generate(),
+            purpose: Purpose::Command,
             spec: CommandSpec::new(Program::Shell("true".into())),
             state,
             cancel,

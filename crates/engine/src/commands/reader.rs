@@ -58,6 +58,14 @@ impl OutputReader {
         }
     }
 
+    /// The next record, if there is one now.
+    pub(crate) fn try_next(&mut self) -> Result<Option<Record>> {
+        match &mut self.journal {
+            Some(reader) => reader.try_next().map_err(Error::internal),
+            None => Ok(None),
+        }
+    }
+
     /// The last record passed: a reader made with it goes on from here.
     #[must_use]
     pub fn position(&self) -> u64 {

@@ -9,7 +9,9 @@
 use std::sync::Arc;
 
 use pinfold_model::command::Input;
-use pinfold_model::{Command, CommandId, CommandSpec, CommandState, Ctx, Error, Result, SandboxId};
+use pinfold_model::{
+    Command, CommandId, CommandSpec, CommandState, Ctx, Error, Purpose, Result, SandboxId,
+};
 use pinfold_runtime::guest::StartSpec;
 use pinfold_store::{Idempotency, Inserted};
 use tokio::sync::oneshot;
@@ -69,7 +71,19 @@ impl Engine {
         claim: Option<Idempotency>,
     ) -> Result<Accepted<Command>> {
         let lease = self.lease(ctx, sandbox).await?;
-        let mut command = self.new_command(lease.live(), spec);
+        self.begin_command(lease, spec, Purpose::Command, claim)
+            .await
+    }
+
+    /// Records the command and starts it.
+    pub(crate) async fn begin_command(
+        &self,
+        lease: Lease,
+        spec: CommandSpec,
+        purpose: Purpose,
+        claim: Option<Idempotency>,
+    ) -> Result<Accepted<Command>> {
+        let mut command = self.new_command(lease.live(), spec, purpose);
         let input = command.spec.input.as_mut().map(Input::take);
         let start = start_spec(lease.live(), &command);
         let live = LiveCommand::new(command, Arc::clone(lease.live()), lease.life(), start);
@@ -90,11 +104,12 @@ impl Engine {
     }
 
     /// A new command is recorded as starting: what follows takes no time worth another write.
-    fn new_command(&self, live: &LiveSandbox, spec: CommandSpec) -> Command {
+    fn new_command(&self, live: &LiveSandbox, spec: CommandSpec, purpose: Purpose) -> Command {
         Command {
             id: CommandId::generate(),
             sandbox: live.id().clone(),
             project: live.project().clone(),
+            purpose,
             spec,
             state: CommandState::Starting,
             cancel: None,
@@ -180,7 +195,7 @@ impl Accepting {
                 origin: Origin::New,
             }));
         };
-        let in_use = Some(lease.into_use());
+        let in_use = self.live.keeps_in_use().then(|| lease.into_use());
         live::supervise(
             self.shared,
             self.live,

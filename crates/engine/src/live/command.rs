@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use pinfold_model::command::CancelMode;
 use pinfold_model::{
-    Code, Command, CommandId, CommandState, Error, ProjectId, Result, StdinMode, Time, WindowSize,
+    Code, Command, CommandId, CommandState, Error, ProjectId, Purpose, Result, StdinMode, Time,
+    WindowSize,
 };
 use pinfold_runtime::guest::{ExitReport, FailureKind, Guest, GuestError, KillScope, StartSpec};
 use tokio::sync::{SetOnce, watch};
@@ -70,6 +71,19 @@ impl LiveCommand {
     pub(super) fn reads_input_only(&self) -> bool {
         let command = self.state.borrow();
         command.spec.input.is_some() && command.spec.stdin == StdinMode::Null
+    }
+
+    /// Whether the sandbox counts as in use while this runs: an interpreter waits for somebody.
+    pub(crate) fn keeps_in_use(&self) -> bool {
+        !matches!(self.state.borrow().purpose, Purpose::Interpreter(_))
+    }
+
+    pub(crate) fn purpose(&self) -> Purpose {
+        self.state.borrow().purpose.clone()
+    }
+
+    pub(crate) fn life(&self) -> u32 {
+        self.life
     }
 
     pub(crate) fn has_ended(&self) -> bool {
@@ -139,9 +153,10 @@ impl LiveCommand {
         guest: &Guest,
         mode: CancelMode,
     ) -> Result<(), GuestError> {
-        let signal = match mode {
-            CancelMode::Graceful => SIGTERM,
-            CancelMode::Force => SIGKILL,
+        let signal = match (mode, self.purpose()) {
+            // Its process sees to it that the code is interrupted, and ended if it does not heed.
+            (_, Purpose::CodeRun(_)) | (CancelMode::Graceful, _) => SIGTERM,
+            (CancelMode::Force, _) => SIGKILL,
         };
         unless_unknown(guest.kill(&self.id, signal, KillScope::Tree).await)
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, RwLock};
 
 use futures::future::join_all;
 use pinfold_model::sandbox::EndReason;
-use pinfold_model::{CommandId, ProjectId, SandboxId};
+use pinfold_model::{CodeContextId, CommandId, ProjectId, Purpose, SandboxId};
 
 use super::{Change, LiveCommand, LiveSandbox};
 
@@ -43,6 +43,18 @@ impl Registry {
 
     pub(crate) fn command(&self, id: &CommandId) -> Option<Arc<LiveCommand>> {
         self.commands.get(id)
+    }
+
+    pub(crate) fn commands(&self) -> Vec<Arc<LiveCommand>> {
+        self.commands.all()
+    }
+
+    /// Runs of code in the context that have not ended.
+    pub(crate) fn runs_of(&self, context: &CodeContextId) -> usize {
+        let runs = |live: &Arc<LiveCommand>| {
+            !live.has_ended() && matches!(live.purpose(), Purpose::CodeRun(of) if of == *context)
+        };
+        self.commands().iter().filter(|live| runs(live)).count()
     }
 
     pub(crate) fn add_command(&self, live: Arc<LiveCommand>) {

@@ -2,6 +2,8 @@
 
 mod attached;
 mod change;
+mod code;
+mod contexts;
 mod copy;
 mod create;
 mod exec;
@@ -32,6 +34,11 @@ pub(crate) enum SandboxCommand {
     Show(show::ShowArgs),
     /// Run a command in one
     Exec(exec::ExecArgs),
+    /// Run Python, JavaScript or TypeScript in one, with variables that last
+    Code(code::CodeArgs),
+    /// Code contexts of one: the interpreters behind `code`
+    #[command(subcommand)]
+    Contexts(contexts::ContextsCommand),
     /// Open a shell in one
     Shell(exec::ShellArgs),
     /// Copy files in or out
@@ -69,6 +76,8 @@ pub(crate) async fn run(global: &Global, command: SandboxCommand) -> Result<Endi
         SandboxCommand::Ls(args) => list::sandboxes(&client, args).await,
         SandboxCommand::Show(args) => show::run(&client, args).await,
         SandboxCommand::Exec(args) => exec::exec(&client, args).await,
+        SandboxCommand::Code(args) => code::run(&client, args).await,
+        SandboxCommand::Contexts(command) => contexts::run(&client, command).await,
         SandboxCommand::Shell(args) => exec::shell(&client, args).await,
         SandboxCommand::Cp(args) => copy::run(&client, args).await,
         SandboxCommand::Logs(args) => logs::run(&client, args).await,

@@ -4,11 +4,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pinfold_wire::{
-    AuditEvent, CancelMode, Command, CreateKey, CreateObject, CreatePreview, CreateProject, CreateSandbox, CreatedKey, CreatedPreview, DirectoryList, FileEntry, Gauge, Image, ImagePull, Key, LinkUse, ListAudit, ListCommands, ListImages, ListKeys, ListObjects, ListPreviews, ListSandboxUsage, ListSandboxes, LogPage, LogsQuery, MakeDirectory, MoveFile, Object, Page, PageQuery, Preview, PreviewLink, Project, PtyQuery, PullImage, PutTemplate, RunResult, Sandbox, SandboxUsage, SignedUrl, StartCommand, Template, UpdateKey, UpdateProject, UploadObjectQuery, Usage, UsageQuery, WindowSize,
+    AuditEvent, CancelMode, CodeContext, CodeRun, Command, CreateCodeContext, CreateKey,
+    CreateObject, CreatePreview, CreateProject, CreateSandbox, CreatedKey, CreatedPreview,
+    DirectoryList, FileEntry, Gauge, Image, ImagePull, Key, LinkUse, ListAudit, ListCommands,
+    ListImages, ListKeys, ListObjects, ListPreviews, ListSandboxUsage, ListSandboxes, LogPage,
+    LogsQuery, MakeDirectory, MoveFile, Object, Page, PageQuery, Preview, PreviewLink, Project,
+    PtyQuery, PullImage, PutTemplate, RunCode, RunResult, Sandbox, SandboxUsage, SignedUrl,
+    StartCommand, Template, UpdateKey, UpdateProject, UploadObjectQuery, Usage, UsageQuery,
+    WindowSize,
 };
 
 use super::Driver;
-use super::streams::{ByteStream, CommandStream, Items, Pty, WatchStream};
+use super::streams::{ByteStream, CodeStream, CommandStream, Items, Pty, WatchStream};
 use crate::body::Upload;
 use crate::commands::OutputOptions;
 use crate::error::Result;
@@ -138,6 +145,29 @@ impl Files {
     pub fn watch(&self, path: &str, recursive: bool) -> Result<WatchStream> {
         let stream = self.driver.run(self.inner.watch(path, recursive))?;
         Ok(WatchStream::new(&self.driver, stream))
+    }
+}
+
+mirrored! { Code {
+    fn create_context(sandbox_id: &str, request: &CreateCodeContext) -> CodeContext;
+    fn contexts(sandbox_id: &str) -> Vec<CodeContext>;
+    fn get_context(id: &str) -> CodeContext;
+    fn delete_context(id: &str) -> CodeContext;
+    fn restart_context(id: &str) -> CodeContext;
+    fn start(sandbox_id: &str, request: &RunCode) -> CodeRun;
+    fn start_named(
+        sandbox_id: &str, request: &RunCode, idempotency_key: Option<&str>
+    ) -> CodeRun;
+    fn run(sandbox_id: &str, request: &RunCode) -> CodeRun;
+    fn get(run_id: &str) -> CodeRun;
+    fn interrupt(run_id: &str) -> CodeRun;
+}}
+
+impl Code {
+    /// As [`crate::Code::stream`], as an iterator.
+    #[must_use]
+    pub fn stream(&self, run_id: &str, after_seq: u64) -> CodeStream {
+        CodeStream::new(&self.driver, self.inner.stream(run_id, after_seq))
     }
 }
 

@@ -7,11 +7,12 @@ use std::path::Path;
 use bytes::{Buf, Bytes};
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use pinfold_wire::{Command, Record, WatchEvent, WindowSize};
+use pinfold_wire::{CodeEvent, Command, Record, WatchEvent, WindowSize};
 
 use super::Driver;
 use crate::error::Result;
 use crate::pty::PtyEvent;
+use crate::stream::Numbered;
 
 /// All items of a list, fetched page by page as the iterator moves on.
 pub struct Items<T> {
@@ -46,14 +47,19 @@ impl<T> Iterator for Items<T> {
 }
 
 /// A command's records up to its end; see [`crate::CommandStream`].
+pub type CommandStream = EventStream<Record>;
+/// A run's events up to its end; see [`crate::CodeStream`].
+pub type CodeStream = EventStream<CodeEvent>;
+
+/// See [`crate::EventStream`].
 #[derive(Debug)]
-pub struct CommandStream {
+pub struct EventStream<T> {
     driver: Driver,
-    inner: crate::CommandStream,
+    inner: crate::EventStream<T>,
 }
 
-impl CommandStream {
-    pub(super) fn new(driver: &Driver, inner: crate::CommandStream) -> Self {
+impl<T: Numbered> EventStream<T> {
+    pub(super) fn new(driver: &Driver, inner: crate::EventStream<T>) -> Self {
         let driver = driver.clone();
         Self { driver, inner }
     }
@@ -65,10 +71,10 @@ impl CommandStream {
     }
 }
 
-impl Iterator for CommandStream {
-    type Item = Result<Record>;
+impl<T: Numbered> Iterator for EventStream<T> {
+    type Item = Result<T>;
 
-    fn next(&mut self) -> Option<Result<Record>> {
+    fn next(&mut self) -> Option<Result<T>> {
         self.driver.run(self.inner.next()).transpose()
     }
 }

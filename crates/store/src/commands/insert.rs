@@ -1,6 +1,6 @@
 //! Recording a new command exactly once.
 
-use pinfold_model::Command;
+use pinfold_model::{CodeContextId, Command};
 
 use super::row::{bind_state, cancel_text, rank, to_command};
 use super::{GET, INSERT};
@@ -69,5 +69,7 @@ fn bind_command(command: &Command) -> Query {
         .bind(command.ended_at)
         .bind(command.last_seq)
         .bind(i64::from(command.truncated))
+        .bind(command.purpose.as_str())
+        .bind(command.purpose.context().map(CodeContextId::as_str))
         .bind(rank(command.state))
 }

@@ -1,7 +1,7 @@
 //! Commands as rows: a state is a word, a rank that only grows, and the two halves of an exit.
 
 use pinfold_model::command::CancelMode;
-use pinfold_model::{Command, CommandState, ExitStatus};
+use pinfold_model::{Command, CommandState, ExitStatus, Purpose};
 
 use crate::db::{Query, Row};
 use crate::error::{Result, StoreError};
@@ -45,6 +45,7 @@ pub(super) fn to_command(row: &Row) -> Result<Command> {
         id: row.parse("id")?,
         sandbox: row.parse("sandbox_id")?,
         project: row.parse("project_id")?,
+        purpose: to_purpose(row)?,
         spec: row.json("spec")?,
         state: to_state(row)?,
         cancel: row.opt_text("cancel")?.map(|c| to_cancel(&c)).transpose()?,
@@ -54,6 +55,19 @@ pub(super) fn to_command(row: &Row) -> Result<Command> {
         last_seq: row.opt_number("last_seq")?,
         truncated: row.int("truncated")? != 0,
     })
+}
+
+fn to_purpose(row: &Row) -> Result<Purpose> {
+    let word = row.text("purpose")?;
+    match (word.as_str(), row.opt_parse("context_id")?) {
+        ("command", None) => Ok(Purpose::Command),
+        ("interpreter", Some(context)) => Ok(Purpose::Interpreter(context)),
+        ("code_run", Some(context)) => Ok(Purpose::CodeRun(context)),
+        (word, context) => Err(StoreError::corrupt(
+            "purpose",
+            format!("{word:?} with context {context:?}"),
+        )),
+    }
 }
 
 fn to_state(row: &Row) -> Result<CommandState> {

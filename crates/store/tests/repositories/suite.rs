@@ -79,6 +79,12 @@ const CASES: &[Case] = cases! {
         a_forced_cancel_stays_forced,
         everything_unfinished_is_lost_with_the_guest,
     }
+    code_contexts::{
+        a_context_comes_back_as_it_went_in_until_it_is_deleted,
+        a_language_has_one_default_and_a_sandbox_so_many_contexts,
+        generations_only_grow_and_an_unused_context_can_be_taken_back,
+        commands_of_the_engine_are_kept_and_not_listed,
+    }
     idempotency::{
         of_a_hundred_claims_one_is_new,
         another_payload_is_a_conflict,

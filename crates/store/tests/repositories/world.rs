@@ -8,7 +8,8 @@ use pinfold_model::resources::{NetworkMode, Resources};
 use pinfold_model::sandbox::IdleAction;
 use pinfold_model::{
     Command, CommandId, CommandSpec, CommandState, Digest, Image, ImageId, Key, KeyId, KeyKind,
-    Program, Project, ProjectId, Quota, Role, Sandbox, SandboxId, SandboxSpec, SandboxState, Time,
+    Program, Project, ProjectId, Purpose, Quota, Role, Sandbox, SandboxId, SandboxSpec,
+    SandboxState, Time,
 };
 use pinfold_store::{Home, PageRequest, Store};
 
@@ -157,6 +158,7 @@ pub(crate) fn command(sandbox: &Sandbox) -> Command {
         id: CommandId::generate(),
         sandbox: sandbox.id.clone(),
         project: sandbox.project.clone(),
+        purpose: Purpose::Command,
         spec: CommandSpec::new(Program::Argv(vec!["echo".into(), "häß".into()])),
         state: CommandState::Queued,
         cancel: None,

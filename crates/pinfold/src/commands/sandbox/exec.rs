@@ -122,7 +122,7 @@ pub(super) async fn shell(client: &Client, args: ShellArgs) -> Result<Ending> {
 }
 
 /// An id needs no look-up: what does not exist is told by the next request.
-async fn id_of(client: &Client, name: &str) -> Result<String> {
+pub(super) async fn id_of(client: &Client, name: &str) -> Result<String> {
     if name.parse::<SandboxId>().is_ok() {
         return Ok(name.to_owned());
     }
