@@ -1,5 +1,6 @@
 //! Use cases of commands: starting exactly once, watching, feeding and ending them.
 
+mod attended;
 mod logs;
 mod reader;
 mod run;
@@ -18,12 +19,13 @@ use crate::Engine;
 use crate::live::{LiveCommand, has_ended};
 use crate::usecase::Note;
 
+pub use attended::Attended;
 pub use logs::{LogPage, LogsRequest};
 pub use reader::OutputReader;
 pub use run::{RunOptions, RunOutput};
 pub use text::{TextChunk, TextPage, TextReader};
 
-pub(crate) use start::{absolute, start_spec};
+pub(crate) use start::{absolute, new_command, start, start_spec};
 
 /// Bytes of one write to a command's stdin; more is for several writes.
 const STDIN_WRITE_MAX_BYTES: usize = 8 << 20;

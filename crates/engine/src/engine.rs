@@ -21,6 +21,7 @@ use crate::images::Pulls;
 use crate::keys::{KeyCache, Pepper};
 use crate::links::LinkKey;
 use crate::live::{Ending, Registry, endings};
+use crate::pipelines::Runs;
 use crate::previews::{PreviewTable, Sessions};
 use orgs::Orgs;
 
@@ -52,6 +53,8 @@ pub(crate) struct Shared {
     pub(crate) config: EngineConfig,
     pub(crate) parts: Parts,
     pub(crate) registry: Registry,
+    /// Runs of pipelines that have not ended.
+    pub(crate) runs: Runs,
     pub(crate) previews: PreviewTable,
     /// The image `host`, where this machine can offer it.
     pub(crate) host: Option<HostRoot>,
@@ -108,6 +111,7 @@ impl Engine {
                 config,
                 parts,
                 registry: Registry::default(),
+                runs: Runs::default(),
                 previews: PreviewTable::default(),
                 host: host.clone(),
                 endings,
@@ -147,6 +151,7 @@ impl Engine {
     pub async fn shutdown(&self, drain: Drain) {
         let shared = &self.inner.shared;
         if drain == Drain::DestroySandboxes {
+            shared.runs.cancel_all();
             shared.registry.destroy_all().await;
         }
         shared.driver.settle().await;

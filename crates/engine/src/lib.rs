@@ -26,6 +26,7 @@ mod keys;
 mod links;
 mod live;
 mod objects;
+mod pipelines;
 mod previews;
 mod projects;
 mod reconcile;
@@ -42,7 +43,8 @@ pub use code::{
     CodeRunState, CreateCodeContext, RejectedForm, RunCode,
 };
 pub use commands::{
-    LogPage, LogsRequest, OutputReader, RunOptions, RunOutput, TextChunk, TextPage, TextReader,
+    Attended, LogPage, LogsRequest, OutputReader, RunOptions, RunOutput, TextChunk, TextPage,
+    TextReader,
 };
 pub use config::{EngineConfig, HostMounts, Lifetime, Parts, PullPolicy};
 pub use engine::{Drain, Engine};
@@ -56,6 +58,10 @@ pub use images::{
 pub use keys::{BOOTSTRAP_SECRET_MIN_CHARS, CreateKey, CreatedKey};
 pub use links::{Link, LinkUse, Linked, Redeemed};
 pub use objects::{CreateObject, ObjectBody, ObjectReader};
+pub use pipelines::{
+    PIPELINE_DOCUMENT_MAX_BYTES, PipelineDocument, RunEvent, RunPosition, RunReader, RunReport,
+    StepOutput, SubmitRun,
+};
 pub use previews::{
     CreatePreview, CreatedPreview, CreatedPreviewLink, ListedPreviews, OpenPreview,
     PREVIEW_LINK_PREFIX, PREVIEW_TOKEN_PREFIX, PreviewSession, Verdict, Visit,

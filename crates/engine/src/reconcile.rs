@@ -35,6 +35,7 @@ async fn housekeeping(shared: Arc<Shared>) {
         report("preview links", purge_preview_links(&shared).await);
         report("journals", journals::retire(&shared).await);
         report("code contexts", crate::code::reconcile(&shared).await);
+        report("runs of pipelines", purge_runs(&shared).await);
         report("layers", sweep_layers(&shared).await);
         match shared.store.sandboxes().list_live().await {
             Ok(live) => {
@@ -105,6 +106,17 @@ pub(crate) async fn destroy_orphans(shared: Arc<Shared>, live: HashSet<SandboxId
 async fn purge_idempotency(shared: &Shared) -> Result<()> {
     let purged = shared.store.idempotency().purge(shared.clock.now()).await?;
     tracing::debug!(purged, "idempotency keys");
+    Ok(())
+}
+
+/// Runs are forgotten together with what their steps wrote.
+async fn purge_runs(shared: &Shared) -> Result<()> {
+    let now = shared.clock.now();
+    let before = now
+        .checked_sub(shared.config.journal_retention)
+        .unwrap_or(now);
+    let purged = shared.store.pipeline_runs().purge(before).await?;
+    tracing::debug!(purged, "runs of pipelines");
     Ok(())
 }
 

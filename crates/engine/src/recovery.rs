@@ -16,6 +16,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use pinfold_model::command::{Attendance, CancelMode};
 use pinfold_model::sandbox::EndReason;
 use pinfold_model::{
     Command, CommandId, Error, Image, ImageId, Result, SandboxId, SandboxState, limits,
@@ -56,6 +57,9 @@ pub(crate) async fn recover(shared: &Arc<Shared>) -> Result<()> {
             Unfinished::Lost
         };
         end(shared, &sandbox, commands, how).await?;
+    }
+    for run in shared.store.pipeline_runs().list_unfinished().await? {
+        crate::pipelines::go_on(shared, run);
     }
     let orphans = crate::reconcile::destroy_orphans(Arc::clone(shared), known);
     shared.tasks.spawn(orphans);
@@ -112,6 +116,10 @@ fn go_on(shared: &Arc<Shared>, sandbox: &Arc<LiveSandbox>, command: Command) {
     let life = sandbox.view().life;
     let command = LiveCommand::new(command, Arc::clone(sandbox), life, start);
     let command = Arc::new(command);
+    if command.command().spec.attendance == Attendance::Attended {
+        // Whoever waited for it waited for the engine before us.
+        command.note_cancel(CancelMode::Force);
+    }
     let in_use = command.keeps_in_use().then(|| sandbox.use_it()).flatten();
     shared.registry.add_command(Arc::clone(&command));
     let task = live::supervise(

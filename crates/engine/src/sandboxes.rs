@@ -4,6 +4,7 @@ mod request;
 mod resolve;
 mod watch;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use pinfold_model::sandbox::EndReason;
@@ -14,6 +15,7 @@ use pinfold_model::{
 use pinfold_store::{Idempotency, Inserted, Page, PageRequest, SandboxFilter, Transition};
 
 use crate::access::scope;
+use crate::engine::Shared;
 use crate::errors::driver_error;
 use crate::live::{self, Birth, Change};
 use crate::usecase::Note;
@@ -22,7 +24,7 @@ use crate::{Accepted, Engine, Origin};
 pub use request::{CreateSandbox, ImageOrTemplate, Wait};
 pub use watch::SandboxWatch;
 
-use resolve::Resolved;
+pub(crate) use resolve::{Resolved, fresh};
 
 impl Engine {
     /// Makes a sandbox. With [`Wait::Running`] it answers when the sandbox runs, or with the reason
@@ -169,7 +171,7 @@ impl Engine {
             if sandbox.state == SandboxState::Destroyed {
                 return Ok(sandbox);
             }
-            self.destroy_ended(sandbox).await
+            destroy_ended(self.shared(), sandbox).await
         })
         .await
     }
@@ -194,33 +196,16 @@ impl Engine {
         self.inner.parts.driver.isolation()
     }
 
-    /// Records the sandbox and gives it its owner task. Done in a task of its own, so that a caller
-    /// who goes away cannot leave a recorded sandbox without an owner.
+    /// Done in a task of its own, so that a caller who goes away cannot leave a recorded sandbox
+    /// without an owner.
     async fn accept(
         &self,
         resolved: Resolved,
         claim: Option<Idempotency>,
     ) -> Result<(Sandbox, Origin)> {
         let shared = self.shared().clone();
-        let work = async move {
-            let Resolved { sandbox, image } = resolved;
-            // Before the record: whoever replays the key has to find the sandbox to wait for.
-            let nascent = live::adopt(&shared, sandbox.clone(), image);
-            match shared
-                .store
-                .sandboxes()
-                .insert(&sandbox, claim.as_ref())
-                .await?
-            {
-                Inserted::Replay(sandbox) => Ok((sandbox, Origin::Replay)),
-                Inserted::New(sandbox) => {
-                    metrics::counter!("pinfold_sandboxes_created_total").increment(1);
-                    nascent.begin(Birth::Fresh);
-                    Ok((sandbox, Origin::New))
-                }
-            }
-        };
-        self.detached(work).await
+        self.detached(async move { accept(&shared, resolved, claim.as_ref()).await })
+            .await
     }
 
     async fn changed(
@@ -243,25 +228,6 @@ impl Engine {
         .await
     }
 
-    /// One without an owner: it failed, or its owner has just ended.
-    async fn destroy_ended(&self, sandbox: Sandbox) -> Result<Sandbox> {
-        let change = Transition {
-            reason: sandbox.reason.or(Some(EndReason::Requested)),
-            ..Transition::new(SandboxState::Destroyed, self.now())
-        };
-        self.inner
-            .parts
-            .driver
-            .destroy(&sandbox.id)
-            .await
-            .map_err(driver_error)?;
-        let sandboxes = self.store().sandboxes();
-        let done = sandboxes
-            .transition(&sandbox.id, &SandboxState::ALL, &change)
-            .await?;
-        Ok(done.unwrap_or(sandbox))
-    }
-
     async fn booted(&self, ctx: &Ctx, sandbox: Sandbox) -> Result<Sandbox> {
         let now = match self.inner.registry.sandbox(&sandbox.id) {
             Some(live) => {
@@ -282,6 +248,40 @@ impl Engine {
             None => recorded,
         }
     }
+}
+
+/// Records the sandbox and gives it its owner task.
+pub(crate) async fn accept(
+    shared: &Arc<Shared>,
+    resolved: Resolved,
+    claim: Option<&Idempotency>,
+) -> Result<(Sandbox, Origin)> {
+    let Resolved { sandbox, image } = resolved;
+    // Before the record: whoever replays the key has to find the sandbox to wait for.
+    let nascent = live::adopt(shared, sandbox.clone(), image);
+    match shared.store.sandboxes().insert(&sandbox, claim).await? {
+        Inserted::Replay(sandbox) => Ok((sandbox, Origin::Replay)),
+        Inserted::New(sandbox) => {
+            metrics::counter!("pinfold_sandboxes_created_total").increment(1);
+            nascent.begin(Birth::Fresh);
+            Ok((sandbox, Origin::New))
+        }
+    }
+}
+
+/// Destroys one without an owner: it failed, or its owner has just ended.
+pub(crate) async fn destroy_ended(shared: &Shared, sandbox: Sandbox) -> Result<Sandbox> {
+    let change = Transition {
+        reason: sandbox.reason.or(Some(EndReason::Requested)),
+        ..Transition::new(SandboxState::Destroyed, shared.clock.now())
+    };
+    let destroyed = shared.driver.destroy(&sandbox.id).await;
+    destroyed.map_err(driver_error)?;
+    let sandboxes = shared.store.sandboxes();
+    let done = sandboxes
+        .transition(&sandbox.id, &SandboxState::ALL, &change)
+        .await?;
+    Ok(done.unwrap_or(sandbox))
 }
 
 fn boot_failed(sandbox: &Sandbox) -> Error {

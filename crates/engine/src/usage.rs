@@ -1,10 +1,17 @@
 //! Use cases of usage: what was used, recorded and not yet recorded.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use pinfold_model::usage::{Month, UsageTotals};
 use pinfold_model::{Ctx, Error, Project, ProjectId, Result, SandboxId, Time};
 use pinfold_store::{Page, PageRequest};
 
 use crate::Engine;
+
+/// How often totals are looked at until nothing moves meanwhile, and the pause between.
+const USAGE_LOOKS_MAX: u32 = 100;
+const USAGE_LOOK_PAUSE: Duration = Duration::from_millis(5);
 
 /// What one sandbox used over a period.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,13 +58,32 @@ impl Engine {
         .await
     }
 
+    /// Records and meters are looked at one after the other; where something moved from one to the
+    /// other meanwhile, both are looked at again, so that totals never fall.
     async fn totals(&self, project: &ProjectId, from: Time, to: Time) -> Result<UsageTotals> {
-        let mut totals = self.store().usage().totals(project, from, to).await?;
-        let now = self.now();
-        for live in self.inner.registry.sandboxes_of(project) {
-            live.add_usage(&mut totals, from, to, now);
+        let mut looks = 1;
+        loop {
+            let before = self.usage_stamps(project);
+            let mut totals = self.store().usage().totals(project, from, to).await?;
+            let now = self.now();
+            for live in self.inner.registry.sandboxes_of(project) {
+                live.add_usage(&mut totals, from, to, now);
+            }
+            let settled = before.is_some() && before == self.usage_stamps(project);
+            if settled || looks == USAGE_LOOKS_MAX {
+                return Ok(totals);
+            }
+            looks += 1;
+            tokio::time::sleep(USAGE_LOOK_PAUSE).await;
         }
-        Ok(totals)
+    }
+
+    /// `None` while a record is being written.
+    fn usage_stamps(&self, project: &ProjectId) -> Option<BTreeMap<SandboxId, u64>> {
+        let live = self.inner.registry.sandboxes_of(project);
+        live.iter()
+            .map(|live| Some((live.id().clone(), live.usage_stamp()?)))
+            .collect()
     }
 
     /// The same for each sandbox, newest sandbox first. Each page covers all sandboxes of the

@@ -100,10 +100,23 @@ pub fn respond<E>(events: E, draining: Draining) -> Response
 where
     E: Stream<Item = Event> + Send + 'static,
 {
+    respond_with(events, draining, HEARTBEAT, "heartbeat")
+}
+
+/// The same with the pause and the comment of a facade's own heartbeat.
+pub fn respond_with<E>(
+    events: E,
+    draining: Draining,
+    silence: Duration,
+    comment: &'static str,
+) -> Response
+where
+    E: Stream<Item = Event> + Send + 'static,
+{
     let events = events
         .take_until(draining.wait_owned())
         .map(|event| Ok::<AxumEvent, Infallible>(event.into()));
-    let heartbeat = KeepAlive::new().interval(HEARTBEAT).text("heartbeat");
+    let heartbeat = KeepAlive::new().interval(silence).text(comment);
     let headers = [
         (CACHE_CONTROL, "no-cache"),
         // nginx buffers whole answers otherwise.

@@ -114,6 +114,23 @@ impl Default for WindowSize {
     }
 }
 
+/// What becomes of a command that nobody waits for any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Attendance {
+    /// It runs on.
+    #[default]
+    Free,
+    /// Everything it started is killed: it belongs to the one who waits, and to no later server.
+    Attended,
+}
+
+impl Attendance {
+    fn is_free(&self) -> bool {
+        *self == Self::Free
+    }
+}
+
 /// Everything that decides what a command does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommandSpec {
@@ -137,6 +154,8 @@ pub struct CommandSpec {
     pub timeout: Option<Duration>,
     /// Output kept; the rest is dropped behind a visible `truncated` record.
     pub output_cap_bytes: Option<u64>,
+    #[serde(default, skip_serializing_if = "Attendance::is_free")]
+    pub attendance: Attendance,
 }
 
 impl CommandSpec {
@@ -153,6 +172,7 @@ impl CommandSpec {
             tty: None,
             timeout: None,
             output_cap_bytes: None,
+            attendance: Attendance::Free,
         }
     }
 

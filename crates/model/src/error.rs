@@ -79,6 +79,7 @@ codes! {
     KeyNotFound = "key_not_found" => NotFound,
     PreviewNotFound = "preview_not_found" => NotFound,
     FileNotFound = "file_not_found" => NotFound,
+    RunNotFound = "run_not_found" => NotFound,
     UserNotFound = "user_not_found" => InvalidArgument,
     /// The same idempotency key came with another payload.
     IdempotencyConflict = "idempotency_conflict" => Conflict,

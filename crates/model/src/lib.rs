@@ -14,6 +14,7 @@ pub mod isolation;
 pub mod journal;
 pub mod limits;
 pub mod object;
+pub mod pipeline;
 pub mod preview;
 pub mod resources;
 pub mod sandbox;
@@ -29,11 +30,12 @@ pub use command::{
 pub use error::{Code, Error, ErrorKind, Result};
 pub use id::{
     AuditId, BlobId, CodeContextId, CommandId, ImageId, KeyId, ObjectId, OrgId, PreviewId,
-    ProjectId, PullId, RequestId, SandboxId, SessionId, TemplateId, TemplateVersionId,
+    ProjectId, PullId, RequestId, RunId, SandboxId, SessionId, TemplateId, TemplateVersionId,
 };
 pub use image::{Digest, Image, ImageConfig, ImageName, ImageSource};
 pub use isolation::Isolation;
 pub use object::{Object, ObjectSource, ObjectState};
+pub use pipeline::PipelineRun;
 pub use preview::{Preview, PreviewAccess, PreviewState, Slug};
 pub use resources::{NetworkMode, Resources};
 pub use sandbox::{Sandbox, SandboxSpec, SandboxState};

@@ -17,6 +17,10 @@ pub const IDEMPOTENCY_KEPT: Duration = Duration::from_secs(24 * 3600);
 pub const PATH_MAX_BYTES: usize = 4095;
 pub const TTL_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 pub const COMMAND_TIMEOUT_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Steps of one pipeline.
+pub const PIPELINE_STEPS_MAX: usize = 1000;
+/// Of a run of a pipeline and of each step; also what a run gets that names none.
+pub const PIPELINE_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Output kept per command when neither the caller nor the operator says otherwise.
 pub const JOURNAL_DEFAULT_CAP_BYTES: u64 = 64 << 20;
 pub const OBJECT_NAME_MAX_CHARS: usize = 512;

@@ -16,6 +16,7 @@ pub enum Thing {
     Image,
     ImageName,
     Template,
+    Run,
     Preview,
     Object,
     AuditEvent,
@@ -34,6 +35,7 @@ impl Thing {
             Self::Image => "image",
             Self::ImageName => "image name",
             Self::Template => "template",
+            Self::Run => "run",
             Self::Preview => "preview",
             Self::Object => "object",
             Self::AuditEvent => "audit event",
@@ -49,6 +51,7 @@ impl Thing {
             Self::CodeContext => Code::CodeContextNotFound,
             Self::Image | Self::ImageName => Code::ImageNotFound,
             Self::Template => Code::TemplateNotFound,
+            Self::Run => Code::RunNotFound,
             Self::Preview => Code::PreviewNotFound,
             Self::Object => Code::ObjectNotFound,
             // Nothing looks an event up by its id, so none can be missing for a caller.

@@ -2,8 +2,8 @@
 
 use crate::db::Sql;
 use crate::{
-    audit, code_contexts, commands, idempotency, images, keys, objects, previews, projects,
-    sandboxes, settings, templates, usage,
+    audit, code_contexts, commands, idempotency, images, keys, objects, pipeline_runs, previews,
+    projects, sandboxes, settings, templates, usage,
 };
 
 pub(crate) fn all() -> impl Iterator<Item = &'static Sql> {
@@ -14,6 +14,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Sql> {
         idempotency::ALL,
         images::ALL,
         keys::ALL,
+        pipeline_runs::ALL,
         previews::ALL,
         objects::ALL,
         objects::blobs::ALL,

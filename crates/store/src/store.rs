@@ -5,8 +5,8 @@ use std::path::Path;
 use crate::db::Db;
 use crate::error::Result;
 use crate::{
-    Audit, CodeContexts, Commands, IdempotencyKeys, Images, Keys, Objects, Previews, Projects,
-    Sandboxes, Settings, Templates, Usage, statements,
+    Audit, CodeContexts, Commands, IdempotencyKeys, Images, Keys, Objects, PipelineRuns, Previews,
+    Projects, Sandboxes, Settings, Templates, Usage, statements,
 };
 
 /// A database with an up-to-date schema. Cheap to clone; clones share its connections.
@@ -92,6 +92,11 @@ impl Store {
     #[must_use]
     pub fn usage(&self) -> Usage<'_> {
         Usage::new(&self.db)
+    }
+
+    #[must_use]
+    pub fn pipeline_runs(&self) -> PipelineRuns<'_> {
+        PipelineRuns::new(&self.db)
     }
 
     #[must_use]

@@ -26,6 +26,7 @@ words! {
         KeyNotFound = "key_not_found",
         PreviewNotFound = "preview_not_found",
         FileNotFound = "file_not_found",
+        RunNotFound = "run_not_found",
         FileTooLarge = "file_too_large",
         ParentNotFound = "parent_not_found",
         PathOutside = "path_outside",

@@ -88,6 +88,7 @@ pub(super) const fn word_of(code: Code) -> Word {
         | Code::TemplateNotFound
         | Code::ProjectNotFound
         | Code::KeyNotFound
+        | Code::RunNotFound
         | Code::ObjectNotFound
         | Code::ObjectGone
         | Code::PreviewNotFound

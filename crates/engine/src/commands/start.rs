@@ -83,42 +83,74 @@ impl Engine {
         purpose: Purpose,
         claim: Option<Idempotency>,
     ) -> Result<Accepted<Command>> {
-        let mut command = self.new_command(lease.live(), spec, purpose);
-        let input = command.spec.input.as_mut().map(Input::take);
-        let start = start_spec(lease.live(), &command);
-        let live = LiveCommand::new(command, Arc::clone(lease.live()), lease.life(), start);
-        let accepting = Accepting {
-            shared: Arc::clone(self.shared()),
-            live: Arc::new(live),
-        };
-        let (answer, answered) = oneshot::channel();
-        let live = Arc::clone(lease.live());
-        let run = accepting.run(claim, input, lease, answer);
-        live.run(&self.shared().tasks, run);
-        answered.await.unwrap_or_else(|_| {
+        let id = CommandId::generate();
+        let command = new_command(self.shared(), lease.live(), id, spec, purpose);
+        start(self.shared(), lease, command, claim).answer().await
+    }
+}
+
+/// A command that is being accepted in a task of its own.
+pub(crate) struct Starting {
+    pub(crate) live: Arc<LiveCommand>,
+    answered: oneshot::Receiver<Result<Accepted<Command>>>,
+}
+
+impl Starting {
+    /// When it runs, or has ended already.
+    pub(crate) async fn answer(self) -> Result<Accepted<Command>> {
+        self.answered.await.unwrap_or_else(|_| {
             Err(Error::new(
                 pinfold_model::Code::Unavailable,
                 "the server is shutting down; the command may have been accepted",
             ))
         })
     }
+}
 
-    /// A new command is recorded as starting: what follows takes no time worth another write.
-    fn new_command(&self, live: &LiveSandbox, spec: CommandSpec, purpose: Purpose) -> Command {
-        Command {
-            id: CommandId::generate(),
-            sandbox: live.id().clone(),
-            project: live.project().clone(),
-            purpose,
-            spec,
-            state: CommandState::Starting,
-            cancel: None,
-            created_at: self.now(),
-            started_at: None,
-            ended_at: None,
-            last_seq: None,
-            truncated: false,
-        }
+/// Starts a command under the id it has, once. It can be found from here on.
+pub(crate) fn start(
+    shared: &Arc<Shared>,
+    lease: Lease,
+    mut command: Command,
+    claim: Option<Idempotency>,
+) -> Starting {
+    let input = command.spec.input.as_mut().map(Input::take);
+    let sandbox = Arc::clone(lease.live());
+    let start = start_spec(&sandbox, &command);
+    let live = LiveCommand::new(command, Arc::clone(&sandbox), lease.life(), start);
+    let live = Arc::new(live);
+    let accepting = Accepting {
+        shared: Arc::clone(shared),
+        live: Arc::clone(&live),
+    };
+    // Before the record: whoever replays the key has to find the command to wait for.
+    shared.registry.add_command(Arc::clone(&live));
+    let (answer, answered) = oneshot::channel();
+    sandbox.run(&shared.tasks, accepting.run(claim, input, lease, answer));
+    Starting { live, answered }
+}
+
+/// A new command is recorded as starting: what follows takes no time worth another write.
+pub(crate) fn new_command(
+    shared: &Shared,
+    live: &LiveSandbox,
+    id: CommandId,
+    spec: CommandSpec,
+    purpose: Purpose,
+) -> Command {
+    Command {
+        id,
+        sandbox: live.id().clone(),
+        project: live.project().clone(),
+        purpose,
+        spec,
+        state: CommandState::Starting,
+        cancel: None,
+        created_at: shared.clock.now(),
+        started_at: None,
+        ended_at: None,
+        last_seq: None,
+        truncated: false,
     }
 }
 
@@ -142,11 +174,10 @@ impl Accepting {
         if let Some(input) = input
             && let Err(error) = self.keep(input).await
         {
+            self.take_back(&self.live.command());
             let _ = answer.send(Err(error));
             return;
         }
-        // Before the record: whoever replays the key has to find the command to wait for.
-        self.shared.registry.add_command(Arc::clone(&self.live));
         let command = self.live.command();
         let inserted = self
             .shared

@@ -23,6 +23,10 @@ struct State {
     /// What the CPU counter showed at the end of the last record.
     cpu_counter_us: u64,
     last_record_from: Option<Time>,
+    /// Changes with everything above.
+    version: u64,
+    /// A record is being written, so for a moment the store may hold what is counted here too.
+    writing: bool,
 }
 
 /// What counts.
@@ -44,13 +48,17 @@ impl Meter {
                 running: None,
                 cpu_counter_us: 0,
                 last_record_from: None,
+                version: 0,
+                writing: false,
             }),
         }
     }
 
     /// Counts from `at` on, at the rate of the sandbox's state.
     pub(super) fn count_from(&self, at: Time, rate: Option<Rate>) {
-        self.state().running = rate.map(|rate| (at, rate));
+        let mut state = self.state();
+        state.running = rate.map(|rate| (at, rate));
+        state.version += 1;
     }
 
     pub(super) fn set_cpu_counter(&self, counter_us: u64) {
@@ -71,6 +79,24 @@ impl Meter {
         // A counter that went back belongs to a later boot and began again at zero.
         record.cpu_used_us = counter.checked_sub(state.cpu_counter_us).unwrap_or(counter);
         Some((record, counter))
+    }
+
+    /// A record is about to be written; [`Meter::written`] says that this is over.
+    pub(super) fn writing(&self) {
+        self.state().writing = true;
+    }
+
+    pub(super) fn written(&self) {
+        let mut state = self.state();
+        state.writing = false;
+        state.version += 1;
+    }
+
+    /// Equal stamps around a look at the store: what is counted here and what is recorded there fit
+    /// together. `None` while they may not.
+    pub(crate) fn stamp(&self) -> Option<u64> {
+        let state = self.state();
+        (!state.writing).then_some(state.version)
     }
 
     /// `record` is written: goes on from its end.

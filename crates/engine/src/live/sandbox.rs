@@ -170,6 +170,11 @@ impl LiveSandbox {
         self.meter.add_to(totals, from, to, now);
     }
 
+    /// What [`LiveSandbox::add_usage`] adds and what is recorded fit together while this stays.
+    pub(crate) fn usage_stamp(&self) -> Option<u64> {
+        self.meter.stamp()
+    }
+
     /// Asks the owner to meter; one that is too busy is asked again at the next turn.
     pub(crate) fn ask_to_meter(&self) {
         let _ = self.mailbox.try_send(Message::Meter);

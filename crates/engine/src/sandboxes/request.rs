@@ -46,6 +46,8 @@ pub enum ImageOrTemplate {
     Default,
     /// `NAME`, `NAME:TAG` or an image id.
     Image(String),
+    /// A template of this name (its latest version), else an image as above.
+    Named(String),
     Template {
         /// Name or id, or the id of one version.
         template: String,

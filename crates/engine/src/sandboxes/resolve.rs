@@ -5,8 +5,8 @@ use std::time::Duration;
 use pinfold_model::sandbox::{HostMount, IdleAction, SandboxSpec, TemplateOrigin, validate_path};
 use pinfold_model::template::TemplateSpec;
 use pinfold_model::{
-    Code, Ctx, Error, Image, ImageSource, NetworkMode, Resources, Result, Sandbox, SandboxId,
-    SandboxState, Template, Time,
+    Code, Ctx, Error, Image, ImageName, ImageSource, KeyId, NetworkMode, ProjectId, Resources,
+    Result, Sandbox, SandboxId, SandboxState, Template, Time,
 };
 
 use super::{CreateSandbox, ImageOrTemplate};
@@ -27,7 +27,7 @@ pub(crate) struct Resolved {
 }
 
 impl Engine {
-    pub(super) async fn resolve(&self, ctx: &Ctx, request: CreateSandbox) -> Result<Resolved> {
+    pub(crate) async fn resolve(&self, ctx: &Ctx, request: CreateSandbox) -> Result<Resolved> {
         self.check_mounts(&request.mounts)?;
         let (template, image_name) = self.recipe(ctx, &request.from).await?;
         let image = self.present_image(ctx, &image_name, Share::Project).await?;
@@ -35,12 +35,23 @@ impl Engine {
             self.inner.parts.driver.check_stop().map_err(driver_error)?;
         }
         let id = SandboxId::generate();
+        // A caller who did not say which of the two it named is shown its own word again.
+        let image_name = match &request.from {
+            ImageOrTemplate::Named(name) => name.clone(),
+            _ => image_name,
+        };
         let spec = merge(&id, request, template.as_ref(), &image, image_name);
         spec.validate()?;
         check_hostname(&spec.hostname)?;
         let now = self.now();
         Ok(Resolved {
-            sandbox: fresh(id, ctx, spec, now),
+            sandbox: fresh(
+                id,
+                &ctx.principal.project,
+                ctx.principal.key.clone(),
+                spec,
+                now,
+            ),
             image,
         })
     }
@@ -53,6 +64,7 @@ impl Engine {
         match from {
             ImageOrTemplate::Default => Ok((None, self.config().default_image.clone())),
             ImageOrTemplate::Image(name) => Ok((None, name.clone())),
+            ImageOrTemplate::Named(name) => self.template_or_image(ctx, name).await,
             ImageOrTemplate::Template { template, version } => {
                 let project = &ctx.principal.project;
                 let template = self.template(project, template, *version).await?;
@@ -64,6 +76,24 @@ impl Engine {
                 let image = template.spec.image.to_string();
                 Ok((Some(template), image))
             }
+        }
+    }
+
+    async fn template_or_image(&self, ctx: &Ctx, name: &str) -> Result<(Option<Template>, String)> {
+        match self.template(&ctx.principal.project, name, None).await {
+            Ok(template) => {
+                let image = template.spec.image.to_string();
+                Ok((Some(template), image))
+            }
+            Err(error) if error.code() == Code::TemplateNotFound => {
+                // What no image can be called is as absent as what none is called.
+                name.parse::<ImageName>().map_err(|_| {
+                    let text = format!("there is no template or image {name:?}");
+                    Error::new(Code::ImageNotFound, text)
+                })?;
+                Ok((None, name.to_owned()))
+            }
+            Err(error) => Err(error),
         }
     }
 
@@ -164,13 +194,20 @@ fn default_hostname(id: &SandboxId) -> String {
     format!("sbx-{}", &text[text.len().saturating_sub(12)..])
 }
 
-fn fresh(id: SandboxId, ctx: &Ctx, spec: SandboxSpec, now: Time) -> Sandbox {
+/// A sandbox that is about to be recorded.
+pub(crate) fn fresh(
+    id: SandboxId,
+    project: &ProjectId,
+    key: Option<KeyId>,
+    spec: SandboxSpec,
+    now: Time,
+) -> Sandbox {
     let spec_ttl = spec.ttl;
     let expires_at = spec_ttl.map(|ttl: Duration| later(now, ttl));
     Sandbox {
         id,
-        project: ctx.principal.project.clone(),
-        key: ctx.principal.key.clone(),
+        project: project.clone(),
+        key,
         spec,
         state: SandboxState::Creating,
         reason: None,

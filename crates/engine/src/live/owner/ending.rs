@@ -31,7 +31,7 @@ impl Owner {
 
     /// Ends a sandbox that cannot go on; nothing of it is left on the machine.
     pub(super) async fn fail(&mut self, reason: EndReason, failure: String) {
-        self.live.meter.count_from(self.shared.clock.now(), None);
+        self.meter_for_the_last_time().await;
         self.followed_if_closed().await;
         if let Err(error) = self
             .record(SandboxEvent::Fail, Some(reason), Some(failure.clone()))

@@ -73,13 +73,9 @@ impl Owner {
         let Some((record, counter)) = self.live.meter.reading(now, cpu_counter_us) else {
             return;
         };
-        match self
-            .shared
-            .store
-            .usage()
-            .append_and_advance(&record, counter)
-            .await
-        {
+        self.live.meter.writing();
+        let usage = self.shared.store.usage();
+        match usage.append_and_advance(&record, counter).await {
             Ok(Metered::Appended | Metered::AlreadyCounted) => {
                 self.live.meter.recorded(&record, counter);
             }
@@ -87,5 +83,6 @@ impl Owner {
                 tracing::error!(sandbox = %self.live.id(), %error, "usage not recorded yet");
             }
         }
+        self.live.meter.written();
     }
 }

@@ -1,0 +1,91 @@
+//! What the steps of a run wrote.
+
+use pinfold_model::journal::Stream;
+use pinfold_model::{CommandId, Ctx, Error, PipelineRun, Result, RunId};
+use pinfold_runtime::journal::{Journals, OpenError};
+
+use crate::Engine;
+use crate::errors::journal_error;
+
+/// Bytes of all steps together in one report.
+const REPORT_MAX_BYTES: usize = 64 << 20;
+
+/// A run with the beginning of what its steps wrote.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunReport {
+    pub run: PipelineRun,
+    /// As many as the run has steps.
+    pub output: Vec<StepOutput>,
+}
+
+/// The beginning of both streams of a step.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StepOutput {
+    pub stdout: Vec<u8>,
+    pub stderr: Vec<u8>,
+    /// More was written than is here; the journal of the step's command has it.
+    pub stdout_truncated: bool,
+    pub stderr_truncated: bool,
+}
+
+impl Engine {
+    /// A run as it is now, with at most `stream_bytes` of each stream of each step, and 64 MiB
+    /// altogether. Output is kept as long as that of other commands.
+    pub async fn report_run(&self, ctx: &Ctx, id: RunId, stream_bytes: usize) -> Result<RunReport> {
+        self.timed("pipeline.report", async {
+            let run = self.any_run(ctx, id).await?;
+            let commands: Vec<_> = run.steps.iter().map(|step| step.command.clone()).collect();
+            let journals = self.inner.parts.journals.clone();
+            let read = move || collect(&journals, &commands, stream_bytes);
+            let output = tokio::task::spawn_blocking(read)
+                .await
+                .map_err(Error::internal)??;
+            Ok(RunReport { run, output })
+        })
+        .await
+    }
+}
+
+fn collect(
+    journals: &Journals,
+    commands: &[Option<CommandId>],
+    stream_bytes: usize,
+) -> Result<Vec<StepOutput>> {
+    let mut room = REPORT_MAX_BYTES;
+    let mut all = Vec::with_capacity(commands.len());
+    for command in commands {
+        let output = match command {
+            Some(id) => of_command(journals, id, stream_bytes, &mut room)?,
+            None => StepOutput::default(),
+        };
+        all.push(output);
+    }
+    Ok(all)
+}
+
+fn of_command(
+    journals: &Journals,
+    id: &CommandId,
+    stream_bytes: usize,
+    room: &mut usize,
+) -> Result<StepOutput> {
+    let journal = match journals.get(id) {
+        Ok(journal) => journal,
+        Err(OpenError::NotFound(_)) => return Ok(StepOutput::default()),
+        Err(error) => return Err(journal_error(error)),
+    };
+    let mut collect = |stream| {
+        let collected = journal.collect(stream, stream_bytes.min(*room));
+        let collected = collected.map_err(Error::internal)?;
+        *room -= collected.bytes.len().min(*room);
+        Ok::<_, Error>(collected)
+    };
+    let stdout = collect(Stream::Stdout)?;
+    let stderr = collect(Stream::Stderr)?;
+    Ok(StepOutput {
+        stdout: stdout.bytes,
+        stderr: stderr.bytes,
+        stdout_truncated: stdout.truncated,
+        stderr_truncated: stderr.truncated,
+    })
+}
