@@ -58,7 +58,10 @@ const fn public(code: Code) -> (StatusCode, &'static str) {
         | Code::ObjectNotFound
         | Code::PreviewNotFound
         | Code::RunNotFound => (StatusCode::NOT_FOUND, "not_found"),
-        Code::ImageNotFound | Code::TemplateNotFound => (StatusCode::NOT_FOUND, "image_not_found"),
+        // A name that no registry gave an image for is unknown, for whatever reason.
+        Code::ImageNotFound | Code::TemplateNotFound | Code::ImagePullFailed => {
+            (StatusCode::NOT_FOUND, "image_not_found")
+        }
         Code::FileNotFound | Code::ParentNotFound => (StatusCode::NOT_FOUND, "file_not_found"),
         Code::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
         Code::SandboxNotRunning => (StatusCode::CONFLICT, "not_ready"),
