@@ -117,7 +117,7 @@ impl Attended {
     pub async fn ended(&self) -> Result<Command> {
         let command = self.engine.wait_command(&self.ctx, &self.id, None).await?;
         match command.state {
-            CommandState::Lost => Err(Error::new(
+            CommandState::Lost | CommandState::Killed => Err(Error::new(
                 Code::SandboxGone,
                 "the sandbox ended while the command ran",
             )),

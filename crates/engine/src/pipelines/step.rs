@@ -162,7 +162,7 @@ impl Owner {
         step.ended_at = command.ended_at;
         match (stopped, command.state) {
             (Some(stopped), _) => Err(stopped),
-            (None, CommandState::Lost) => Err(RunFailure::new(
+            (None, CommandState::Lost | CommandState::Killed) => Err(RunFailure::new(
                 RunFault::SandboxGone,
                 "the sandbox ended while a step ran",
             )),

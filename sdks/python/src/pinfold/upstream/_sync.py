@@ -79,7 +79,7 @@ class _Transport:
         for attempt in range(protocol.STALE_MAX + 1):
             if self._closed:
                 raise errors.closed_client()
-            made = []
+            made: list[str] = []
 
             def trace(event: str, _info: dict[str, Any], made: list[str] = made) -> None:
                 if event.startswith("connection.connect"):
