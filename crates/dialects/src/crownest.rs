@@ -3,7 +3,9 @@
 //! `crownest/coverage.md`.
 
 mod account;
+mod artifacts;
 mod commands;
+mod downloads;
 mod errors;
 mod files;
 mod from_wire;

@@ -1,6 +1,7 @@
 //! Use cases of commands: starting exactly once, watching, feeding and ending them.
 
 mod attended;
+mod collect;
 mod logs;
 mod reader;
 mod run;

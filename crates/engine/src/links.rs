@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::Engine;
 use crate::clock::later;
 use crate::commands::absolute;
+use crate::files::{FileAt, FileKind};
 use crate::usecase::Note;
 
 use token::Claims;
@@ -155,6 +156,27 @@ impl Engine {
             Ok(sandbox.project.clone())
         })
         .await
+    }
+
+    /// The same for a regular file that is there now, confined as its path is.
+    pub async fn sign_found_file<'a>(
+        &self,
+        ctx: &Ctx,
+        id: &SandboxId,
+        path: impl Into<FileAt<'a>>,
+        lifetime: Option<Duration>,
+    ) -> Result<Link> {
+        let path = path.into();
+        match self.stat_target(ctx, id, path).await?.kind {
+            FileKind::File => {
+                self.sign_file_download(ctx, id, path.path(), lifetime)
+                    .await
+            }
+            FileKind::Directory | FileKind::Symlink | FileKind::Other => Err(Error::new(
+                Code::NotAFile,
+                format!("{}: is no regular file", path.path()),
+            )),
+        }
     }
 
     /// Proves a link. Holds no longer than the link, the key that made it, and what it is for.

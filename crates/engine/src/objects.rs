@@ -217,6 +217,21 @@ impl Engine {
         .await
     }
 
+    /// Those that were copied from files of one sandbox, newest first, also when it has ended.
+    pub async fn list_objects_of(
+        &self,
+        ctx: &Ctx,
+        sandbox: &SandboxId,
+        page: &PageRequest,
+    ) -> Result<Page<Object>> {
+        self.any_sandbox(ctx, sandbox).await?;
+        let filter = ObjectFilter {
+            sandbox: Some(sandbox.clone()),
+            ..ObjectFilter::default()
+        };
+        self.list_objects(ctx, &filter, page).await
+    }
+
     /// Deletes an object's content and keeps its facts. Repeating it answers with the object as it
     /// was deleted.
     pub async fn delete_object(&self, ctx: &Ctx, id: &ObjectId) -> Result<Object> {

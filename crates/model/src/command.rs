@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::Time;
+use crate::collect::Collect;
 use crate::error::{Error, Result};
 use crate::id::{CodeContextId, CommandId, ProjectId, SandboxId};
 use crate::limits;
@@ -156,6 +157,9 @@ pub struct CommandSpec {
     pub output_cap_bytes: Option<u64>,
     #[serde(default, skip_serializing_if = "Attendance::is_free")]
     pub attendance: Attendance,
+    /// What is kept of its sandbox's files when it has ended, where somebody waits for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collect: Option<Collect>,
 }
 
 impl CommandSpec {
@@ -173,6 +177,7 @@ impl CommandSpec {
             timeout: None,
             output_cap_bytes: None,
             attendance: Attendance::Free,
+            collect: None,
         }
     }
 
@@ -190,6 +195,7 @@ impl CommandSpec {
         if texts.iter().any(|t| t.contains('\0')) {
             return Err(Error::invalid(field, "no argument may hold a NUL byte"));
         }
+        self.collect.as_ref().map_or(Ok(()), Collect::validate)?;
         validate_env(&self.env)?;
         validate_env(self.secret_env.values())?;
         let env = self.env.iter().chain(self.secret_env.values());

@@ -6,6 +6,7 @@
 pub mod access;
 pub mod audit;
 pub mod code;
+pub mod collect;
 pub mod command;
 pub mod error;
 pub mod id;

@@ -1,9 +1,10 @@
 //! Commands: their records and their one-way progress. How a command ended is written once.
 
+use pinfold_model::collect::CollectReport;
 use pinfold_model::command::CancelMode;
 use pinfold_model::{Command, CommandId, CommandState, SandboxId, Time};
 
-use crate::db::{Db, Query, Sql, statements};
+use crate::db::{Db, Query, Sql, statements, to_json};
 use crate::error::Result;
 use crate::idempotency::{Idempotency, Inserted};
 use crate::page::{Page, PageRequest};
@@ -120,6 +121,11 @@ statements! {
         "UPDATE commands SET cancel = CASE WHEN cancel = 'force' THEN cancel ELSE $2 END \
          WHERE id = $1 AND rank < 3 RETURNING ", columns!()
     ));
+    PUT_COLLECT = Sql::both(
+        "INSERT INTO command_collects (command_id, report) VALUES ($1, $2) \
+         ON CONFLICT (command_id) DO NOTHING",
+    );
+    GET_COLLECT = Sql::both("SELECT report FROM command_collects WHERE command_id = $1");
     LOSE = Sql::both(
         "UPDATE commands SET state = $3, exit_kind = NULL, exit_value = NULL, rank = 3, \
              ended_at = $2 \
@@ -204,6 +210,18 @@ impl<'a> Commands<'a> {
         let cancel = CANCEL.bind(id.as_str()).bind(cancel_text(mode));
         let row = self.db.change(cancel).await?;
         row.as_ref().map(to_command).transpose()
+    }
+
+    /// Notes what was collected behind a command; the first report stays.
+    pub async fn put_collect(&self, id: &CommandId, report: &CollectReport) -> Result<()> {
+        let put = PUT_COLLECT.bind(id.as_str()).bind(to_json(report));
+        self.db.execute(put).await?;
+        Ok(())
+    }
+
+    pub async fn collect(&self, id: &CommandId) -> Result<Option<CollectReport>> {
+        let row = self.db.row(GET_COLLECT.bind(id.as_str())).await?;
+        row.map(|row| row.json("report")).transpose()
     }
 
     /// Ends everything unfinished in a sandbox, as `killed` or `lost`; answers how many commands

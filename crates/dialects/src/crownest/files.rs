@@ -1,16 +1,14 @@
 //! Handlers of files, all within the workspace.
 
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use axum::response::{IntoResponse, Response};
-use pinfold_engine::{Engine, FileAt, ReadRange};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use pinfold_engine::{Engine, FileAt};
 use pinfold_http::{Caller, Json, Path, Query};
-use pinfold_model::Error;
 
 use super::errors::Refused;
 use super::from_wire::{self, FILE_MAX_BYTES, WORKSPACE};
-use super::{ids, to_wire, wire};
+use super::{downloads, ids, to_wire, wire};
 
 /// Entries of one listing, which has no pages.
 const ENTRIES_MAX: u32 = 100_000;
@@ -121,22 +119,8 @@ pub(super) async fn download(
     Caller(ctx): Caller,
     Path(sandbox): Path<String>,
     Query(query): Query<wire::FilePath>,
+    headers: HeaderMap,
 ) -> Result<Response, Refused> {
     let sandbox = ids::sandbox(&sandbox)?;
-    let at = FileAt::within(&query.path, WORKSPACE);
-    let reader = engine
-        .read_file(&ctx, &sandbox, at, ReadRange::default())
-        .await?;
-    let length = reader.total_bytes().filter(|total| *total > 0);
-    let pieces = futures::stream::try_unfold(reader, |mut reader| async move {
-        let piece = reader.next().await?;
-        Ok::<_, Error>(piece.map(|piece| (piece, reader)))
-    });
-    let kind = [(CONTENT_TYPE, "application/octet-stream")];
-    let length = length.map(|total| [(CONTENT_LENGTH, total.to_string())]);
-    let body = Body::from_stream(pieces);
-    Ok(match length {
-        Some(length) => (kind, length, body).into_response(),
-        None => (kind, body).into_response(),
-    })
+    downloads::file(&engine, &ctx, &sandbox, &query.path, &headers).await
 }

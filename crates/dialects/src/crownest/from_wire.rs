@@ -6,9 +6,10 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use pinfold_engine::{
-    CreatePreview, CreateSandbox, Cursor, ImageOrTemplate, MakeDirectory, MoveFile, PageRequest,
-    SandboxFilter, States, Wait, WriteFile,
+    CreateObject, CreatePreview, CreateSandbox, Cursor, ImageOrTemplate, MakeDirectory, MoveFile,
+    PageRequest, SandboxFilter, States, Wait, WriteFile,
 };
+use pinfold_model::collect::{Collect, CollectFile, CollectOn};
 use pinfold_model::command::CancelMode;
 use pinfold_model::{CommandSpec, Error, PreviewAccess, Program, SandboxState, SecretEnv};
 use serde_json::{Map, Value};
@@ -208,28 +209,30 @@ pub(super) fn bounded(limit: Option<i64>) -> Result<u32, Refused> {
 }
 
 /// What `commands/run` runs.
-pub(super) fn run_command(request: wire::RunCommand) -> Result<CommandSpec, Refused> {
-    match request.collect_on.as_deref() {
-        None | Some("success" | "always") => {}
+pub(super) fn run_command(mut request: wire::RunCommand) -> Result<CommandSpec, Refused> {
+    let on = match request.collect_on.as_deref() {
+        None | Some("success") => CollectOn::Success,
+        Some("always") => CollectOn::Always,
         Some(_) => {
             return Err(Refused::invalid(
                 "collectOn",
                 "collectOn must be \"success\" or \"always\"",
             ));
         }
-    }
-    if request
-        .collect
-        .as_ref()
-        .is_some_and(|list| !list.is_empty())
-    {
-        return Err(Refused::of(
-            Word::FeatureNotEnabled,
-            "collect",
-            "this server collects no artifacts yet",
-        ));
-    }
-    command(request)
+    };
+    let files = request.collect.take().unwrap_or_default();
+    let files = files.into_iter().map(|wanted| CollectFile {
+        path: wanted.path,
+        name: wanted.name,
+    });
+    let collect = Collect {
+        files: files.collect(),
+        on,
+        within: Some(WORKSPACE.to_owned()),
+    };
+    let mut spec = command(request)?;
+    spec.collect = Some(collect).filter(|collect| !collect.files.is_empty());
+    Ok(spec)
 }
 
 /// What `commands/start` runs: nothing is collected behind it.
@@ -354,6 +357,13 @@ pub(super) fn move_file(request: wire::MoveFile) -> MoveFile {
         to: request.to,
         overwrite: request.overwrite.unwrap_or(false),
         within: Some(WORKSPACE.to_owned()),
+    }
+}
+
+pub(super) fn create_artifact(name: Option<String>) -> CreateObject {
+    CreateObject {
+        name,
+        ..CreateObject::default()
     }
 }
 

@@ -1,7 +1,9 @@
 //! The vendor's ids, and ours underneath. Where the prefixes differ they are swapped, both ways by
 //! rule: nothing is looked up.
 
-use pinfold_model::{CommandId, KeyId, PreviewId, ProjectId, SandboxId, TemplateVersionId};
+use pinfold_model::{
+    CommandId, KeyId, ObjectId, PreviewId, ProjectId, SandboxId, TemplateVersionId,
+};
 
 use super::errors::Refused;
 
@@ -11,6 +13,13 @@ pub(super) fn sandbox(text: &str) -> Result<SandboxId, Refused> {
 
 pub(super) fn command(text: &str) -> Result<CommandId, Refused> {
     text.parse().map_err(|_| Refused::no("command", text))
+}
+
+/// An artifact is an object of ours.
+pub(super) fn artifact(text: &str) -> Result<ObjectId, Refused> {
+    let ours = text.strip_prefix("art_").map(|rest| format!("obj_{rest}"));
+    let parsed = ours.and_then(|ours| ours.parse().ok());
+    parsed.ok_or_else(|| Refused::no("artifact", text))
 }
 
 pub(super) fn preview(text: &str) -> Result<PreviewId, Refused> {

@@ -7,7 +7,7 @@ use axum::routing::{get, post};
 use pinfold_engine::Engine;
 use pinfold_http::{Authenticate, authenticated};
 
-use super::{account, commands, errors, files, previews, sandboxes, stream};
+use super::{account, artifacts, commands, downloads, errors, files, previews, sandboxes, stream};
 
 #[rustfmt::skip]
 pub(crate) fn router(engine: Engine, authority: Arc<dyn Authenticate>) -> Router {
@@ -28,11 +28,19 @@ pub(crate) fn router(engine: Engine, authority: Arc<dyn Authenticate>) -> Router
         .route("/v1/sandboxes/{sandbox}/files/mkdir", post(files::make_directory))
         .route("/v1/sandboxes/{sandbox}/files/move", post(files::rename))
         .route("/v1/sandboxes/{sandbox}/files/download", get(files::download))
+        .route("/v1/sandboxes/{sandbox}/files/download-url", post(downloads::of_file))
+        .route("/v1/sandboxes/{sandbox}/artifacts", get(artifacts::list).post(artifacts::create))
+        .route("/v1/artifacts/{artifact}", get(artifacts::show).delete(artifacts::remove))
+        .route("/v1/artifacts/{artifact}/download", get(artifacts::download))
+        .route("/v1/artifacts/{artifact}/download-url", post(downloads::of_artifact))
         .route("/v1/sandboxes/{sandbox}/previews", get(previews::list).post(previews::create))
         .route("/v1/previews/{preview}", get(previews::show).delete(previews::revoke))
         .route("/v1/projects", get(account::projects).post(account::create_project))
         .route("/v1/api-keys", get(account::keys))
         .route("/v1/api-keys/{key}", get(account::key).delete(account::revoke_key))
         .route("/v1/usage", get(account::usage));
-    errors::FACADE.wrap(authenticated(routes, authority)).with_state(engine)
+    // The URL is the proof: it takes no key.
+    let signed = Router::new().route("/v1/signed/{token}", get(downloads::signed));
+    let routes = authenticated(routes, authority).merge(signed);
+    errors::FACADE.wrap(routes).with_state(engine)
 }

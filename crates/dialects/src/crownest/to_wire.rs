@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use pinfold_engine::{FileEntry, FileKind, Page, ProjectMonth, RunOutput, TextChunk, TextPage};
-use pinfold_http::PreviewUrls;
+use pinfold_engine::{
+    FileEntry, FileKind, Link, Page, ProjectMonth, RunOutput, TextChunk, TextPage,
+};
+use pinfold_http::{BaseUrl, PreviewUrls};
+use pinfold_model::collect::{CollectFailureKind, CollectReport};
 use pinfold_model::command::CancelMode;
 use pinfold_model::sandbox::EndReason;
 use pinfold_model::{
-    Command, CommandId, CommandState, Ctx, ExitStatus, Key, Preview, Program, Project, Role,
-    Sandbox, SandboxState, Time,
+    Command, CommandId, CommandState, Ctx, ExitStatus, Key, Object, Preview, Program, Project,
+    Role, Sandbox, SandboxState, Time,
 };
 
 use super::errors::{Refused, Word};
@@ -120,7 +123,11 @@ pub(super) fn command(command: Command) -> wire::Command {
         canceled_at: command.ended_at.filter(|_| cancelled).map(time),
         termination_signal: termination_signal(state, command.cancel),
         killed_reason: (state == CommandState::Killed).then_some("sandbox_destroyed"),
-        collect_status: "not_requested",
+        collect_status: match command.spec.collect {
+            Some(_) => "pending",
+            None => "not_requested",
+        },
+        collect_errors: Vec::new(),
     }
 }
 
@@ -128,6 +135,9 @@ pub(super) fn command(command: Command) -> wire::Command {
 pub(super) fn command_with_output(output: RunOutput) -> wire::Command {
     let ended = output.command.state.is_terminal();
     let mut shown = command(output.command);
+    if let Some(report) = output.collect {
+        (shown.collect_status, shown.collect_errors) = collected(report);
+    }
     if ended {
         shown.stdout = Some(text(output.stdout, output.stdout_truncated));
         shown.stderr = Some(text(output.stderr, output.stderr_truncated));
@@ -135,6 +145,28 @@ pub(super) fn command_with_output(output: RunOutput) -> wire::Command {
         shown.stderr_truncated = Some(output.stderr_truncated);
     }
     shown
+}
+
+fn collected(report: CollectReport) -> (&'static str, Vec<wire::CollectError>) {
+    let (stored, failed) = match report {
+        CollectReport::Skipped => return ("skipped", Vec::new()),
+        CollectReport::Done { stored, failed } => (stored, failed),
+    };
+    let status = match (stored, failed.is_empty()) {
+        (_, true) => "succeeded",
+        (0, false) => "failed",
+        (_, false) => "partial",
+    };
+    let errors = failed.into_iter().map(|failure| wire::CollectError {
+        code: match failure.kind {
+            CollectFailureKind::NotFound => Word::FileNotFound.as_str(),
+            CollectFailureKind::Outside => Word::PathOutsideWorkspace.as_str(),
+            CollectFailureKind::Failed => "artifact_collect_failed",
+        },
+        message: failure.message,
+        path: failure.path,
+    });
+    (status, errors.collect())
 }
 
 /// What start answers: the command as it was accepted, however far it has come.
@@ -299,6 +331,49 @@ fn shown_path(path: &str) -> String {
         }
     }
     format!("/{}", parts.join("/"))
+}
+
+/// An object that was copied from a sandbox; others are no artifacts.
+pub(super) fn artifact(ctx: &Ctx, object: Object) -> Result<wire::Artifact, Refused> {
+    let id = with_prefix(object.id.as_str(), "art");
+    let source = object.source;
+    let source = source.ok_or_else(|| Refused::no("artifact", &id))?;
+    Ok(wire::Artifact {
+        org_id: ctx.principal.org.to_string(),
+        object_key: format!("artifacts/{id}"),
+        id,
+        project_id: object.project.into(),
+        sandbox_id: source.sandbox.into(),
+        name: object.name,
+        size_bytes: object.size_bytes.unwrap_or(0),
+        source_path: shown_path(&source.path),
+        content_type: object.content_type,
+        created_at: time(object.created_at),
+        deleted_at: object.deleted_at.map(time),
+        retention_expires_at: object.expires_at.map(time),
+    })
+}
+
+pub(super) fn artifacts(
+    ctx: &Ctx,
+    found: Page<Object>,
+) -> Result<wire::Page<wire::Artifact>, Refused> {
+    let items = found.items.into_iter().map(|object| artifact(ctx, object));
+    let shown = Page {
+        items: items.collect::<Result<_, _>>()?,
+        next: found.next,
+    };
+    Ok(page(shown, |artifact| artifact))
+}
+
+/// Relative to the dialect's own base.
+pub(super) fn download_url(base: &BaseUrl, link: &Link) -> wire::DownloadUrl {
+    wire::DownloadUrl {
+        url: format!("{base}/crownest/v1/signed/{}", link.token),
+        method: "GET",
+        headers: None,
+        auth_mode: "api_key",
+    }
 }
 
 pub(super) fn preview(ctx: &Ctx, preview: Preview, urls: &PreviewUrls) -> wire::Preview {

@@ -46,8 +46,14 @@ pub(super) struct RunCommand {
     pub(super) cwd: Option<String>,
     pub(super) env: Option<BTreeMap<String, String>>,
     pub(super) timeout_ms: Option<i64>,
-    pub(super) collect: Option<Vec<Value>>,
+    pub(super) collect: Option<Vec<Collect>>,
     pub(super) collect_on: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Collect {
+    pub(super) path: String,
+    pub(super) name: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -66,6 +72,17 @@ pub(super) struct Logs {
 pub(super) struct FilePath {
     pub(super) path: String,
     pub(super) encoding: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct CreateArtifact {
+    pub(super) path: String,
+    pub(super) name: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct DownloadFile {
+    pub(super) path: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -165,6 +182,15 @@ pub(super) struct Command {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) killed_reason: Option<&'static str>,
     pub(super) collect_status: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) collect_errors: Vec<CollectError>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct CollectError {
+    pub(super) code: &'static str,
+    pub(super) message: String,
+    pub(super) path: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -234,6 +260,37 @@ pub(super) struct FileContent {
     pub(super) size_bytes: u64,
     pub(super) encoding: &'static str,
     pub(super) content: String,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Artifact {
+    pub(super) id: String,
+    pub(super) org_id: String,
+    pub(super) project_id: String,
+    pub(super) sandbox_id: String,
+    pub(super) name: String,
+    pub(super) object_key: String,
+    pub(super) size_bytes: u64,
+    pub(super) source_path: String,
+    pub(super) content_type: String,
+    pub(super) created_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) deleted_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) retention_expires_at: Option<String>,
+}
+
+/// Where to download something, for a while.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct DownloadUrl {
+    pub(super) url: String,
+    pub(super) method: &'static str,
+    /// An artifact's alone has them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) headers: Option<BTreeMap<String, String>>,
+    pub(super) auth_mode: &'static str,
 }
 
 #[derive(Debug, Serialize)]
@@ -348,6 +405,7 @@ envelopes! {
     OneFile { file: FileStat },
     Files { data: Vec<FileStat> },
     Deleted { deleted: bool },
+    OneArtifact { artifact: Artifact },
     OnePreview { preview: Preview },
     OneProject { project: Project },
     OneApiKey { api_key: ApiKey },

@@ -1,5 +1,6 @@
 //! Running a command to its end and answering with what it wrote.
 
+use pinfold_model::collect::CollectReport;
 use pinfold_model::journal::Stream;
 use pinfold_model::{Command, CommandId, CommandSpec, Ctx, Error, Result, SandboxId};
 use pinfold_runtime::journal::{Collected, OpenError};
@@ -31,6 +32,8 @@ pub struct RunOutput {
     /// More was written than is here; the journal has it.
     pub stdout_truncated: bool,
     pub stderr_truncated: bool,
+    /// What was collected behind it; `None` also where that is not over yet.
+    pub collect: Option<CollectReport>,
     pub origin: Origin,
 }
 
@@ -48,8 +51,12 @@ impl Engine {
         let started = self
             .started("command.run", ctx, sandbox, spec, idempotency)
             .await?;
-        let command = self.wait_command(ctx, &started.value.id, None).await?;
-        self.with_output(command, started.origin, options)
+        let id = &started.value.id;
+        if started.value.spec.collect.is_some() {
+            self.collected_behind(ctx, id).await?;
+        }
+        let command = self.wait_command(ctx, id, None).await?;
+        self.with_output(command, started.origin, options).await
     }
 
     /// A command as it is now, with what it wrote until now or until its end.
@@ -61,7 +68,7 @@ impl Engine {
     ) -> Result<RunOutput> {
         self.timed("command.output", async {
             let command = self.any_command(ctx, id).await?;
-            self.with_output(command, Origin::Replay, options)
+            self.with_output(command, Origin::Replay, options).await
         })
         .await
     }
@@ -74,17 +81,22 @@ impl Engine {
         options: RunOptions,
     ) -> Result<RunOutput> {
         let command = self.wait_command(ctx, id, None).await?;
-        self.with_output(command, Origin::Replay, options)
+        self.with_output(command, Origin::Replay, options).await
     }
 
-    fn with_output(
+    async fn with_output(
         &self,
         command: Command,
         origin: Origin,
         options: RunOptions,
     ) -> Result<RunOutput> {
-        let (stdout, stderr) = self.collected(&command.id, options.inline_bytes)?;
+        let collect = match command.spec.collect {
+            Some(_) => self.store().commands().collect(&command.id).await?,
+            None => None,
+        };
+        let (stdout, stderr) = self.written(&command.id, options.inline_bytes)?;
         Ok(RunOutput {
+            collect,
             command,
             stdout: stdout.bytes,
             stderr: stderr.bytes,
@@ -95,7 +107,7 @@ impl Engine {
     }
 
     /// The beginning of both streams. The files were written a moment ago, so this reads memory.
-    fn collected(&self, id: &CommandId, bytes: usize) -> Result<(Collected, Collected)> {
+    fn written(&self, id: &CommandId, bytes: usize) -> Result<(Collected, Collected)> {
         let journal = match self.inner.parts.journals.get(id) {
             Ok(journal) => journal,
             Err(OpenError::NotFound(_)) => return Ok((nothing(), nothing())),

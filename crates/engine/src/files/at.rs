@@ -29,7 +29,7 @@ impl<'a> FileAt<'a> {
         }
     }
 
-    pub(super) const fn of(path: &'a str, within: Option<&'a str>) -> Self {
+    pub(crate) const fn of(path: &'a str, within: Option<&'a str>) -> Self {
         Self { path, within }
     }
 
