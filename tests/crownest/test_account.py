@@ -77,7 +77,7 @@ async def test_usage_has_its_figures(sdk, client, sandbox):
 
 
 async def test_credentials_are_needed(sdk, server, fails):
-    for key, code in [("wrong", "invalid_api_key"), ("x" * 2000, "unauthenticated")]:
+    for key in ("wrong", "x" * 2000):
         client = sdk.client(api_key=key, base_url=server.base_url)
         with fails("invalid_api_key", 401):
             await sdk(client.sandboxes.list)

@@ -1,10 +1,8 @@
 """Streams of a command: live, resumed, cut, of any text."""
 
 import asyncio
-import json
 import random
 
-import httpx
 import pytest
 from proxy import Proxy
 from server import KEY, Server, free_port
@@ -118,7 +116,7 @@ async def test_a_stream_cut_anywhere_is_taken_up_without_gap_or_repeat(sdk, serv
     print("seed", seed)
     dice = random.Random(seed)
     cuts = [dice.randrange(200, 30_000) for _ in range(12)] + [None] * 1000
-    proxy = Proxy(server.port, [None] * 0 + cuts)
+    proxy = Proxy(server.port, cuts)
     quiet = sdk.client(api_key=KEY, base_url=server.base_url, timeout=60)
     rough = sdk.client(api_key=KEY, base_url=f"{proxy.url}/crownest", timeout=60)
     line = "for i in $(seq 3000); do echo \"line $i ü😀\"; [ $((i % 50)) = 0 ] && sleep 0.01; done"
