@@ -101,10 +101,11 @@ def test_the_wheel_installs_and_the_quickstart_runs_in_a_fresh_environment(tmp_p
     run(sys.executable, "-m", "pip", *build, PACKAGE)
     (wheel,) = tmp_path.glob("pinfold-*-py3-none-any.whl")
     fresh = tmp_path / "fresh"
-    venv.create(fresh, with_pip=True, symlinks=True)
+    venv.create(fresh, symlinks=True)
     # What the wheel asks for and nothing else, from where this environment has it.
     httpx = f"httpx=={run(sys.executable, '-c', 'import httpx; print(httpx.__version__)').strip()}"
-    run(fresh / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-compile", wheel, httpx)
+    install = ("--python", fresh / "bin" / "python", "install", "--quiet", "--no-compile")
+    run(sys.executable, "-m", "pip", "--disable-pip-version-check", *install, wheel, httpx)
     blocks = re.findall(r"```python\n(.*?)```", (PACKAGE / "README.md").read_text(), re.DOTALL)
     assert len(blocks) >= 2
     for block in blocks:

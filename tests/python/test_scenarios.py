@@ -17,6 +17,7 @@ from pinfold.types import (
     CommandState,
     FileKind,
     NetworkMode,
+    PreviewState,
     Role,
     SandboxState,
     StreamName,
@@ -341,6 +342,20 @@ async def test_images_and_templates_come_and_go(connect: Any, tmp_path: Path) ->
         await client.images.remove(name)
         with pytest.raises(errors.NotFoundError):
             await client.images.get(name)
+
+
+async def test_previews_are_made_listed_linked_and_revoked(connect: Any) -> None:
+    async with connect() as client, client.sandboxes.create() as sandbox:
+        made = await sandbox.previews.create(8000, access="token", expires_in=timedelta(hours=1))
+        assert made.token and made.token not in repr(made)
+        again = await sandbox.previews.create(8000, access="token")
+        assert (again.preview.id, again.token) == (made.preview.id, None)
+        assert [each.id async for each in sandbox.previews.list(active=True)] == [made.preview.id]
+        link = await client.previews.link(made.preview.id)
+        assert link.url not in repr(link)
+        assert (await client.previews.revoke(made.preview.id)).state is PreviewState.REVOKED
+        assert (await client.previews.get(made.preview.id)).revoked_at is not None
+        assert await sandbox.previews.list(active=True).all() == []
 
 
 async def test_projects_keys_usage_and_audit(connect: Any) -> None:

@@ -9,7 +9,8 @@ use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
 use utoipa::openapi::{
-    ComponentsBuilder, ContentBuilder, Info, License, OpenApi, OpenApiBuilder, Ref, ResponseBuilder,
+    Components, ComponentsBuilder, ContentBuilder, Info, License, OpenApi, OpenApiBuilder, Ref,
+    RefOr, Required, ResponseBuilder, Schema,
 };
 use utoipa_axum::router::OpenApiRouter;
 
@@ -46,6 +47,7 @@ pub fn document() -> OpenApi {
         ];
         for operation in operations.into_iter().flatten() {
             add_errors(operation);
+            allow_no_body(operation, api.components.as_ref());
         }
     }
     api
@@ -87,6 +89,29 @@ fn add<T: ToSchema>(components: &mut utoipa::openapi::Components) {
     let mut needed = vec![(T::name().into_owned(), T::schema())];
     T::schemas(&mut needed);
     components.schemas.extend(needed);
+}
+
+/// An empty body counts as `{}`, so one whose fields are all optional need not be sent.
+fn allow_no_body(operation: &mut Operation, components: Option<&Components>) {
+    let Some(RefOr::T(body)) = &mut operation.request_body else {
+        return;
+    };
+    let schema = match body.content.get("application/json") {
+        Some(RefOr::T(content)) => content.schema.as_ref(),
+        _ => None,
+    };
+    let schema = match schema {
+        Some(RefOr::Ref(at)) => {
+            let name = at.ref_location.rsplit('/').next();
+            name.and_then(|name| components?.schemas.get(name))
+        }
+        direct => direct,
+    };
+    if let Some(RefOr::T(Schema::Object(object))) = schema
+        && object.required.is_empty()
+    {
+        body.required = Some(Required::False);
+    }
 }
 
 /// Any error may answer any operation, always in one shape.

@@ -41,7 +41,7 @@ class CuttingProxy:
             self.cuts += 1
 
     def __enter__(self) -> CuttingProxy:
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -84,7 +84,7 @@ def scripted(reply: Callable[[int, bytes], bytes | None]) -> Iterator[tuple[str,
 
     server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}", heads
     finally:

@@ -140,3 +140,14 @@ fn every_reference_leads_somewhere() {
         );
     }
 }
+
+#[test]
+fn a_body_may_be_left_out_where_all_its_fields_may() {
+    let document = document();
+    let required = |path: &str, method: &str| {
+        document["paths"][path][method]["requestBody"]["required"].as_bool()
+    };
+    assert_eq!(required("/v1/sandboxes", "post"), Some(false));
+    assert_eq!(required("/v1/projects/{project_id}", "patch"), Some(false));
+    assert_eq!(required("/v1/projects", "post"), Some(true));
+}

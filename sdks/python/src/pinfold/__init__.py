@@ -20,6 +20,7 @@ from pinfold._async.client import AsyncClient
 from pinfold._async.commands import AsyncCommand, AsyncCommands
 from pinfold._async.files import AsyncFiles
 from pinfold._async.images import AsyncImages, AsyncTemplates
+from pinfold._async.previews import AsyncPreviews, AsyncSandboxPreviews
 from pinfold._async.pty import AsyncPty
 from pinfold._async.sandboxes import AsyncSandbox, AsyncSandboxes
 from pinfold._async.streams import AsyncByteStream, AsyncPages, AsyncRecordStream, AsyncWatch
@@ -31,6 +32,7 @@ from pinfold._sync.client import Client
 from pinfold._sync.commands import Command, Commands
 from pinfold._sync.files import Files
 from pinfold._sync.images import Images, Templates
+from pinfold._sync.previews import Previews, SandboxPreviews
 from pinfold._sync.pty import Pty
 from pinfold._sync.sandboxes import Sandbox, Sandboxes
 from pinfold._sync.streams import ByteStream, Pages, RecordStream, Watch
@@ -50,10 +52,12 @@ __all__ = [
     "AsyncImages",
     "AsyncKeys",
     "AsyncPages",
+    "AsyncPreviews",
     "AsyncProjects",
     "AsyncPty",
     "AsyncRecordStream",
     "AsyncSandbox",
+    "AsyncSandboxPreviews",
     "AsyncSandboxes",
     "AsyncTemplates",
     "AsyncUsageReports",
@@ -72,6 +76,7 @@ __all__ = [
     "Output",
     "Pages",
     "PinfoldError",
+    "Previews",
     "Projects",
     "Pty",
     "PtyEvent",
@@ -82,6 +87,7 @@ __all__ = [
     "RecordStream",
     "RunResult",
     "Sandbox",
+    "SandboxPreviews",
     "Sandboxes",
     "Templates",
     "Truncated",

@@ -174,7 +174,7 @@ _BY_STATUS: Mapping[int, type[ApiError]] = {
     404: NotFoundError,
     405: UnsupportedError,
     408: DeadlineExceededError,
-    409: ConflictError,
+    409: PreconditionFailedError,
     410: GoneError,
     413: TooLargeError,
     429: RateLimitedError,
@@ -186,16 +186,14 @@ _BY_STATUS: Mapping[int, type[ApiError]] = {
 
 # Codes whose status is not enough: it stands for two families, or the error came in a stream.
 _BY_CODE: Mapping[str, type[ApiError]] = {
+    "idempotency_conflict": ConflictError,
+    "already_exists": ConflictError,
+    "file_exists": ConflictError,
+    "directory_not_empty": ConflictError,
+    "in_use": ConflictError,
     "quota_exceeded": QuotaExceededError,
     "rate_limited": RateLimitedError,
-    "sandbox_not_running": PreconditionFailedError,
-    "sandbox_failed": PreconditionFailedError,
-    "command_ended": PreconditionFailedError,
-    "stdin_not_open": PreconditionFailedError,
-    "not_a_file": PreconditionFailedError,
-    "not_a_directory": PreconditionFailedError,
-    "disk_full": PreconditionFailedError,
-    "port_not_listening": PreconditionFailedError,
+    # These come in streams.
     "invalid_argument": InvalidArgumentError,
     "permission_denied": PermissionDeniedError,
     "sandbox_gone": GoneError,

@@ -12,6 +12,7 @@ from pinfold._async.access import AsyncAudit, AsyncKeys, AsyncProjects, AsyncUsa
 from pinfold._async.commands import AsyncCommand, find
 from pinfold._async.http import AsyncHttp
 from pinfold._async.images import AsyncImages, AsyncTemplates
+from pinfold._async.previews import AsyncPreviews
 from pinfold._async.sandboxes import AsyncSandboxes
 from pinfold._core import call
 from pinfold._core.call import Duration
@@ -49,6 +50,8 @@ class AsyncClient:
         """What sandboxes boot from."""
         self.templates = AsyncTemplates(self._http)
         """Named, versioned recipes for sandboxes."""
+        self.previews = AsyncPreviews(self._http)
+        """Addresses outside that reach ports inside."""
         self.projects = AsyncProjects(self._http)
         """Where things belong."""
         self.keys = AsyncKeys(self._http)

@@ -10,6 +10,7 @@ from pinfold._async._io import opens
 from pinfold._async.commands import AsyncCommands
 from pinfold._async.files import AsyncFiles
 from pinfold._async.http import AsyncHttp
+from pinfold._async.previews import AsyncSandboxPreviews
 from pinfold._async.pty import AsyncPty, open_pty
 from pinfold._async.streams import AsyncPages
 from pinfold._core import call
@@ -39,6 +40,8 @@ class AsyncSandbox:
         """Its commands."""
         self.files = AsyncFiles(http, facts.id)
         """Its files."""
+        self.previews = AsyncSandboxPreviews(http, facts.id)
+        """Addresses outside that reach its ports."""
 
     def __repr__(self) -> str:
         return f"AsyncSandbox(id={self.id!r}, state={str(self.state)!r})"

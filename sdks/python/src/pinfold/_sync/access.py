@@ -37,12 +37,18 @@ class Projects:
         live_sandboxes: int | None | Keep = KEEP,
         vcpu: float | None | Keep = KEEP,
         memory_mib: int | None | Keep = KEEP,
+        object_bytes: int | None | Keep = KEEP,
     ) -> Project:
         """Makes a project. Needs an admin key.
 
         Bounds of its quota that are left out are the server's defaults; `None` is no bound.
         """
-        quota = named(live_sandboxes=live_sandboxes, vcpu=vcpu, memory_mib=memory_mib)
+        quota = named(
+            live_sandboxes=live_sandboxes,
+            vcpu=vcpu,
+            memory_mib=memory_mib,
+            object_bytes=object_bytes,
+        )
         request = call.post("projects", read=Project.from_json)
         return self._http.fetch(request.json({"name": name, "quota": quota}))
 
@@ -66,9 +72,15 @@ class Projects:
         live_sandboxes: int | None | Keep = KEEP,
         vcpu: float | None | Keep = KEEP,
         memory_mib: int | None | Keep = KEEP,
+        object_bytes: int | None | Keep = KEEP,
     ) -> Project:
         """Changes its quota: what is left out stays, `None` removes a bound. Needs an admin key."""
-        quota = named(live_sandboxes=live_sandboxes, vcpu=vcpu, memory_mib=memory_mib)
+        quota = named(
+            live_sandboxes=live_sandboxes,
+            vcpu=vcpu,
+            memory_mib=memory_mib,
+            object_bytes=object_bytes,
+        )
         request = call.patch("projects", project_id, read=Project.from_json)
         return self._http.fetch(request.json({"quota": quota}))
 

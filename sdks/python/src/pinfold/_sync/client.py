@@ -13,6 +13,7 @@ from pinfold._sync.access import Audit, Keys, Projects, UsageReports
 from pinfold._sync.commands import Command, find
 from pinfold._sync.http import Http
 from pinfold._sync.images import Images, Templates
+from pinfold._sync.previews import Previews
 from pinfold._sync.sandboxes import Sandboxes
 from pinfold._core import call
 from pinfold._core.call import Duration
@@ -50,6 +51,8 @@ class Client:
         """What sandboxes boot from."""
         self.templates = Templates(self._http)
         """Named, versioned recipes for sandboxes."""
+        self.previews = Previews(self._http)
+        """Addresses outside that reach ports inside."""
         self.projects = Projects(self._http)
         """Where things belong."""
         self.keys = Keys(self._http)

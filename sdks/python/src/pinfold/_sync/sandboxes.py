@@ -11,6 +11,7 @@ from pinfold._sync._io import opens
 from pinfold._sync.commands import Commands
 from pinfold._sync.files import Files
 from pinfold._sync.http import Http
+from pinfold._sync.previews import SandboxPreviews
 from pinfold._sync.pty import Pty, open_pty
 from pinfold._sync.streams import Pages
 from pinfold._core import call
@@ -40,6 +41,8 @@ class Sandbox:
         """Its commands."""
         self.files = Files(http, facts.id)
         """Its files."""
+        self.previews = SandboxPreviews(http, facts.id)
+        """Addresses outside that reach its ports."""
 
     def __repr__(self) -> str:
         return f"Sandbox(id={self.id!r}, state={str(self.state)!r})"

@@ -38,6 +38,13 @@ from pinfold.types._file import (
 )
 from pinfold.types._image import Image, ImageConfig, ImageSource, Template
 from pinfold.types._page import Page
+from pinfold.types._preview import (
+    CreatedPreview,
+    Preview,
+    PreviewAccess,
+    PreviewLink,
+    PreviewState,
+)
 from pinfold.types._sandbox import (
     EndReason,
     Gauge,
@@ -55,6 +62,7 @@ __all__ = [
     "CommandFacts",
     "CommandState",
     "CreatedKey",
+    "CreatedPreview",
     "DirectoryList",
     "End",
     "EndReason",
@@ -73,6 +81,10 @@ __all__ = [
     "NetworkMode",
     "Output",
     "Page",
+    "Preview",
+    "PreviewAccess",
+    "PreviewLink",
+    "PreviewState",
     "Project",
     "Quota",
     "Record",

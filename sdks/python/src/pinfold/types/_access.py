@@ -30,11 +30,13 @@ class KeyKind(Word):
 
 @dataclass(frozen=True)
 class Quota(Wire):
-    """What the live sandboxes of one project may hold together; `None` is no bound."""
+    """What a project's live sandboxes, and its objects, may hold together; `None` is no bound."""
 
     live_sandboxes: int | None
     vcpu: float | None
     memory_mib: int | None
+    object_bytes: int | None
+    """The content of all objects."""
 
 
 @dataclass(frozen=True)
