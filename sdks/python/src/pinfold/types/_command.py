@@ -20,6 +20,8 @@ class CommandState(Word):
     EXITED = "exited"
     CANCELLED = "cancelled"
     TIMED_OUT = "timed_out"
+    KILLED = "killed"
+    """Its sandbox was destroyed under it."""
     LOST = "lost"
     """The guest is gone and nobody knows how it ended."""
 
@@ -114,6 +116,7 @@ _ENDINGS = (
     CommandState.EXITED,
     CommandState.CANCELLED,
     CommandState.TIMED_OUT,
+    CommandState.KILLED,
     CommandState.LOST,
 )
 
