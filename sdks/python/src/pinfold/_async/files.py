@@ -97,7 +97,7 @@ class AsyncFiles:
         try:
             await self.stat(path)
         except NotFoundError as error:
-            if error.code != "file_not_found":
+            if error.code == "sandbox_not_found":
                 raise
             return False
         return True
