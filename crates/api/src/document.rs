@@ -71,7 +71,7 @@ fn info() -> Info {
     info
 }
 
-fn components() -> utoipa::openapi::Components {
+fn components() -> Components {
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
     let own = ApiKey::Header(ApiKeyValue::new(pinfold_wire::header::API_KEY));
     let mut components = ComponentsBuilder::new()
@@ -85,7 +85,7 @@ fn components() -> utoipa::openapi::Components {
     components
 }
 
-fn add<T: ToSchema>(components: &mut utoipa::openapi::Components) {
+fn add<T: ToSchema>(components: &mut Components) {
     let mut needed = vec![(T::name().into_owned(), T::schema())];
     T::schemas(&mut needed);
     components.schemas.extend(needed);
