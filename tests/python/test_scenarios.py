@@ -18,6 +18,7 @@ from pinfold.types import (
     FileKind,
     NetworkMode,
     PreviewState,
+    PullState,
     Role,
     SandboxState,
     StreamName,
@@ -356,6 +357,22 @@ async def test_previews_are_made_listed_linked_and_revoked(connect: Any) -> None
         assert (await client.previews.revoke(made.preview.id)).state is PreviewState.REVOKED
         assert (await client.previews.get(made.preview.id)).revoked_at is not None
         assert await sandbox.previews.list(active=True).all() == []
+
+
+async def test_a_pull_that_fails_says_why(connect: Any) -> None:
+    # Nothing listens there; that a pull succeeds is tested against a registry of the server's own.
+    async with connect() as client:
+        seen: list[PullState] = []
+        with pytest.raises(errors.ApiError) as raised:
+            await client.images.pull(
+                "127.0.0.1:9/none:1", name="none", progress=lambda pull: seen.append(pull.state)
+            )
+        assert raised.value.code == "image_pull_failed"
+        assert seen[-1] is PullState.FAILED
+        pull = await client.images.start_pull("127.0.0.1:9/none:1", password="s3cret", username="u")
+        assert "s3cret" not in repr(pull)
+        pull = await client.images.get_pull(pull.id, timeout=60)
+        assert pull.error is not None and pull.image is None
 
 
 async def test_projects_keys_usage_and_audit(connect: Any) -> None:

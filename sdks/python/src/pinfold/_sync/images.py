@@ -3,15 +3,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from pinfold._sync._io import Content, Progress, pieces
 from pinfold._sync.http import Http
 from pinfold._sync.streams import Pages
-from pinfold._core import call
+from pinfold._core import answer, call
 from pinfold._core.call import Call, Duration
-from pinfold.types import Image, NetworkMode, Page, Template
+from pinfold.types import Image, ImagePull, NetworkMode, Page, Template
 from pinfold.types._page import page_of
+
+PULL_STEP_SECONDS = 0.2
+"""Between two reports of a pull's progress."""
+PULL_LONG_SECONDS = 60.0
+"""The server's own bound on one long poll."""
+PULL_SECONDS = PULL_LONG_SECONDS + 15
 
 
 class Images:
@@ -55,6 +61,91 @@ class Images:
         if isinstance(content, bytes) and progress is None:
             return self._http.fetch(request.content(content))
         return self._http.upload(request, pieces(content, progress), None)
+
+    def start_pull(
+        self,
+        reference: str,
+        *,
+        name: str | None = None,
+        platform: str | None = None,
+        username: str | None = None,
+        password: str | None = None,
+        token: str | None = None,
+        insecure: bool = False,
+        shared: bool = False,
+    ) -> ImagePull:
+        """Begins to pull an image from a registry and answers at once; the pull goes on by itself.
+
+        Repeating this while the pull is under way answers with the same pull. Credentials are used
+        for this pull and kept nowhere.
+
+        Args:
+            reference: as a registry knows it: `python:3.12`, `host:port/name@sha256:...`.
+            name: what to call the image here; as the reference says if absent.
+            platform: `linux/ARCHITECTURE[/VARIANT]`; the server's if absent.
+            username: shown, with `password`, to the registry where it asks for them.
+            password: see `username`.
+            token: instead of both: one that the registry itself takes.
+            insecure: speak plain HTTP to a registry on another machine; needs an admin key.
+            shared: for every project; needs an admin key.
+        """
+        body = {
+            "reference": reference,
+            "name": name,
+            "platform": platform,
+            "username": username,
+            "password": password,
+            "token": token,
+            "insecure": insecure or None,
+            "shared": shared or None,
+        }
+        request = call.repeatable_post("images", "pull", read=ImagePull.from_json)
+        return self._http.fetch(request.json(body))
+
+    def get_pull(self, pull_id: str, *, timeout: Duration | None = None) -> ImagePull:
+        """How far a pull is; with `timeout`, at most a minute, it waits that long for the end."""
+        request = call.get("image-pulls", pull_id, read=ImagePull.from_json)
+        request = request.query(timeout_ms=call.milliseconds(timeout)).patient()
+        return self._http.fetch(request.within(PULL_SECONDS))
+
+    def pull(
+        self,
+        reference: str,
+        *,
+        name: str | None = None,
+        platform: str | None = None,
+        username: str | None = None,
+        password: str | None = None,
+        token: str | None = None,
+        insecure: bool = False,
+        shared: bool = False,
+        progress: Callable[[ImagePull], object] | None = None,
+    ) -> Image:
+        """Pulls an image from a registry and waits for it, however long that takes.
+
+        Arguments as of `start_pull`; `progress` is told a few times a second how far it is. What the
+        pull failed for is raised as the `ApiError` that it is.
+        """
+        pull = self.start_pull(
+            reference,
+            name=name,
+            platform=platform,
+            username=username,
+            password=password,
+            token=token,
+            insecure=insecure,
+            shared=shared,
+        )
+        step = PULL_LONG_SECONDS if progress is None else PULL_STEP_SECONDS
+        while True:
+            if progress is not None:
+                progress(pull)
+            if pull.image is not None:
+                return pull.image
+            if pull.error is not None:
+                told = {"code": pull.error.code, "message": pull.error.message}
+                raise answer.from_body(told, 0)
+            pull = self.get_pull(pull.id, timeout=step)
 
     def remove(self, name: str) -> None:
         """Removes an image by name or id, unless a live sandbox was made from it."""

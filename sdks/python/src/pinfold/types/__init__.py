@@ -36,7 +36,16 @@ from pinfold.types._file import (
     WatchEvent,
     WatchEventKind,
 )
-from pinfold.types._image import Image, ImageConfig, ImageSource, Template
+from pinfold.types._image import (
+    Image,
+    ImageConfig,
+    ImagePull,
+    ImageSource,
+    LayerProgress,
+    PullFailure,
+    PullState,
+    Template,
+)
 from pinfold.types._page import Page
 from pinfold.types._preview import (
     CreatedPreview,
@@ -73,10 +82,12 @@ __all__ = [
     "IdleAction",
     "Image",
     "ImageConfig",
+    "ImagePull",
     "ImageSource",
     "Isolation",
     "Key",
     "KeyKind",
+    "LayerProgress",
     "LogPage",
     "NetworkMode",
     "Output",
@@ -86,6 +97,8 @@ __all__ = [
     "PreviewLink",
     "PreviewState",
     "Project",
+    "PullFailure",
+    "PullState",
     "Quota",
     "Record",
     "Role",

@@ -19,6 +19,7 @@ class ImageSource(Word):
     TAR = "tar"
     """A tar of a root filesystem."""
     OCI_LAYOUT = "oci_layout"
+    REGISTRY = "registry"
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,61 @@ class Image(Wire):
     size_bytes: int
     """Unpacked size of all layers."""
     created_at: datetime
+    reference: str | None = None
+    """What was pulled, in full, where the source is a registry."""
+    manifest_digest: str | None = None
+    """The digest of the manifest that was pulled, where the source is a registry."""
+
+
+class PullState(Word):
+    """How far a pull is."""
+
+    RESOLVING = "resolving"
+    """Waiting for its turn, or asking the registry what the reference means."""
+    DOWNLOADING = "downloading"
+    UNPACKING = "unpacking"
+    """Checking and unpacking what was downloaded."""
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class LayerProgress(Wire):
+    """One layer's download."""
+
+    digest: str
+    """Of the compressed layer."""
+    downloaded_bytes: int
+    total_bytes: int
+
+
+@dataclass(frozen=True)
+class PullFailure(Wire):
+    """Why a pull failed."""
+
+    code: str
+    """As in error answers."""
+    message: str
+
+
+@dataclass(frozen=True)
+class ImagePull(Wire):
+    """A pull at one moment."""
+
+    id: str
+    reference: str
+    """In full, as the registry is asked."""
+    name: str
+    """What the image is or will be called here."""
+    state: PullState
+    layers: tuple[LayerProgress, ...]
+    """Lowest first; empty until they are known."""
+    unpacked_bytes: int
+    """Compressed bytes that are unpacked by now."""
+    image: Image | None
+    """When it is done."""
+    error: PullFailure | None
+    """When it failed."""
 
 
 @dataclass(frozen=True)
