@@ -14,6 +14,9 @@ import pytest
 from pinfold import KEEP, End, Output, Truncated, WindowSize, errors
 from pinfold.types import (
     CancelMode,
+    CodeBegun,
+    CodeComplete,
+    CodeRunState,
     CommandState,
     FileKind,
     NetworkMode,
@@ -373,6 +376,34 @@ async def test_a_pull_that_fails_says_why(connect: Any) -> None:
         assert "s3cret" not in repr(pull)
         pull = await client.images.get_pull(pull.id, timeout=60)
         assert pull.error is not None and pull.image is None
+async def test_code_keeps_its_variables_from_run_to_run(connect: Any) -> None:
+    async with connect() as client, client.sandboxes.create() as sandbox:
+        context = await sandbox.code.create_context("python", timeout=20)
+        first = await sandbox.code.run("print('hi'); x = 40", context_id=context.id)
+        assert (first.stdout, first.ok, first.execution_count) == ("hi\n", True, 1)
+        second = await sandbox.code.run("x + 2", context_id=context.id)
+        assert second.result is not None and second.result.text == "42"
+        failed = await sandbox.code.run("1 / 0", context_id=context.id)
+        assert failed.state is CodeRunState.FAILED
+        assert failed.error is not None and failed.error.name == "ZeroDivisionError"
+        started = await sandbox.code.start("print('so far'); x", context_id=context.id)
+        events = [event async for event in client.code.stream(started.id)]
+        assert [event.seq for event in events] == list(range(1, len(events) + 1))
+        assert isinstance(events[-1], CodeComplete) and events[-1].run.stdout == "so far\n"
+        rest = [event async for event in client.code.stream(started.id, after_seq=2)]
+        assert rest == events[2:]
+        assert (await client.code.get(started.id)).ok
+        slow = await sandbox.code.start("import time; time.sleep(50)", context_id=context.id)
+        async for event in client.code.stream(slow.id):
+            if isinstance(event, CodeBegun):
+                break
+        assert (await client.code.interrupt(slow.id)).state is CodeRunState.INTERRUPTED
+        assert context.id in [each.id for each in await sandbox.code.contexts()]
+        assert (await client.code.restart_context(context.id)).generation > context.generation
+        assert (await client.code.get_context(context.id)).language == "python"
+        await client.code.delete_context(context.id)
+        with pytest.raises(errors.NotFoundError):
+            await client.code.get_context(context.id)
 
 
 async def test_projects_keys_usage_and_audit(connect: Any) -> None:

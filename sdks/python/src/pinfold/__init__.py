@@ -17,6 +17,7 @@ record after a dropped connection. Every exception is a `PinfoldError`; what the
 from pinfold import errors, types
 from pinfold._async.access import AsyncAudit, AsyncKeys, AsyncProjects, AsyncUsageReports
 from pinfold._async.client import AsyncClient
+from pinfold._async.code import AsyncCode, AsyncCodeEvents, AsyncSandboxCode
 from pinfold._async.commands import AsyncCommand, AsyncCommands
 from pinfold._async.files import AsyncFiles
 from pinfold._async.images import AsyncImages, AsyncTemplates
@@ -29,6 +30,7 @@ from pinfold._core.quota import KEEP
 from pinfold._core.tar import Unpacked
 from pinfold._sync.access import Audit, Keys, Projects, UsageReports
 from pinfold._sync.client import Client
+from pinfold._sync.code import Code, CodeEvents, SandboxCode
 from pinfold._sync.commands import Command, Commands
 from pinfold._sync.files import Files
 from pinfold._sync.images import Images, Templates
@@ -46,6 +48,8 @@ __all__ = [
     "AsyncAudit",
     "AsyncByteStream",
     "AsyncClient",
+    "AsyncCode",
+    "AsyncCodeEvents",
     "AsyncCommand",
     "AsyncCommands",
     "AsyncFiles",
@@ -57,6 +61,7 @@ __all__ = [
     "AsyncPty",
     "AsyncRecordStream",
     "AsyncSandbox",
+    "AsyncSandboxCode",
     "AsyncSandboxPreviews",
     "AsyncSandboxes",
     "AsyncTemplates",
@@ -66,6 +71,8 @@ __all__ = [
     "ByteStream",
     "CancelMode",
     "Client",
+    "Code",
+    "CodeEvents",
     "Command",
     "CommandFailedError",
     "Commands",
@@ -87,6 +94,7 @@ __all__ = [
     "RecordStream",
     "RunResult",
     "Sandbox",
+    "SandboxCode",
     "SandboxPreviews",
     "Sandboxes",
     "Templates",

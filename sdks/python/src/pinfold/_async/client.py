@@ -9,6 +9,7 @@ from typing import Any
 from pinfold import _local
 from pinfold._async._io import in_thread, opens
 from pinfold._async.access import AsyncAudit, AsyncKeys, AsyncProjects, AsyncUsageReports
+from pinfold._async.code import AsyncCode
 from pinfold._async.commands import AsyncCommand, find
 from pinfold._async.http import AsyncHttp
 from pinfold._async.images import AsyncImages, AsyncTemplates
@@ -50,6 +51,8 @@ class AsyncClient:
         """What sandboxes boot from."""
         self.templates = AsyncTemplates(self._http)
         """Named, versioned recipes for sandboxes."""
+        self.code = AsyncCode(self._http)
+        """Code contexts and runs of code."""
         self.previews = AsyncPreviews(self._http)
         """Addresses outside that reach ports inside."""
         self.projects = AsyncProjects(self._http)

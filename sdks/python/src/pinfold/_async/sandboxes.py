@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from types import TracebackType
 
 from pinfold._async._io import opens
+from pinfold._async.code import AsyncSandboxCode
 from pinfold._async.commands import AsyncCommands
 from pinfold._async.files import AsyncFiles
 from pinfold._async.http import AsyncHttp
@@ -40,6 +41,8 @@ class AsyncSandbox:
         """Its commands."""
         self.files = AsyncFiles(http, facts.id)
         """Its files."""
+        self.code = AsyncSandboxCode(http, facts.id)
+        """Interpreters that keep their variables."""
         self.previews = AsyncSandboxPreviews(http, facts.id)
         """Addresses outside that reach its ports."""
 

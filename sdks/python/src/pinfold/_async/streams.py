@@ -13,12 +13,13 @@ import httpx
 
 from pinfold._async._io import Progress, in_thread, sleep
 from pinfold._async.http import AsyncHttp
-from pinfold._core.call import Call, decode
+from pinfold._core.call import Call, decode, get, nothing
 from pinfold._core.failures import translated
-from pinfold._core.journal import Follower
+from pinfold._core.journal import Follower, R
 from pinfold._core.sse import Parser
 from pinfold.errors import BrokenConnectionError, LocalFileError, PinfoldError
-from pinfold.types import Output, Page, Record, WatchEvent
+from pinfold.types import End, Output, Page, Record, WatchEvent
+from pinfold.types._command import record_from_json
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -153,30 +154,28 @@ def _finish(part: Path, target: Path, mode: int | None) -> None:
         raise LocalFileError(f"cannot write {target}: {error.strerror}") from None
 
 
-class AsyncRecordStream:
-    """The records of one command, up to and including its end.
+class AsyncEventStream(Generic[R]):
+    """Numbered events, up to and including the last.
 
-    A dropped connection is made again from the last record: nothing is missing and nothing comes
+    A dropped connection is made again from the last event: nothing is missing and nothing comes
     twice. Iterating can go on after an error.
     """
 
-    def __init__(
-        self, http: AsyncHttp, command_id: str, after_seq: int, stream: str | None
-    ) -> None:
+    def __init__(self, http: AsyncHttp, follower: Follower[R]) -> None:
         self._http = http
-        self._follower = Follower(command_id, after_seq, stream)
+        self._follower = follower
         self._response: httpx.Response | None = None
         self._pieces: AsyncIterator[bytes] | None = None
 
     @property
     def last_seq(self) -> int:
-        """The last record handed out; a stream begun with it as `after_seq` continues here."""
+        """The last one handed out; a stream begun with it as `after_seq` continues here."""
         return self._follower.last_seq
 
-    def __aiter__(self) -> AsyncRecordStream:
+    def __aiter__(self) -> AsyncEventStream[R]:
         return self
 
-    async def __anext__(self) -> Record:
+    async def __anext__(self) -> R:
         while True:
             record = self._follower.take()
             if record is not None:
@@ -204,19 +203,13 @@ class AsyncRecordStream:
             raise self._follower.closed()
         self._follower.feed(piece)
 
-    async def output(self) -> AsyncIterator[Output]:
-        """The records that hold bytes, without the others."""
-        async for record in self:
-            if isinstance(record, Output):
-                yield record
-
     async def aclose(self) -> None:
-        """Gives the connection up; iterating makes a new one. The command runs on."""
+        """Gives the connection up; iterating makes a new one. What is followed runs on."""
         response, self._response, self._pieces = self._response, None, None
         if response is not None:
             await response.aclose()
 
-    async def __aenter__(self) -> AsyncRecordStream:
+    async def __aenter__(self) -> AsyncEventStream[R]:
         return self
 
     async def __aexit__(
@@ -226,6 +219,29 @@ class AsyncRecordStream:
         trace: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+
+class AsyncRecordStream(AsyncEventStream[Record]):
+    """The records of one command, up to and including its end."""
+
+    def __init__(
+        self, http: AsyncHttp, command_id: str, after_seq: int, stream: str | None
+    ) -> None:
+        request = get("commands", command_id, "stream", read=nothing).query(stream=stream)
+        follower: Follower[Record] = Follower(
+            request,
+            after_seq,
+            read=record_from_json,
+            is_last=lambda record: isinstance(record, End),
+            has_gaps=stream is not None,
+        )
+        super().__init__(http, follower)
+
+    async def output(self) -> AsyncIterator[Output]:
+        """The records that hold bytes, without the others."""
+        async for record in self:
+            if isinstance(record, Output):
+                yield record
 
 
 class AsyncWatch:

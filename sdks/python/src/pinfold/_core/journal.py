@@ -1,4 +1,4 @@
-"""Following a command's journal over any number of connections: nothing missing, nothing twice.
+"""Following numbered events over any number of connections: nothing missing, nothing twice.
 
 Knows bytes and errors, and no connection. Its owner connects, feeds and pauses as it is told.
 """
@@ -6,9 +6,11 @@ Knows bytes and errors, and no connection. Its owner connects, feeds and pauses 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from typing import Any, Generic, Protocol, TypeVar
 
 from pinfold._core import answer, retry
-from pinfold._core.call import Call, decode, get, nothing
+from pinfold._core.call import Call, decode
 from pinfold._core.sse import Parser
 from pinfold.errors import (
     AnswerTimeoutError,
@@ -18,8 +20,6 @@ from pinfold.errors import (
     PinfoldError,
     ProtocolError,
 )
-from pinfold.types import End, Record
-from pinfold.types._command import record_from_json
 
 BARREN_CONNECTIONS_MAX = 12
 """Connections in a row that bring no record. With the pauses between them this outlasts the restart
@@ -29,18 +29,45 @@ SILENCE_MAX_SECONDS = 45.0
 _RETRY_AFTER_MAX_SECONDS = 60.0
 
 
-class Follower:
-    """The state of following one journal."""
+class _Numbered(Protocol):
+    @property
+    def seq(self) -> int: ...
 
-    def __init__(self, command_id: str, after_seq: int, stream: str | None) -> None:
+
+R = TypeVar("R", bound=_Numbered)
+
+
+class Follower(Generic[R]):
+    """The state of following one sequence of events."""
+
+    def __init__(
+        self,
+        request: Call[None],
+        after_seq: int,
+        *,
+        read: Callable[[Any], R | None],
+        is_last: Callable[[R], bool],
+        has_gaps: bool,
+    ) -> None:
+        """Follows what `request` streams, behind the event `after_seq`.
+
+        Args:
+            request: without `after_seq`.
+            after_seq: begin behind this event.
+            read: an event's data; `None` for those that only newer versions know.
+            is_last: nothing follows behind such an event.
+            has_gaps: numbers are left out by right.
+        """
         self.last_seq = after_seq
-        """The last record handed out."""
+        """The last event handed out."""
         self.ended = False
-        self._command_id = command_id
-        self._stream = stream
+        self._request = request
+        self._read = read
+        self._is_last = is_last
+        self._has_gaps = has_gaps
         self._parser = Parser()
         # Bounded by one chunk of the connection.
-        self._ready: deque[Record] = deque()
+        self._ready: deque[R] = deque()
         # The server's own word on why a connection ends, where it gave one.
         self._told: ApiError | None = None
         self._barren = 0
@@ -52,39 +79,37 @@ class Follower:
         self._ready.clear()
         self._told = None
         self._next_seq_from = self.last_seq
-        call = get("commands", self._command_id, "stream", read=nothing)
-        return call.query(after_seq=self.last_seq, stream=self._stream).within(SILENCE_MAX_SECONDS)
+        return self._request.query(after_seq=self.last_seq).within(SILENCE_MAX_SECONDS)
 
     def feed(self, chunk: bytes) -> None:
         """Takes a piece of the connection."""
         for event in self._parser.push(chunk):
-            if event.name in ("output", "truncated", "end"):
-                record = record_from_json(decode(event.data))
-                if record is not None:
-                    self._admit(record)
-            elif event.name == "error":
-                body = decode(event.data)
-                self._told = answer.from_body(body if isinstance(body, dict) else {}, 0)
+            data = decode(event.data)
+            if event.name == "error":
+                self._told = answer.from_body(data if isinstance(data, dict) else {}, 0)
+                continue
+            record = self._read(data)
+            if record is not None:
+                self._admit(record)
 
-    def _admit(self, record: Record) -> None:
+    def _admit(self, record: R) -> None:
         if record.seq <= self._next_seq_from:
             return
-        # Numbers are left out by right with a filter, and before the end of a command whose output
-        # is no longer kept.
-        gapless = self._stream is None and not isinstance(record, End)
+        # Before the end they are left out where what came before it is no longer kept.
+        gapless = not self._has_gaps and not self._is_last(record)
         if gapless and record.seq != self._next_seq_from + 1:
             raise ProtocolError(f"record {record.seq} came after record {self._next_seq_from}")
         self._next_seq_from = record.seq
         self._ready.append(record)
 
-    def take(self) -> Record | None:
+    def take(self) -> R | None:
         """The next record, if one is here."""
         if not self._ready:
             return None
         record = self._ready.popleft()
         self._barren = 0
         self.last_seq = record.seq
-        self.ended = isinstance(record, End)
+        self.ended = self._is_last(record)
         return record
 
     def closed(self) -> PinfoldError:

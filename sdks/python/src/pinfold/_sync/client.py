@@ -10,6 +10,7 @@ from typing import Any
 from pinfold import _local
 from pinfold._sync._io import in_thread, opens
 from pinfold._sync.access import Audit, Keys, Projects, UsageReports
+from pinfold._sync.code import Code
 from pinfold._sync.commands import Command, find
 from pinfold._sync.http import Http
 from pinfold._sync.images import Images, Templates
@@ -51,6 +52,8 @@ class Client:
         """What sandboxes boot from."""
         self.templates = Templates(self._http)
         """Named, versioned recipes for sandboxes."""
+        self.code = Code(self._http)
+        """Code contexts and runs of code."""
         self.previews = Previews(self._http)
         """Addresses outside that reach ports inside."""
         self.projects = Projects(self._http)

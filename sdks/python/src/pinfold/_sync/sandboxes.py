@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from types import TracebackType
 
 from pinfold._sync._io import opens
+from pinfold._sync.code import SandboxCode
 from pinfold._sync.commands import Commands
 from pinfold._sync.files import Files
 from pinfold._sync.http import Http
@@ -41,6 +42,8 @@ class Sandbox:
         """Its commands."""
         self.files = Files(http, facts.id)
         """Its files."""
+        self.code = SandboxCode(http, facts.id)
+        """Interpreters that keep their variables."""
         self.previews = SandboxPreviews(http, facts.id)
         """Addresses outside that reach its ports."""
 

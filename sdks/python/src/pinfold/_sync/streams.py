@@ -14,12 +14,13 @@ import httpx
 
 from pinfold._sync._io import Progress, in_thread, sleep
 from pinfold._sync.http import Http
-from pinfold._core.call import Call, decode
+from pinfold._core.call import Call, decode, get, nothing
 from pinfold._core.failures import translated
-from pinfold._core.journal import Follower
+from pinfold._core.journal import Follower, R
 from pinfold._core.sse import Parser
 from pinfold.errors import BrokenConnectionError, LocalFileError, PinfoldError
-from pinfold.types import Output, Page, Record, WatchEvent
+from pinfold.types import End, Output, Page, Record, WatchEvent
+from pinfold.types._command import record_from_json
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -154,30 +155,28 @@ def _finish(part: Path, target: Path, mode: int | None) -> None:
         raise LocalFileError(f"cannot write {target}: {error.strerror}") from None
 
 
-class RecordStream:
-    """The records of one command, up to and including its end.
+class EventStream(Generic[R]):
+    """Numbered events, up to and including the last.
 
-    A dropped connection is made again from the last record: nothing is missing and nothing comes
+    A dropped connection is made again from the last event: nothing is missing and nothing comes
     twice. Iterating can go on after an error.
     """
 
-    def __init__(
-        self, http: Http, command_id: str, after_seq: int, stream: str | None
-    ) -> None:
+    def __init__(self, http: Http, follower: Follower[R]) -> None:
         self._http = http
-        self._follower = Follower(command_id, after_seq, stream)
+        self._follower = follower
         self._response: httpx.Response | None = None
         self._pieces: Iterator[bytes] | None = None
 
     @property
     def last_seq(self) -> int:
-        """The last record handed out; a stream begun with it as `after_seq` continues here."""
+        """The last one handed out; a stream begun with it as `after_seq` continues here."""
         return self._follower.last_seq
 
-    def __iter__(self) -> RecordStream:
+    def __iter__(self) -> EventStream[R]:
         return self
 
-    def __next__(self) -> Record:
+    def __next__(self) -> R:
         while True:
             record = self._follower.take()
             if record is not None:
@@ -205,19 +204,13 @@ class RecordStream:
             raise self._follower.closed()
         self._follower.feed(piece)
 
-    def output(self) -> Iterator[Output]:
-        """The records that hold bytes, without the others."""
-        for record in self:
-            if isinstance(record, Output):
-                yield record
-
     def close(self) -> None:
-        """Gives the connection up; iterating makes a new one. The command runs on."""
+        """Gives the connection up; iterating makes a new one. What is followed runs on."""
         response, self._response, self._pieces = self._response, None, None
         if response is not None:
             response.close()
 
-    def __enter__(self) -> RecordStream:
+    def __enter__(self) -> EventStream[R]:
         return self
 
     def __exit__(
@@ -227,6 +220,29 @@ class RecordStream:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class RecordStream(EventStream[Record]):
+    """The records of one command, up to and including its end."""
+
+    def __init__(
+        self, http: Http, command_id: str, after_seq: int, stream: str | None
+    ) -> None:
+        request = get("commands", command_id, "stream", read=nothing).query(stream=stream)
+        follower: Follower[Record] = Follower(
+            request,
+            after_seq,
+            read=record_from_json,
+            is_last=lambda record: isinstance(record, End),
+            has_gaps=stream is not None,
+        )
+        super().__init__(http, follower)
+
+    def output(self) -> Iterator[Output]:
+        """The records that hold bytes, without the others."""
+        for record in self:
+            if isinstance(record, Output):
+                yield record
 
 
 class Watch:
