@@ -9,6 +9,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from pinfold import KEEP, End, Output, Truncated, WindowSize, errors
@@ -20,6 +21,7 @@ from pinfold.types import (
     CommandState,
     FileKind,
     NetworkMode,
+    ObjectState,
     PreviewState,
     PullState,
     Role,
@@ -404,6 +406,43 @@ async def test_code_keeps_its_variables_from_run_to_run(connect: Any) -> None:
         await client.code.delete_context(context.id)
         with pytest.raises(errors.NotFoundError):
             await client.code.get_context(context.id)
+
+
+async def test_objects_outlive_the_sandbox_they_come_from(connect: Any, tmp_path: Path) -> None:
+    async with connect() as client:
+        async with client.sandboxes.create() as sandbox:
+            await sandbox.files.write("/tmp/report.txt", "all is well")
+            copied = await client.objects.create(sandbox_id=sandbox.id, path="/tmp/report.txt")
+            signed = await sandbox.files.url("/tmp/report.txt", expires_in=60)
+            assert signed.url not in repr(signed)
+            async with httpx.AsyncClient(trust_env=False) as browser:
+                assert (await browser.get(signed.url)).text == "all is well"
+        assert (copied.name, copied.state) == ("report.txt", ObjectState.SEALED)
+        assert await client.objects.read(copied.id) == b"all is well"
+        assert await client.objects.read(copied.id, offset=4, length=2) == b"is"
+        local = tmp_path / "large"
+        local.write_bytes(os.urandom(1_000_000))
+        sent: list[int] = []
+        made = await client.objects.put(
+            "large", local, metadata={"a": "b"}, retention=timedelta(days=1), progress=sent.append
+        )
+        assert (made.size_bytes, made.metadata, sent[-1]) == (1_000_000, {"a": "b"}, 1_000_000)
+        async with client.objects.stream(made.id) as stream:
+            await stream.save(tmp_path / "back")
+        assert (tmp_path / "back").read_bytes() == local.read_bytes()
+        waiting = await client.objects.create("later", content_type="text/plain")
+        assert waiting.state is ObjectState.UPLOADING
+        link = await client.objects.url(waiting.id, "upload")
+        async with httpx.AsyncClient(trust_env=False) as browser:
+            assert (await browser.put(link.url, content=b"first")).status_code < 300
+        await client.objects.upload(waiting.id, "second")
+        assert (await client.objects.complete(waiting.id)).size_bytes == 6
+        found = [each.id async for each in client.objects.list(name="later")]
+        assert waiting.id in found
+        assert (await client.objects.delete(waiting.id)).state is ObjectState.DELETED
+        assert (await client.objects.get(waiting.id)).deleted_at is not None
+        with pytest.raises(errors.GoneError):
+            await client.objects.read(waiting.id)
 
 
 async def test_projects_keys_usage_and_audit(connect: Any) -> None:

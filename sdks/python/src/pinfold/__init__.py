@@ -21,6 +21,7 @@ from pinfold._async.code import AsyncCode, AsyncCodeEvents, AsyncSandboxCode
 from pinfold._async.commands import AsyncCommand, AsyncCommands
 from pinfold._async.files import AsyncFiles
 from pinfold._async.images import AsyncImages, AsyncTemplates
+from pinfold._async.objects import AsyncObjects
 from pinfold._async.previews import AsyncPreviews, AsyncSandboxPreviews
 from pinfold._async.pty import AsyncPty
 from pinfold._async.sandboxes import AsyncSandbox, AsyncSandboxes
@@ -34,6 +35,7 @@ from pinfold._sync.code import Code, CodeEvents, SandboxCode
 from pinfold._sync.commands import Command, Commands
 from pinfold._sync.files import Files
 from pinfold._sync.images import Images, Templates
+from pinfold._sync.objects import Objects
 from pinfold._sync.previews import Previews, SandboxPreviews
 from pinfold._sync.pty import Pty
 from pinfold._sync.sandboxes import Sandbox, Sandboxes
@@ -55,6 +57,7 @@ __all__ = [
     "AsyncFiles",
     "AsyncImages",
     "AsyncKeys",
+    "AsyncObjects",
     "AsyncPages",
     "AsyncPreviews",
     "AsyncProjects",
@@ -80,6 +83,7 @@ __all__ = [
     "Files",
     "Images",
     "Keys",
+    "Objects",
     "Output",
     "Pages",
     "PinfoldError",

@@ -13,6 +13,7 @@ from pinfold._async.code import AsyncCode
 from pinfold._async.commands import AsyncCommand, find
 from pinfold._async.http import AsyncHttp
 from pinfold._async.images import AsyncImages, AsyncTemplates
+from pinfold._async.objects import AsyncObjects
 from pinfold._async.previews import AsyncPreviews
 from pinfold._async.sandboxes import AsyncSandboxes
 from pinfold._core import call
@@ -53,6 +54,8 @@ class AsyncClient:
         """Named, versioned recipes for sandboxes."""
         self.code = AsyncCode(self._http)
         """Code contexts and runs of code."""
+        self.objects = AsyncObjects(self._http)
+        """Blobs that outlive sandboxes."""
         self.previews = AsyncPreviews(self._http)
         """Addresses outside that reach ports inside."""
         self.projects = AsyncProjects(self._http)

@@ -10,11 +10,12 @@ from pinfold._sync._io import Content, Progress, in_thread, opens, pieces
 from pinfold._sync.http import Http
 from pinfold._sync.streams import ByteStream, Watch
 from pinfold._core import call, tar
-from pinfold._core.call import Call
+from pinfold._core.call import Call, Duration
 from pinfold._core.journal import SILENCE_MAX_SECONDS
+from pinfold._core.local import mode_of, size_of
 from pinfold._core.tar import Unpacked
-from pinfold.errors import ConfigurationError, LocalFileError, NotFoundError
-from pinfold.types import DirectoryList, FileEntry, FileKind
+from pinfold.errors import ConfigurationError, NotFoundError
+from pinfold.types import DirectoryList, FileEntry, FileKind, SignedUrl
 
 
 class Files:
@@ -84,8 +85,7 @@ class Files:
         if isinstance(content, bytes):
             length = len(content)
         elif isinstance(content, Path):
-            # What was announced tells a file that was cut off from one that is complete.
-            length = in_thread(_size, content)
+            length = in_thread(size_of, content)
         return self._http.upload(request.within(None), pieces(content, progress), length)
 
     def stat(self, path: str) -> FileEntry:
@@ -127,6 +127,16 @@ class Files:
         """Sets permission bits, such as `0o755`."""
         body = {"path": path, "mode": call.octal(mode)}
         return self._http.fetch(self._change("chmod").json(body))
+
+    def url(self, path: str, *, expires_in: Duration | None = None) -> SignedUrl:
+        """A URL for downloading a file without a key, as the file is at that time.
+
+        It works for an hour if `expires_in` is absent, at most 7 days.
+        """
+        segments = ("sandboxes", self._sandbox_id, "files", "url")
+        request = call.repeatable_post(*segments, read=SignedUrl.from_json)
+        body = {"path": path, "expires_in_ms": call.milliseconds(expires_in)}
+        return self._http.fetch(request.json(body))
 
     def _change(self, verb: str) -> Call[FileEntry]:
         segments = ("sandboxes", self._sandbox_id, "files", verb)
@@ -178,7 +188,7 @@ class Files:
         source = Path(local)
         if in_thread(source.is_dir):
             return self.unpack(path, tar.pack(source), progress=progress)
-        mode = in_thread(_mode, source)
+        mode = in_thread(mode_of, source)
         self.write(path, source, mode=mode, parents=True, progress=progress)
 
     def download(
@@ -219,17 +229,3 @@ def _unpacked(archive: ByteStream, target: Path, max_bytes: int | None) -> Unpac
         return in_thread(unpacker.finish)
     finally:
         unpacker.abort()
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError as error:
-        raise LocalFileError(f"cannot read {path}: {error.strerror}") from None
-
-
-def _mode(path: Path) -> int:
-    try:
-        return path.stat().st_mode & 0o777
-    except OSError as error:
-        raise LocalFileError(f"cannot read {path}: {error.strerror}") from None

@@ -63,6 +63,7 @@ from pinfold.types._image import (
     PullState,
     Template,
 )
+from pinfold.types._object import LinkUse, ObjectFacts, ObjectState, SignedUrl
 from pinfold.types._page import Page
 from pinfold.types._preview import (
     CreatedPreview,
@@ -119,8 +120,11 @@ __all__ = [
     "Key",
     "KeyKind",
     "LayerProgress",
+    "LinkUse",
     "LogPage",
     "NetworkMode",
+    "ObjectFacts",
+    "ObjectState",
     "Output",
     "Page",
     "Preview",
@@ -138,6 +142,7 @@ __all__ = [
     "SandboxFacts",
     "SandboxState",
     "SandboxUsage",
+    "SignedUrl",
     "StdinMode",
     "StreamName",
     "Template",
