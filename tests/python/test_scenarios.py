@@ -340,6 +340,8 @@ async def test_images_and_templates_come_and_go(connect: Any, tmp_path: Path) ->
         assert (template.version, template.ttl) == (1, timedelta(hours=1))
         second = await client.templates.set(template.name, image="host", memory_mib=64)
         assert second.version == 2
+        versions = [each.version async for each in client.templates.versions(template.name)]
+        assert versions == [2, 1]
         assert (await client.templates.get(template.name, version=1)).image == f"{name}:latest"
         assert template.name in [each.name async for each in client.templates.list()]
         async with client.sandboxes.create(template=template.name) as sandbox:

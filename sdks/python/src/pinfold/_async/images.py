@@ -202,7 +202,7 @@ class AsyncTemplates:
         return await self._http.fetch(request.once())
 
     async def get(self, name: str, *, version: int | None = None) -> Template:
-        """One version by the template's name or id, the latest if none is named."""
+        """One version by the template's name or id, the latest if none is named; or by its own id."""
         request = call.get("templates", name, read=Template.from_json)
         return await self._http.fetch(request.query(version=version))
 
@@ -211,6 +211,15 @@ class AsyncTemplates:
 
         def page(cursor: str | None) -> Call[Page[Template]]:
             request = call.get("templates", read=page_of(Template.from_json))
+            return request.query(limit=page_size, cursor=cursor)
+
+        return AsyncPages(self._http, page, lambda template: template)
+
+    def versions(self, name: str, *, page_size: int | None = None) -> AsyncPages[Template]:
+        """Every version of one by its name or id, newest first. A version never changes."""
+
+        def page(cursor: str | None) -> Call[Page[Template]]:
+            request = call.get("templates", name, "versions", read=page_of(Template.from_json))
             return request.query(limit=page_size, cursor=cursor)
 
         return AsyncPages(self._http, page, lambda template: template)

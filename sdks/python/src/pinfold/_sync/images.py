@@ -203,7 +203,7 @@ class Templates:
         return self._http.fetch(request.once())
 
     def get(self, name: str, *, version: int | None = None) -> Template:
-        """One version by the template's name or id, the latest if none is named."""
+        """One version by the template's name or id, the latest if none is named; or by its own id."""
         request = call.get("templates", name, read=Template.from_json)
         return self._http.fetch(request.query(version=version))
 
@@ -212,6 +212,15 @@ class Templates:
 
         def page(cursor: str | None) -> Call[Page[Template]]:
             request = call.get("templates", read=page_of(Template.from_json))
+            return request.query(limit=page_size, cursor=cursor)
+
+        return Pages(self._http, page, lambda template: template)
+
+    def versions(self, name: str, *, page_size: int | None = None) -> Pages[Template]:
+        """Every version of one by its name or id, newest first. A version never changes."""
+
+        def page(cursor: str | None) -> Call[Page[Template]]:
+            request = call.get("templates", name, "versions", read=page_of(Template.from_json))
             return request.query(limit=page_size, cursor=cursor)
 
         return Pages(self._http, page, lambda template: template)

@@ -66,6 +66,10 @@ class SandboxFacts(Wire):
     image: str
     """As the caller named it."""
     image_id: str
+    template: str | None
+    """The name of the template that it was made from."""
+    template_id: str | None
+    template_version: int | None
     template_version_id: str | None
     vcpu: float
     memory_mib: int
