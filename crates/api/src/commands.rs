@@ -90,23 +90,9 @@ async fn run_command(
     let options = RunOptions {
         inline_bytes: wire::bound::RUN_INLINE_BYTES,
     };
-    let run = async {
-        let Some(given) = stdin else {
-            let run = api
-                .engine
-                .run_command(&ctx, &sandbox, spec, key.as_deref(), options);
-            return run.await;
-        };
-        let started = api
-            .engine
-            .start_command(&ctx, &sandbox, spec, key.as_deref())
-            .await?;
-        let id = started.value.id;
-        if started.origin == Origin::New {
-            feed_behind(api.clone(), ctx.clone(), id.clone(), given);
-        }
-        api.engine.ended_output(&ctx, &id, options).await
-    };
+    let run = api
+        .engine
+        .run_command(&ctx, &sandbox, spec, key.as_deref(), options);
     tokio::select! {
         output = run => Ok(Json(convert::run_to_wire(output?))),
         () = draining.wait_owned() => Err(runs_on().into()),

@@ -67,9 +67,8 @@ async fn check(
         Err(error) => Err(error),
     };
     let admitted = found.and_then(|ctx| {
-        match request.extensions().get::<RateLimits>() {
-            Some(limits) => limits.admit(&ctx.principal)?,
-            None => {}
+        if let Some(limits) = request.extensions().get::<RateLimits>() {
+            limits.admit(&ctx.principal)?;
         }
         Ok(ctx)
     });

@@ -66,6 +66,8 @@ statements! {
 }
 
 /// What became of a new context.
+// One at a time, on its way from a query to its caller.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NewContext {
     Inserted(Inserted<CodeContext>),

@@ -44,7 +44,8 @@ const fn public(code: Code) -> (StatusCode, &'static str) {
         | Code::RangeNotSatisfiable
         | Code::InvalidImage
         | Code::PathOutside
-        | Code::UserNotFound => (StatusCode::BAD_REQUEST, "invalid_argument"),
+        | Code::UserNotFound
+        | Code::UnsupportedCodeLanguage => (StatusCode::BAD_REQUEST, "invalid_argument"),
         Code::Unauthenticated => (StatusCode::UNAUTHORIZED, "unauthorized"),
         Code::PermissionDenied | Code::LinkInvalid | Code::LinkExpired => {
             (StatusCode::FORBIDDEN, "forbidden")
@@ -57,7 +58,8 @@ const fn public(code: Code) -> (StatusCode, &'static str) {
         | Code::KeyNotFound
         | Code::ObjectNotFound
         | Code::PreviewNotFound
-        | Code::RunNotFound => (StatusCode::NOT_FOUND, "not_found"),
+        | Code::RunNotFound
+        | Code::CodeContextNotFound => (StatusCode::NOT_FOUND, "not_found"),
         // A name that no registry gave an image for is unknown, for whatever reason.
         Code::ImageNotFound | Code::TemplateNotFound | Code::ImagePullFailed => {
             (StatusCode::NOT_FOUND, "image_not_found")

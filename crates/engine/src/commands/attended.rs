@@ -151,6 +151,7 @@ impl Attended {
         }
         Ok(RunOutput {
             command: self.ended().await?,
+            collect: None,
             stdout,
             stderr,
             stdout_truncated: false,

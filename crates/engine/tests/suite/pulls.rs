@@ -60,6 +60,7 @@ async fn member_of(life: &Life, name: &str) -> Ctx {
         kind: KeyKind::Agent,
         project: Some(project.expect("project").id),
         expires_in: None,
+        quota: QuotaChange::default(),
     };
     let made = life.engine.create_key(&life.ctx, key).await.expect("key");
     let principal = life.engine.authenticate(&made.secret).await;

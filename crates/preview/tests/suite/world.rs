@@ -143,6 +143,7 @@ impl World {
             kind: KeyKind::Agent,
             project: Some(project.expect("a project").id),
             expires_in: None,
+            quota,
         };
         let key = self.engine.create_key(&system, request).await;
         key.expect("a key").secret

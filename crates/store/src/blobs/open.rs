@@ -1,7 +1,7 @@
 //! Which storage, and the way to it.
 
 use std::collections::HashSet;
-use std::path::{Path as FsPath, PathBuf};
+use std::path::Path as FsPath;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ impl Blobs {
         Ok(Self::over(
             Arc::new(storage),
             prefix,
-            Place::Directory(PathBuf::from(absolute)),
+            Place::Directory(absolute),
         ))
     }
 

@@ -117,7 +117,7 @@ async fn local(path: &Path) -> Result<(Upload, Option<u64>)> {
         );
     }
     // Pipes and devices have a size of 0 and bytes to read.
-    let total = meta.is_file().then(|| meta.len());
+    let total = meta.is_file().then_some(meta.len());
     Ok((Upload::file(path).await?, total))
 }
 
