@@ -30,7 +30,9 @@ use crate::live::{self, Birth, LiveCommand, LiveSandbox};
 
 pub(crate) async fn recover(shared: &Arc<Shared>) -> Result<()> {
     let live = shared.store.sandboxes().list_live().await?;
-    let mut unfinished = by_sandbox(shared.store.commands().list_unfinished_all().await?);
+    let unfinished = shared.store.commands().list_unfinished_all().await?;
+    forget_inputs(shared, &unfinished)?;
+    let mut unfinished = by_sandbox(unfinished);
     let mut images = HashMap::new();
     let known: HashSet<_> = live.iter().map(|sandbox| sandbox.id.clone()).collect();
     for sandbox in live {
@@ -153,6 +155,18 @@ async fn end(
         .await?;
     for command in commands {
         live::drop_input(shared, &command.id);
+    }
+    Ok(())
+}
+
+/// A crash between recording an end and dropping the input, or between keeping an input and
+/// recording its command, leaves what nobody will read. Nothing is on its way to a record yet.
+fn forget_inputs(shared: &Shared, unfinished: &[Command]) -> Result<()> {
+    let read: HashSet<&CommandId> = unfinished.iter().map(|command| &command.id).collect();
+    for id in shared.journals.list_inputs().map_err(Error::internal)? {
+        if !read.contains(&id) {
+            live::drop_input(shared, &id);
+        }
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::document::{Operation, operations};
-use crate::world::World;
+use crate::world::{NOWHERE, World};
 
 /// What a member of another project gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +41,7 @@ fn case(world: &World, method: &str, path: &str) -> Case {
         .replace("{preview_id}", world.preview.as_str())
         .replace("{image}", world.image.as_str())
         .replace("{object_id}", world.object.as_str())
+        .replace("{pull_id}", world.pull.as_str())
         .replace("{token}", "bm90.b3Vycw")
         .replace("{template}", "private");
     let recipe = json!({"image": "host"});
@@ -62,7 +63,12 @@ fn case(world: &World, method: &str, path: &str) -> Case {
         _ if path.starts_with("/v1/keys") && method == "post" => {
             (Forbidden, json!({"name": "n", "role": "member"}), "")
         }
+        _ if path.starts_with("/v1/keys") && method == "patch" => {
+            (Forbidden, json!({"quota": {"vcpu": null}}), "")
+        }
         _ if path.starts_with("/v1/keys") => (Forbidden, Value::Null, ""),
+        ("post", "pull") => (Own, json!({"reference": NOWHERE}), ""),
+        ("get", "{pull_id}") => (NotFound, Value::Null, ""),
         ("post", "projects") => (Forbidden, json!({"name": "n"}), ""),
         ("patch", "{project_id}") => (Forbidden, json!({"quota": {"vcpu": null}}), ""),
         ("put", "{image}") => (Forbidden, Value::Null, ""),
@@ -154,6 +160,7 @@ async fn every_route_hides_other_projects_and_keeps_admins_work_to_admins() {
         world.image.as_str(),
         world.preview.as_str(),
         world.object.as_str(),
+        world.pull.as_str(),
     ];
     for operation in operations() {
         let case = case(&world, &operation.method, &operation.path);

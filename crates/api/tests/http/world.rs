@@ -11,7 +11,9 @@ use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use pinfold_api::{ApiConfig, router};
-use pinfold_engine::{CreateKey, CreateObject, Engine, EngineConfig, Parts, SystemClock};
+use pinfold_engine::{
+    CreateKey, CreateObject, Engine, EngineConfig, Parts, PullImage, SystemClock,
+};
 use pinfold_images::LayerStore;
 use pinfold_model::isolation::Level;
 use pinfold_model::sandbox::{EndReason, IdleAction};
@@ -19,8 +21,8 @@ use pinfold_model::usage::Gauge;
 use pinfold_model::{
     CodeContext, CodeContextId, CodeLanguage, Command, CommandId, CommandSpec, CommandState, Ctx,
     ExitStatus, Image, ImageConfig, ImageId, ImageSource, Isolation, KeyKind, NetworkMode,
-    ObjectId, Preview, PreviewAccess, PreviewId, Program, Project, ProjectId, Purpose, Resources,
-    Role, Sandbox, SandboxId, SandboxSpec, SandboxState, Slug, Time,
+    ObjectId, Preview, PreviewAccess, PreviewId, Program, Project, ProjectId, PullId, Purpose,
+    Resources, Role, Sandbox, SandboxId, SandboxSpec, SandboxState, Slug, Time,
 };
 use pinfold_runtime::driver::{BootError, BootSpec, Driver, DriverError, Remains};
 use pinfold_runtime::guest::Guest;
@@ -80,6 +82,9 @@ impl Driver for NoMachine {
     async fn settle(&self) {}
 }
 
+/// An image of a registry that is not there.
+pub(crate) const NOWHERE: &str = "127.0.0.1:9/nowhere:1";
+
 pub(crate) struct World {
     router: Router,
     pub(crate) sandbox: SandboxId,
@@ -89,6 +94,7 @@ pub(crate) struct World {
     pub(crate) image: ImageId,
     pub(crate) preview: PreviewId,
     pub(crate) object: ObjectId,
+    pub(crate) pull: PullId,
     pub(crate) project: ProjectId,
     /// An admin of the org.
     pub(crate) admin: String,
@@ -152,6 +158,7 @@ impl World {
         engine.start().await.expect("the engine starts");
         let owner = key(&engine, &system, Role::Member, &own.id).await;
         let object = uploading(&engine, &owner).await;
+        let pull = pulling(&engine, &owner).await;
         let config = ApiConfig::new(dir.path().to_owned(), Arc::new(|| "pinfold_up 1\n".into()));
         Self {
             admin: key(&engine, &system, Role::Admin, &own.id).await,
@@ -165,6 +172,7 @@ impl World {
             image: image.id,
             preview,
             object,
+            pull,
             project: own.id,
             _dir: dir,
         }
@@ -221,6 +229,13 @@ async fn engine(dir: &Path, store: &Store) -> Engine {
     Engine::open(EngineConfig::default(), parts)
         .await
         .expect("an engine")
+}
+
+/// A pull that finds no registry; remembered all the same.
+async fn pulling(engine: &Engine, secret: &str) -> PullId {
+    let ctx = Ctx::new(engine.authenticate(secret).await.expect("a good key"));
+    let pull = engine.start_pull(&ctx, PullImage::new(NOWHERE)).await;
+    pull.expect("a pull").id
 }
 
 async fn uploading(engine: &Engine, secret: &str) -> ObjectId {

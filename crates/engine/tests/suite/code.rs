@@ -280,7 +280,6 @@ fn runs_of_a_context_wait_for_each_other_and_an_interrupt_ends_one() {
             }
         };
         let first = start("import time\nprint('up', flush=True)\nn = 1\ntime.sleep(100)").await;
-        let second = start("n + 1").await;
         let mut events = life
             .engine
             .code_events(&life.ctx, &first.id, 0)
@@ -291,6 +290,7 @@ fn runs_of_a_context_wait_for_each_other_and_an_interrupt_ends_one() {
                 break;
             }
         }
+        let second = start("n + 1").await;
         let elsewhere = python(&life, &sandbox, "'not held up'").await;
         assert_eq!(text(&elsewhere), "'not held up'");
         let state = life

@@ -36,6 +36,17 @@ impl Journals {
         }
     }
 
+    /// The commands for which something is kept.
+    pub fn list_inputs(&self) -> io::Result<Vec<CommandId>> {
+        let mut ids = Vec::new();
+        for entry in fs::read_dir(self.directory())? {
+            let name = entry?.file_name();
+            let id = name.to_str().and_then(|name| name.strip_suffix(SUFFIX));
+            ids.extend(id.and_then(|id| id.parse().ok()));
+        }
+        Ok(ids)
+    }
+
     fn input(&self, id: &CommandId) -> PathBuf {
         self.directory().join(format!("{id}{SUFFIX}"))
     }
@@ -55,6 +66,7 @@ mod tests {
         let kept = journals.read_input(&id).expect("read");
         assert_eq!(kept.as_deref(), Some(&b"\0bytes"[..]));
         assert_eq!(journals.list().expect("list"), [id.clone()]);
+        assert_eq!(journals.list_inputs().expect("list"), [id.clone()]);
         journals.remove_input(&id).expect("remove");
         journals.remove_input(&id).expect("again");
         assert!(journals.list().expect("list").is_empty());
