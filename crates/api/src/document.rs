@@ -58,10 +58,30 @@ pub fn document() -> OpenApi {
 pub fn document_json() -> Bytes {
     static JSON: OnceLock<Bytes> = OnceLock::new();
     let made = || {
-        let json = serde_json::to_vec(&document()).expect("the document is plain data");
-        Bytes::from(json)
+        let mut json = serde_json::to_value(document()).expect("the document is plain data");
+        name_unsigned(&mut json);
+        Bytes::from(json.to_string())
     };
     JSON.get_or_init(made).clone()
+}
+
+/// Numbers from 0 on are described with the formats of signed ones, whose largest is smaller.
+fn name_unsigned(json: &mut serde_json::Value) {
+    use serde_json::Value;
+    if let Value::Object(schema) = json
+        && schema.get("minimum").is_some_and(|least| least == 0)
+    {
+        match schema.get("format").and_then(Value::as_str) {
+            Some("int32") => schema.insert("format".to_owned(), "uint32".into()),
+            Some("int64") => schema.insert("format".to_owned(), "uint64".into()),
+            _ => None,
+        };
+    }
+    match json {
+        Value::Object(fields) => fields.values_mut().for_each(name_unsigned),
+        Value::Array(items) => items.iter_mut().for_each(name_unsigned),
+        _ => {}
+    }
 }
 
 fn info() -> Info {

@@ -12,7 +12,7 @@ use axum::http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use pinfold_api::{ApiConfig, router};
 use pinfold_engine::{
-    CreateKey, CreateObject, Engine, EngineConfig, Parts, PullImage, SystemClock,
+    CreateKey, CreateObject, Engine, EngineConfig, Parts, PullImage, PullPolicy, SystemClock,
 };
 use pinfold_images::LayerStore;
 use pinfold_model::isolation::Level;
@@ -226,9 +226,11 @@ async fn engine(dir: &Path, store: &Store) -> Engine {
         blobs: Blobs::directory(&dir.join("objects")).expect("objects"),
         clock: Arc::new(SystemClock),
     };
-    Engine::open(EngineConfig::default(), parts)
-        .await
-        .expect("an engine")
+    let config = EngineConfig {
+        pull: PullPolicy::Missing,
+        ..EngineConfig::default()
+    };
+    Engine::open(config, parts).await.expect("an engine")
 }
 
 /// A pull that finds no registry; remembered all the same.
