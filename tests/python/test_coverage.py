@@ -16,8 +16,14 @@ from pinfold._sync.commands import Command
 from pinfold._sync.sandboxes import Sandbox
 from pinfold.types import CommandFacts, SandboxFacts
 
-# What is not for programs: pages for people and for Prometheus.
-NOT_OFFERED = {("GET", "/docs"), ("GET", "/metrics")}
+# What is not for programs (pages for people and for Prometheus), and what any HTTP client uses as it
+# is: the URLs that were signed.
+NOT_OFFERED = {
+    ("GET", "/docs"),
+    ("GET", "/metrics"),
+    ("GET", "/v1/signed/{token}"),
+    ("PUT", "/v1/signed/{token}"),
+}
 
 TIME = datetime(2026, 1, 1, tzinfo=timezone.utc).isoformat()
 # Values for arguments that have no default, by name.

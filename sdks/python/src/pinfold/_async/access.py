@@ -126,6 +126,19 @@ class AsyncKeys:
 
         return AsyncPages(self._http, page, lambda key: key)
 
+    async def update(
+        self,
+        key_id: str,
+        *,
+        live_sandboxes: int | None | Keep = KEEP,
+        vcpu: float | None | Keep = KEEP,
+        memory_mib: int | None | Keep = KEEP,
+    ) -> Key:
+        """Changes what its sandboxes may hold: what is left out stays, `None` removes a bound."""
+        quota = named(live_sandboxes=live_sandboxes, vcpu=vcpu, memory_mib=memory_mib)
+        request = call.patch("keys", key_id, read=Key.from_json)
+        return await self._http.fetch(request.json({"quota": quota}))
+
     async def revoke(self, key_id: str) -> Key:
         """Makes it useless from now on. Repeating this is harmless."""
         return await self._http.fetch(call.delete("keys", key_id, read=Key.from_json))
