@@ -89,7 +89,7 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     subnet: SubnetArgs,
     /// Where callers reach the server, if that is not what their requests say [such as
-    /// https://pinfold.example.org]
+    /// `https://pinfold.example.org`]
     #[arg(long, value_name = "URL", env = "PINFOLD_PUBLIC_URL")]
     public_url: Option<BaseUrl>,
 
