@@ -115,18 +115,20 @@ async def test_a_stream_cut_anywhere_is_taken_up_without_gap_or_repeat(sdk, serv
     seed = random.randrange(10**9)
     print("seed", seed)
     dice = random.Random(seed)
-    # The SDK gives up after five breaks without a whole event; one may hold 64 KiB of output.
+    # The SDK gives up after five breaks without a whole event; one may hold 64 KiB of output. All
+    # of it is more than the first four connections may bring together.
     ranges = [(200, 30_000), (200, 30_000), (150_000, 300_000)] * 4
     cuts = [dice.randrange(*span) for span in ranges] + [None] * 1000
     proxy = Proxy(server.port, cuts)
     quiet = sdk.client(api_key=KEY, base_url=server.base_url, timeout=60)
     rough = sdk.client(api_key=KEY, base_url=f"{proxy.url}/crownest", timeout=60)
-    line = "for i in $(seq 3000); do echo \"line $i ü😀\"; [ $((i % 50)) = 0 ] && sleep 0.01; done"
+    fill = "x" * 300
+    line = f"for i in $(seq 3000); do echo \"line $i ü😀 {fill}\"; [ $((i % 50)) = 0 ] && sleep 0.01; done"
     command = await sdk(quiet.commands.start, sandbox.id, line)
     events = await collected(sdk, rough, command["id"])
     seqs = [event["seq"] for event in events if event["type"] == "log"]
     assert seqs == sorted(set(seqs))
-    assert text(events) == "".join(f"line {n} ü😀\n" for n in range(1, 3001))
+    assert text(events) == "".join(f"line {n} ü😀 {fill}\n" for n in range(1, 3001))
     assert events[-1]["command"]["exitCode"] == 0
     assert proxy.connections > 3
     proxy.close()

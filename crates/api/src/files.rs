@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use pinfold_engine::{
-    FileEntry, FileReader, FileWriter, MakeDirectory, MoveFile, ReadRange, WriteFile,
+    FileAt, FileEntry, FileReader, FileWriter, MakeDirectory, MoveFile, ReadRange, WriteFile,
 };
 use pinfold_http::sse::{self, Event};
 use pinfold_http::{Caller, Download, Draining, Failure, Json, Path, Query, RequestTag};
@@ -54,7 +54,8 @@ async fn read_file(
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let sandbox = ids::sandbox(&sandbox)?;
-    downloaded(&api, &ctx, &sandbox, &query.path, &headers).await
+    let at = FileAt::from(&query.path);
+    downloaded(&api, &ctx, &sandbox, at, &headers).await
 }
 
 /// A file's bytes, or the part of them that the headers ask for, as the answer.
@@ -62,12 +63,12 @@ pub(crate) async fn downloaded(
     api: &Api,
     ctx: &Ctx,
     sandbox: &SandboxId,
-    path: &str,
+    at: FileAt<'_>,
     headers: &HeaderMap,
 ) -> Result<Response, Failure> {
-    let read = |range| api.engine.read_file(ctx, sandbox, path, range);
+    let read = |range| api.engine.read_file(ctx, sandbox, at, range);
     let download = |total_bytes| Download {
-        name: path,
+        name: at.path(),
         content_type: "application/octet-stream",
         total_bytes,
         etag: None,

@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use pinfold_engine::{LinkUse, Linked};
+use pinfold_engine::{FileAt, LinkUse, Linked};
 use pinfold_http::{Failure, Json, Path, RequestTag};
 use pinfold_model::{Code, Error};
 use pinfold_wire as wire;
@@ -14,7 +14,6 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::convert::object as convert;
-use crate::convert::object::Readable;
 use crate::state::Api;
 use crate::{files, objects};
 
@@ -37,12 +36,19 @@ async fn read_signed(
     headers: HeaderMap,
 ) -> Result<Response, Failure> {
     let found = api.engine.redeem(&token, LinkUse::Read, tag.id).await?;
-    match convert::readable(found.linked) {
-        Some(Readable::Object(id)) => objects::downloaded(&api, &found.ctx, &id, &headers).await,
-        Some(Readable::File(sandbox, path)) => {
-            files::downloaded(&api, &found.ctx, &sandbox, &path, &headers).await
+    match found.linked {
+        Linked::ObjectDownload { object } => {
+            objects::downloaded(&api, &found.ctx, &object, &headers).await
         }
-        None => Err(mismatch()),
+        Linked::FileDownload {
+            sandbox,
+            path,
+            within,
+        } => {
+            let at = FileAt::of(&path, within.as_deref());
+            files::downloaded(&api, &found.ctx, &sandbox, at, &headers).await
+        }
+        Linked::ObjectUpload { .. } => Err(mismatch()),
     }
 }
 

@@ -33,7 +33,7 @@ pub use event::{CodeCompletion, CodeEnding, CodeError, CodeEvent, CodeOutput, Re
 pub use reader::CodeReader;
 pub use run::{CodeRun, CodeRunState, RunCode};
 
-pub(crate) use interpreter::reconcile;
+pub(crate) use interpreter::{note_end, reconcile};
 
 /// Which context to make.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -25,6 +25,7 @@ pub use logs::{LogPage, LogsRequest};
 pub use reader::OutputReader;
 pub use run::{RunOptions, RunOutput};
 pub use text::{TextChunk, TextPage, TextReader};
+pub use utf8::TextDecoder;
 
 pub(crate) use start::{absolute, new_command, start, start_spec};
 

@@ -43,8 +43,8 @@ pub use code::{
     CodeRunState, CreateCodeContext, RejectedForm, RunCode,
 };
 pub use commands::{
-    Attended, LogPage, LogsRequest, OutputReader, RunOptions, RunOutput, TextChunk, TextPage,
-    TextReader,
+    Attended, LogPage, LogsRequest, OutputReader, RunOptions, RunOutput, TextChunk, TextDecoder,
+    TextPage, TextReader,
 };
 pub use config::{EngineConfig, HostMounts, Lifetime, Parts, PullPolicy};
 pub use engine::{Drain, Engine};
@@ -59,8 +59,7 @@ pub use keys::{BOOTSTRAP_SECRET_MIN_CHARS, CreateKey, CreatedKey};
 pub use links::{Link, LinkUse, Linked, Redeemed};
 pub use objects::{CreateObject, ObjectBody, ObjectReader};
 pub use pipelines::{
-    PIPELINE_DOCUMENT_MAX_BYTES, PipelineDocument, RunEvent, RunPosition, RunReader, RunReport,
-    StepOutput, SubmitRun,
+    PIPELINE_DOCUMENT_MAX_BYTES, PipelineDocument, RunReport, StepOutput, SubmitRun,
 };
 pub use previews::{
     CreatePreview, CreatedPreview, CreatedPreviewLink, ListedPreviews, OpenPreview,

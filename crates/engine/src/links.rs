@@ -40,6 +40,9 @@ pub enum Linked {
         sandbox: SandboxId,
         /// Absolute, inside the sandbox.
         path: String,
+        /// What the path is confined to, again at each download ([`FileAt::of`]).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        within: Option<String>,
     },
 }
 
@@ -140,16 +143,29 @@ impl Engine {
         path: &str,
         lifetime: Option<Duration>,
     ) -> Result<Link> {
+        self.sign_file(ctx, id, path.into(), lifetime).await
+    }
+
+    async fn sign_file(
+        &self,
+        ctx: &Ctx,
+        id: &SandboxId,
+        at: FileAt<'_>,
+        lifetime: Option<Duration>,
+    ) -> Result<Link> {
         let sandbox = self.any_sandbox(ctx, id).await?;
+        let base = at.directory().unwrap_or(&sandbox.spec.workdir);
+        let path = absolute(base, at.path());
         let linked = Linked::FileDownload {
             sandbox: id.clone(),
-            path: absolute(&sandbox.spec.workdir, path),
+            path: path.clone(),
+            within: at.directory().map(Into::into),
         };
         self.signed(ctx, linked, lifetime, async {
-            if path.is_empty() {
+            if at.path().is_empty() {
                 return Err(Error::invalid("path", "path is missing"));
             }
-            validate_path("path", &absolute(&sandbox.spec.workdir, path))?;
+            validate_path("path", &path)?;
             if sandbox.state == SandboxState::Destroyed {
                 sandbox.state.require_running()?;
             }
@@ -158,7 +174,8 @@ impl Engine {
         .await
     }
 
-    /// The same for a regular file that is there now, confined as its path is.
+    /// The same for a regular file that is there now. Where its path is confined, the link stays
+    /// so: whatever the path leads through by then, a download gives nothing from outside.
     pub async fn sign_found_file<'a>(
         &self,
         ctx: &Ctx,
@@ -168,10 +185,7 @@ impl Engine {
     ) -> Result<Link> {
         let path = path.into();
         match self.stat_target(ctx, id, path).await?.kind {
-            FileKind::File => {
-                self.sign_file_download(ctx, id, path.path(), lifetime)
-                    .await
-            }
+            FileKind::File => self.sign_file(ctx, id, path, lifetime).await,
             FileKind::Directory | FileKind::Symlink | FileKind::Other => Err(Error::new(
                 Code::NotAFile,
                 format!("{}: is no regular file", path.path()),

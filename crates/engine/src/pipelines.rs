@@ -8,7 +8,6 @@
 //! Every arrow can be walked again after a crash: ids are recorded before what they name is made.
 
 mod document;
-mod follow;
 mod live;
 mod output;
 mod owner;
@@ -19,17 +18,15 @@ use std::time::Duration;
 
 use pinfold_model::pipeline::{RunSpec, Step, validate_steps};
 use pinfold_model::{Code, Ctx, Error, PipelineRun, Result, RunId, limits};
-use pinfold_store::{Idempotency, Inserted, NewRun, Page, PageRequest};
+use pinfold_store::{Idempotency, Inserted, NewRun};
 use serde::Serialize;
 
-use crate::access::scope;
 use crate::engine::Shared;
 use crate::sandboxes::{Resolved, accept};
 use crate::usecase::Note;
 use crate::{Accepted, CreateSandbox, Engine, Origin};
 
 pub use document::{PIPELINE_DOCUMENT_MAX_BYTES, PipelineDocument};
-pub use follow::{RunEvent, RunPosition, RunReader};
 pub use output::{RunReport, StepOutput};
 
 pub(crate) use live::Runs;
@@ -72,6 +69,7 @@ impl Engine {
                     steps: request.steps,
                     timeout: request.timeout.unwrap_or(limits::PIPELINE_TIMEOUT_MAX),
                     sandbox: resolved.sandbox.spec.clone(),
+                    key: resolved.sandbox.key.clone(),
                 },
                 created_at: self.now(),
             };
@@ -83,25 +81,6 @@ impl Engine {
             note.fact("sandbox", accepted.value.sandbox.as_str());
             note.fact("replay", accepted.origin == Origin::Replay);
             Ok(accepted)
-        })
-        .await
-    }
-
-    /// A run as it is now.
-    pub async fn get_run(&self, ctx: &Ctx, id: RunId) -> Result<PipelineRun> {
-        self.timed("pipeline.get", self.any_run(ctx, id)).await
-    }
-
-    /// Newest first.
-    pub async fn list_runs(&self, ctx: &Ctx, page: &PageRequest) -> Result<Page<PipelineRun>> {
-        self.timed("pipeline.list", async {
-            let mut page = self.store().pipeline_runs().list(&scope(ctx), page).await?;
-            for item in &mut page.items {
-                if let Some(live) = self.inner.runs.get(item.id) {
-                    *item = live.run();
-                }
-            }
-            Ok(page)
         })
         .await
     }
@@ -155,13 +134,22 @@ async fn submit(
             });
         }
     };
+    // Found from here on, so that a cancel is.
+    let live = LiveRun::adopt(shared, run.clone());
     if let Err(error) = accept(shared, resolved, None).await {
+        shared.runs.remove(run.id);
         // As if it had not been submitted. Where this fails too, the next start finds the run and
         // ends it for the same reason.
-        runs.delete(run.id).await?;
+        if let Err(left) = runs.delete(run.id, claim.as_ref()).await {
+            tracing::error!(run = %run.id, error = %left, "a refused run is left");
+        }
         return Err(error);
     }
-    let live = LiveRun::adopt(shared, run.clone());
+    // One that was recorded between the run and its adoption.
+    let recorded = runs.get(run.id).await.ok().flatten();
+    if recorded.is_some_and(|recorded| recorded.cancel) {
+        live.cancel();
+    }
     owner::start(shared, live);
     Ok(Accepted {
         value: run,

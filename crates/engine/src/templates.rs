@@ -84,14 +84,7 @@ impl Engine {
         id: &TemplateVersionId,
     ) -> Result<Template> {
         self.timed("template.get", async {
-            let found = self.store().templates().get_version(id).await?;
-            let found = found.ok_or_else(|| not_found(id.as_str(), None))?;
-            match &found.project {
-                Some(project) if !self.sees(ctx, project).await? => {
-                    Err(not_found(id.as_str(), None))
-                }
-                _ => Ok(found),
-            }
+            self.template_version(ctx, id).await
         })
         .await
     }
@@ -128,6 +121,10 @@ impl Engine {
         let note = Note::new("template.remove");
         note.about(name);
         self.audited(ctx, &note, async {
+            // The id of one version does not stand for all of them.
+            if name.parse::<TemplateVersionId>().is_ok() {
+                return Err(not_found(name, None));
+            }
             let template = self.template(&ctx.principal.project, name, None).await?;
             if template.project.is_none() {
                 ctx.require_admin()?;
@@ -146,10 +143,11 @@ impl Engine {
         id: &TemplateVersionId,
     ) -> Result<Template> {
         let found = self.store().templates().get_version(id).await?;
-        let visible =
-            found.filter(|template| template.project.as_ref().is_none_or(|p| ctx.owns(p)));
-        visible
-            .ok_or_else(|| Error::new(Code::TemplateNotFound, format!("no template version {id}")))
+        let found = found.ok_or_else(|| not_found(id.as_str(), None))?;
+        match &found.project {
+            Some(project) if !self.sees(ctx, project).await? => Err(not_found(id.as_str(), None)),
+            _ => Ok(found),
+        }
     }
 
     pub(crate) async fn template(

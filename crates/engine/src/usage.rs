@@ -10,7 +10,7 @@ use pinfold_store::{Page, PageRequest};
 use crate::Engine;
 
 /// How often totals are looked at until nothing moves meanwhile, and the pause between.
-const USAGE_LOOKS_MAX: u32 = 100;
+const USAGE_LOOKS_MAX: u32 = 5;
 const USAGE_LOOK_PAUSE: Duration = Duration::from_millis(5);
 
 /// What one sandbox used over a period.
@@ -70,6 +70,9 @@ impl Engine {
                 live.add_usage(&mut totals, from, to, now);
             }
             let settled = before.is_some() && before == self.usage_stamps(project);
+            if !settled && looks == USAGE_LOOKS_MAX {
+                tracing::debug!(%project, looks, "usage kept moving while it was looked at");
+            }
             if settled || looks == USAGE_LOOKS_MAX {
                 return Ok(totals);
             }

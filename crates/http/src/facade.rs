@@ -25,6 +25,9 @@ use crate::serve::Peer;
 /// Longer request targets are refused with 414.
 const URI_MAX_BYTES: usize = 16 << 10;
 
+/// The name of the facade whose answers are mostly those of applications inside.
+pub const PREVIEW_FACADE: &str = "preview";
+
 /// One surface with its own shape of errors.
 #[derive(Debug, Clone, Copy)]
 pub struct Facade {
@@ -154,7 +157,7 @@ async fn answered(request: Request, next: Next) -> Response {
 impl Facade {
     fn rendered(self, mut response: Response, tag: &RequestTag) -> Response {
         if let Some(failure) = response.extensions_mut().remove::<Failure>() {
-            log(&failure);
+            self.log(&failure);
             // Headers of the failure and of axum (Allow) survive; the body is the facade's.
             let mut rendered = (self.render)(&failure, &tag.shown);
             for (name, value) in response.headers() {
@@ -170,24 +173,26 @@ impl Facade {
         }
         response
     }
-}
 
-/// Errors end here, so they are logged here and nowhere before, with their whole chain.
-fn log(failure: &Failure) {
-    let error = failure.error();
-    let status = failure.status().as_u16();
-    // An application behind a preview that does not answer is nothing of ours, and may be asked often.
-    let elsewhere = matches!(error.code(), Code::PreviewUnavailable | Code::Timeout);
-    if failure.status().is_server_error() && !elsewhere {
-        let mut causes = Vec::new();
-        let mut cause = error.source();
-        while let Some(one) = cause {
-            causes.push(one.to_string());
-            cause = one.source();
+    /// Errors end here, so they are logged here and nowhere before, with their whole chain.
+    fn log(self, failure: &Failure) {
+        let error = failure.error();
+        let status = failure.status().as_u16();
+        // An application behind a preview that does not answer, or not in time, is nothing of ours,
+        // and may be asked often.
+        let elsewhere = error.code() == Code::PreviewUnavailable
+            || (self.name == PREVIEW_FACADE && error.code() == Code::Timeout);
+        if failure.status().is_server_error() && !elsewhere {
+            let mut causes = Vec::new();
+            let mut cause = error.source();
+            while let Some(one) = cause {
+                causes.push(one.to_string());
+                cause = one.source();
+            }
+            tracing::error!(status, code = %error.code(), causes = causes.join(": "), "{error}");
+        } else {
+            tracing::debug!(status, code = %error.code(), "{error}");
         }
-        tracing::error!(status, code = %error.code(), causes = causes.join(": "), "{error}");
-    } else {
-        tracing::debug!(status, code = %error.code(), "{error}");
     }
 }
 
@@ -213,5 +218,63 @@ fn known_method(method: &str) -> &str {
     match method {
         "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS" => method,
         _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use tracing::span::{Attributes, Id, Record};
+    use tracing::{Event, Level, Metadata, Subscriber};
+
+    use super::*;
+
+    /// Keeps the levels of what is logged.
+    #[derive(Default, Clone)]
+    struct Levels(Arc<Mutex<Vec<Level>>>);
+
+    impl Subscriber for Levels {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+        fn event(&self, event: &Event<'_>) {
+            let mut levels = self.0.lock().expect("no panic under this lock");
+            levels.push(*event.metadata().level());
+        }
+
+        fn enter(&self, _: &Id) {}
+
+        fn exit(&self, _: &Id) {}
+    }
+
+    #[test]
+    fn faults_of_ours_are_errors_in_the_log_and_those_of_applications_are_not() {
+        let render = |_: &Failure, _: &str| Response::default();
+        for (name, code, level) in [
+            ("native", Code::Internal, Level::ERROR),
+            ("native", Code::Timeout, Level::ERROR),
+            ("native", Code::RouteNotFound, Level::DEBUG),
+            (PREVIEW_FACADE, Code::Internal, Level::ERROR),
+            (PREVIEW_FACADE, Code::Timeout, Level::DEBUG),
+            (PREVIEW_FACADE, Code::PreviewUnavailable, Level::DEBUG),
+        ] {
+            let levels = Levels::default();
+            let failure = Failure::from(Error::new(code, "said"));
+            tracing::subscriber::with_default(levels.clone(), || {
+                Facade { name, render }.log(&failure);
+            });
+            let levels = levels.0.lock().expect("no panic under this lock");
+            assert_eq!(*levels, [level], "{name} {code}");
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! JSON bodies: bounded, timed, and refused with the path of the field at fault.
 
+mod keyed;
+
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -12,6 +14,7 @@ use pinfold_model::{Code, Error};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use self::keyed::Keyed;
 use crate::failure::Failure;
 
 /// Bound of a JSON body.
@@ -108,7 +111,7 @@ fn require_json(headers: &HeaderMap) -> Result<(), Failure> {
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
     let mut from = serde_json::Deserializer::from_slice(bytes);
-    let value: T = serde_path_to_error::deserialize(&mut from).map_err(|error| {
+    let value: T = serde_path_to_error::deserialize(Keyed(&mut from)).map_err(|error| {
         let path = error.path().to_string();
         described(&path, error.inner())
     })?;
@@ -187,6 +190,9 @@ mod tests {
             (r#"{"size":{"rows":"x"}}"#, "size.rows"),
             (r#"{"size":{"rows":1,"cols":2}}"#, "size.cols"),
             (r#"{"size":{}}"#, "size"),
+            (r#"{"size":[1]}"#, "size"),
+            (r#"[{"rows":1}]"#, "body"),
+            ("[]", "body"),
             ("", "body"),
             ("{", "body"),
             (r#"{"size":{"rows":1}} x"#, "body"),

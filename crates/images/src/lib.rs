@@ -28,7 +28,7 @@ pub use progress::{OnProgress, Progress};
 pub use refusal::Refusal;
 pub use registry::{
     CredentialFile, CredentialFileError, Credentials, LayerProgress, Platform, PullError,
-    PullPhase, PullProgress, PullRequest, Pulled, Puller, Reference, ReferenceError,
+    PullPhase, PullProgress, PullRequest, Pulled, Puller, Reach, Reference, ReferenceError,
 };
 pub use store::{LayerStore, Lease, Removed, Sweep};
 pub use unpack::{Ownership, Report};

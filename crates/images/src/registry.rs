@@ -8,6 +8,7 @@
 //! bound, every blob its digest, and where the registry sends us is checked (`egress`). Nothing
 //! of a pull that ends early stays. Knows no image records and no names given to images.
 
+mod addresses;
 mod auth;
 mod credentials;
 mod download;
@@ -21,6 +22,7 @@ mod reference;
 mod session;
 
 pub use credentials::{CredentialFile, CredentialFileError, Credentials};
+pub use egress::Reach;
 pub use error::PullError;
 pub use platform::Platform;
 pub use progress::{LayerProgress, PullPhase, PullProgress};

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Time;
 use crate::error::{Code, Error, Result};
-use crate::id::{CommandId, OrgId, ProjectId, RunId, SandboxId};
+use crate::id::{CommandId, KeyId, OrgId, ProjectId, RunId, SandboxId};
 use crate::limits;
 use crate::sandbox::SandboxSpec;
 
@@ -47,6 +47,9 @@ pub struct RunSpec {
     pub timeout: Duration,
     /// The sandbox that it runs in.
     pub sandbox: SandboxSpec,
+    /// The key whose quota the sandbox counts against; `None`: the process itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<KeyId>,
 }
 
 /// Checks the part of a run that callers choose. The first fault found is the one reported.

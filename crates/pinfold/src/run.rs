@@ -120,7 +120,11 @@ async fn in_scratch(
     // An image that has to be pulled first takes minutes.
     let plan = tokio::select! {
         plan = plan::make(wanted, &place.images, scratch) => plan,
-        signal = signals.next_ending() => return Ok(Ended::Abandoned(signal)),
+        signal = signals.next_ending() => {
+            // What it makes in the directory has to be there, and closed, before that is removed.
+            drop(opening.await);
+            return Ok(Ended::Abandoned(signal));
+        }
     };
     tracing::debug!("planned");
     let driver = opening.await.context("the sandbox driver panicked")??;

@@ -33,6 +33,13 @@ pub(crate) struct Address {
     pub(crate) authority: Option<Authority>,
 }
 
+impl Address {
+    /// Takes a bare `/p/SLUG` for the application's root.
+    pub(crate) fn take_root(&mut self, query: Option<&str>) {
+        self.rest = Some(with_query("/", query));
+    }
+}
+
 /// The preview that a request is for; `None` for the API.
 pub(crate) fn find(parts: &Parts, addresses: &Addresses) -> Option<Address> {
     let authority = authority(parts);
@@ -203,6 +210,9 @@ mod tests {
             assert_eq!(rest(&address), expected, "{target}");
             assert_eq!(address.prefix, "/base/p/s");
         }
+        let mut bare = found("/p/s?x=%20", "h", &addresses).expect("a preview");
+        bare.take_root(Some("x=%20"));
+        assert_eq!(rest(&bare), "/?x=%20");
         for target in ["/", "/p", "/p/", "/p//x", "//p/s/", "/%70/s/", "/v1/p/s/"] {
             assert_eq!(found(target, "h", &addresses), None, "{target}");
         }

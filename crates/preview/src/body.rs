@@ -109,11 +109,18 @@ pub(crate) struct Lent {
     pub(crate) sender: SendRequest<Body>,
     pub(crate) pool: Arc<Pool>,
     pub(crate) place: Place,
+    /// Not so after a request with a body: what of it the application left unread it takes for its
+    /// next request, and the next caller would get the answer to that.
+    pub(crate) reusable: bool,
 }
 
 impl Lent {
-    /// The answer is read; the request may still be on its way in.
+    /// The answer is read. The connection may need a moment more before it is ready for a request;
+    /// one that is not reusable closes when what is under way on it has ended.
     fn give_back(mut self) {
+        if !self.reusable {
+            return;
+        }
         if self.sender.is_ready() {
             return self.pool.put(self.place, self.sender);
         }

@@ -4,11 +4,11 @@
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, HeaderValue};
 use axum::response::{IntoResponse, Response};
-use pinfold_http::{Facade, Failure, Json};
+use pinfold_http::{Facade, Failure, Json, PREVIEW_FACADE};
 use pinfold_model::{Code, Error};
 
 pub(crate) const FACADE: Facade = Facade {
-    name: "preview",
+    name: PREVIEW_FACADE,
     render,
 };
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Extension, Request, State};
-use axum::http::header::{HOST, HeaderValue, LOCATION};
+use axum::http::header::{CACHE_CONTROL, HOST, HeaderValue, LOCATION};
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -52,15 +52,20 @@ impl Proxy {
 
 pub(crate) async fn carry(
     State(proxy): State<Arc<Proxy>>,
-    Extension(address): Extension<Address>,
+    Extension(mut address): Extension<Address>,
     base: BaseUrl,
     draining: Draining,
     peer: Peer,
     request: Request,
 ) -> Result<Response, Failure> {
-    check(&request, &address)?;
+    let (parts, body) = request.into_parts();
+    check(&parts, &address)?;
     if address.rest.is_none() {
-        return redirect_to_slash(&address, request.uri().query()).map_err(failure);
+        let query = parts.uri.query();
+        if goes_to_slash(&parts) {
+            return redirect_to_slash(&address, query).map_err(failure);
+        }
+        address.take_root(query);
     }
     let carrier = Carrier {
         proxy: &proxy,
@@ -69,21 +74,21 @@ pub(crate) async fn carry(
         draining,
         peer,
     };
-    carrier.carry(request).await.map_err(failure)
+    carrier.carry(parts, body).await.map_err(failure)
 }
 
 /// What is refused before anybody is asked.
-fn check(request: &Request, address: &Address) -> Result<(), Failure> {
-    if request.headers().get_all(HOST).iter().count() > 1 {
+fn check(parts: &Parts, address: &Address) -> Result<(), Failure> {
+    if parts.headers.get_all(HOST).iter().count() > 1 {
         return Err(Error::invalid("host", "a request has one Host header").into());
     }
-    if request.method() == Method::CONNECT {
+    if parts.method == Method::CONNECT {
         let error = Error::new(Code::MethodNotAllowed, "a preview is no proxy");
         return Err(Failure::from(error).with_status(StatusCode::METHOD_NOT_ALLOWED));
     }
     // A worker of one preview would serve the whole origin below its path, with no page of its own
     // that could be told from others'.
-    if address.kind == Kind::Path && request.headers().contains_key("service-worker") {
+    if address.kind == Kind::Path && parts.headers.contains_key("service-worker") {
         return Err(Error::new(
             Code::PermissionDenied,
             "service workers need an origin of their own: use the preview's host-name address",
@@ -91,6 +96,13 @@ fn check(request: &Request, address: &Address) -> Result<(), Failure> {
         .into());
     }
     Ok(())
+}
+
+/// Whether a bare `/p/SLUG` is asked for as a page is. Most clients follow no redirect with anything
+/// else: they have no body to send again, or no answer to their upgrade.
+fn goes_to_slash(parts: &Parts) -> bool {
+    let read = parts.method == Method::GET || parts.method == Method::HEAD;
+    read && !request::wants_websocket(parts)
 }
 
 /// Relative references of a page at `/p/SLUG` would lead out of the preview.
@@ -103,7 +115,10 @@ fn redirect_to_slash(address: &Address, query: Option<&str>) -> Result<Response>
     let target = HeaderValue::from_str(&format!("{}/{query}", address.prefix))
         .map_err(|error| Error::invalid("url", "the query is not text").because(error))?;
     let mut response = StatusCode::PERMANENT_REDIRECT.into_response();
-    response.headers_mut().insert(LOCATION, target);
+    let headers = response.headers_mut();
+    headers.insert(LOCATION, target);
+    // The query may hold a token, and whoever keeps a permanent redirect may keep it for ever.
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }
 
@@ -117,10 +132,9 @@ struct Carrier<'a> {
 }
 
 impl Carrier<'_> {
-    async fn carry(self, request: Request) -> Result<Response> {
+    async fn carry(self, mut parts: Parts, body: Body) -> Result<Response> {
         let engine = &self.proxy.engine;
         let open = engine.open_preview(&self.address.slug).await?;
-        let (mut parts, body) = request.into_parts();
         match admit(engine, &open, self.address, self.base, &mut parts).await? {
             Admission::In => {}
             Admission::Session(response) => return Ok(response),
@@ -161,7 +175,14 @@ impl Carrier<'_> {
         let outside = parts.extensions.remove::<hyper::upgrade::OnUpgrade>();
         // Nothing of ours travels along.
         parts.extensions.clear();
+        let reusable = body.is_end_stream();
         let (answer, sender) = self.answer(&held.visit, parts, body).await?;
+        let lent = Lent {
+            sender,
+            pool: Arc::clone(&self.proxy.pool),
+            place: held.visit.place(),
+            reusable,
+        };
         match (answer.status(), outside.filter(|_| websocket)) {
             (StatusCode::SWITCHING_PROTOCOLS, Some(outside)) => {
                 Ok(self.upgraded(open, held, answer, outside))
@@ -170,7 +191,7 @@ impl Carrier<'_> {
                 Code::PreviewUnavailable,
                 "the application switched to a protocol that nobody asked for",
             )),
-            _ => Ok(self.answered(open, held, answer, sender, &method)),
+            _ => Ok(self.answered(open, held, answer, lent, &method)),
         }
     }
 
@@ -206,17 +227,12 @@ impl Carrier<'_> {
         open: &OpenPreview,
         held: Held,
         answer: hyper::Response<Incoming>,
-        sender: SendRequest<Body>,
+        lent: Lent,
         method: &Method,
     ) -> Response {
         let (mut parts, body) = answer.into_parts();
         response::rewrite(&mut parts, self.address);
         response::settle_length(&mut parts, method, body.size_hint().exact());
-        let lent = Lent {
-            sender,
-            pool: Arc::clone(&self.proxy.pool),
-            place: held.visit.place(),
-        };
         let counter = self.proxy.bytes_out.clone();
         let body = Answered::new(body, counter, open.ended(), lent, held);
         Response::from_parts(parts, Body::new(body))

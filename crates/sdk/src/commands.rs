@@ -14,6 +14,7 @@ use crate::client::Client;
 use crate::error::Result;
 use crate::pty::Pty;
 use crate::stream::{CommandStream, StreamOptions};
+use crate::transport::milliseconds;
 
 /// Beyond the server's own bound on one long poll.
 const LONG_POLL_TIMEOUT: Duration = Duration::from_millis(bound::WAIT_MAX_MS + 15_000);
@@ -96,9 +97,8 @@ impl Commands {
 
     /// The command when it has ended or after `timeout` (at most a minute), whichever is first.
     pub async fn wait_at_most(&self, id: &str, timeout: Duration) -> Result<Command> {
-        let wanted = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
         let query = WaitQuery {
-            timeout_ms: Some(wanted.min(bound::WAIT_MAX_MS)),
+            timeout_ms: Some(milliseconds(timeout).min(bound::WAIT_MAX_MS)),
         };
         let call = self.client.get(&["commands", id, "wait"]).query(&query)?;
         self.client

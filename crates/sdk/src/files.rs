@@ -12,9 +12,8 @@ use reqwest::{Method, Response};
 use crate::body::{ByteStream, Upload};
 use crate::client::Client;
 use crate::error::{Error, Result};
-use crate::objects::milliseconds;
 use crate::sse::Parser;
-use crate::transport::Call;
+use crate::transport::{Call, milliseconds};
 
 /// How a file is written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

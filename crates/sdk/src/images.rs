@@ -12,6 +12,7 @@ use crate::body::{ByteStream, Upload};
 use crate::client::Client;
 use crate::error::{ApiError, Error, Result};
 use crate::pages;
+use crate::transport::milliseconds;
 
 /// Beyond the server's own bound on one long poll.
 const LONG_POLL_TIMEOUT: Duration = Duration::from_millis(bound::WAIT_MAX_MS + 15_000);
@@ -104,15 +105,14 @@ impl Images {
 
     /// Begins to pull an image, or joins the same pull where it is under way.
     pub async fn start_pull(&self, request: &PullImage) -> Result<ImagePull> {
-        let call = self.client.repeatable_post(&["images", "pull"]);
+        let call = self.client.repeatable_post(&["image-pulls"]);
         self.client.fetch(call.json(request)?).await
     }
 
     /// How far a pull is; waits for its end, at most `timeout` (at most a minute).
     pub async fn get_pull(&self, id: &str, timeout: Duration) -> Result<ImagePull> {
-        let wanted = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
         let query = PullQuery {
-            timeout_ms: Some(wanted.min(bound::WAIT_MAX_MS)),
+            timeout_ms: Some(milliseconds(timeout).min(bound::WAIT_MAX_MS)),
         };
         let call = self.client.get(&["image-pulls", id]).query(&query)?;
         self.client

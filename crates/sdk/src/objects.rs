@@ -12,7 +12,7 @@ use crate::body::{ByteStream, Upload};
 use crate::client::Client;
 use crate::error::{Error, Result};
 use crate::pages;
-use crate::transport::Call;
+use crate::transport::{Call, milliseconds};
 
 #[derive(Debug, Clone)]
 pub struct Objects {
@@ -143,9 +143,4 @@ impl Objects {
             }
         }
     }
-}
-
-/// What does not fit is far beyond every bound.
-pub(crate) fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

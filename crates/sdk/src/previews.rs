@@ -11,6 +11,7 @@ use reqwest::Method;
 use crate::client::Client;
 use crate::error::Result;
 use crate::pages;
+use crate::transport::milliseconds;
 
 #[derive(Debug, Clone)]
 pub struct Previews {
@@ -70,9 +71,8 @@ impl Previews {
 
     /// A link that opens it in a browser, once, within that time (5 minutes where it is `None`).
     pub async fn link(&self, id: &str, expires_in: Option<Duration>) -> Result<PreviewLink> {
-        let millis = |life: Duration| u64::try_from(life.as_millis()).unwrap_or(u64::MAX);
         let request = CreatePreviewLink {
-            expires_in_ms: expires_in.map(millis),
+            expires_in_ms: expires_in.map(milliseconds),
         };
         let call = self.client.call(Method::POST, &["previews", id, "links"]);
         self.client.fetch(call.json(&request)?).await

@@ -8,6 +8,7 @@ use pinfold_wire::{CreateSandbox, ExtendSandbox, Gauge, ListSandboxes, Page, San
 use crate::client::Client;
 use crate::error::Result;
 use crate::pages;
+use crate::transport::milliseconds;
 
 /// Booting can include unpacking an image.
 const CREATE_TIMEOUT: Duration = Duration::from_secs(300);
@@ -96,7 +97,7 @@ impl Sandboxes {
 
     /// Sets its absolute lifetime to `ttl` from now.
     pub async fn extend(&self, id: &str, ttl: Duration) -> Result<Sandbox> {
-        let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+        let ttl_ms = milliseconds(ttl);
         let call = self.client.repeatable_post(&["sandboxes", id, "extend"]);
         self.client
             .fetch(call.json(&ExtendSandbox { ttl_ms })?)

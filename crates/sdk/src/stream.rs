@@ -1,5 +1,5 @@
-//! A command's output, or a run's events, as they come: resumed after every dropped connection from the last record
-//! seen, so that nothing is missing and nothing comes twice.
+//! A command's output, or a run's events, as they come: resumed after every dropped connection from
+//! the last record seen, so that nothing is missing and nothing comes twice.
 
 use std::fmt;
 use std::time::Duration;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use pinfold_wire::bound::MESSAGE_BYTES;
 use pinfold_wire::header;
 use reqwest::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode, Url};
@@ -15,8 +16,6 @@ use crate::retry::{Safety, TRIES, TRIES_WAITING, pause};
 
 /// For answers that need no long work.
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// Answers that are kept in memory; more is not what any such route sends.
-const ANSWER_MAX_BYTES: usize = 64 << 20;
 
 /// What to send where. Bodies of this type can be sent again.
 #[derive(Debug, Clone)]
@@ -234,9 +233,9 @@ impl Client {
     async fn read_all(&self, mut response: Response, call: &Call) -> Result<Bytes> {
         let mut all = BytesMut::new();
         while let Some(chunk) = response.chunk().await.map_err(|e| self.failed(e, call))? {
-            if all.len() + chunk.len() > ANSWER_MAX_BYTES {
+            if all.len() + chunk.len() > MESSAGE_BYTES {
                 return Err(Error::Protocol(format!(
-                    "the answer to {} is larger than {ANSWER_MAX_BYTES} bytes",
+                    "the answer to {} is larger than {MESSAGE_BYTES} bytes",
                     call.url.path()
                 )));
             }
@@ -261,6 +260,11 @@ impl Client {
             }
         }
     }
+}
+
+/// What does not fit is far beyond every bound.
+pub(crate) fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 async fn accepted(response: Response) -> Result<Response> {

@@ -61,6 +61,10 @@ statements! {
     DELETE = Sql::both(
         "UPDATE code_contexts SET deleted_at = $2 WHERE id = $1 AND deleted_at IS NULL",
     );
+    DELETE_EXPIRED = Sql::both(
+        "UPDATE code_contexts SET deleted_at = $2 \
+         WHERE id = $1 AND deleted_at IS NULL AND expires_at <= $2",
+    );
     // One that never had an interpreter was never there for anybody.
     REMOVE_UNUSED = Sql::both("DELETE FROM code_contexts WHERE id = $1 AND generation = 0");
 }
@@ -165,6 +169,12 @@ impl<'a> CodeContexts<'a> {
     /// Whether it was there.
     pub async fn delete(&self, id: &CodeContextId, at: Time) -> Result<bool> {
         Ok(self.db.execute(DELETE.bind(id.as_str()).bind(at)).await? > 0)
+    }
+
+    /// The same where its time is over at `at`.
+    pub async fn delete_expired(&self, id: &CodeContextId, at: Time) -> Result<bool> {
+        let delete = DELETE_EXPIRED.bind(id.as_str()).bind(at);
+        Ok(self.db.execute(delete).await? > 0)
     }
 
     /// Takes back a context that never had an interpreter.

@@ -99,6 +99,10 @@ statements! {
         "SELECT request_hash, resource_id FROM idempotency_keys \
          WHERE scope = $1 AND operation = $2 AND key = $3 AND created_at > $4",
     );
+    FORGET = Sql::both(
+        "DELETE FROM idempotency_keys \
+         WHERE scope = $1 AND operation = $2 AND key = $3 AND resource_id = $4",
+    );
     PURGE = Sql::both("DELETE FROM idempotency_keys WHERE created_at <= $1");
 }
 
@@ -131,13 +135,10 @@ impl<'a> IdempotencyKeys<'a> {
     }
 }
 
-/// What a claim would find now, without making it.
-pub(crate) async fn peek(db: &Db, claim: &Idempotency, now: Time) -> Result<Claim> {
-    let found = bind_key(FIND, claim).bind(now - limits::IDEMPOTENCY_KEPT);
-    match db.row(found).await? {
-        Some(row) => compare(&row, claim),
-        None => Ok(Claim::New),
-    }
+/// Gives the key of a request back that came to nothing: whoever repeats the request makes it anew.
+pub(crate) async fn forget_in(tx: &mut Tx, claim: &Idempotency, resource_id: &str) -> Result<()> {
+    let forget = bind_key(FORGET, claim).bind(resource_id);
+    tx.execute(forget).await.map(drop)
 }
 
 pub(crate) async fn claim_in(

@@ -15,7 +15,7 @@ use pinfold_model::{BlobId, Object, ObjectId, ObjectSource, ObjectState, Project
 
 use crate::db::{Db, Row, Sql, statements};
 use crate::error::{Result, StoreError, Thing};
-use crate::idempotency::{Claim, Idempotency, Inserted};
+use crate::idempotency::{Claim, Idempotency, IdempotencyKeys, Inserted};
 use crate::page::{Page, PageRequest};
 use crate::scope::Scope;
 
@@ -141,10 +141,10 @@ impl<'a> Objects<'a> {
     /// # Errors
     /// [`StoreError::IdempotencyConflict`] where that was another request.
     pub async fn replay(&self, claim: &Idempotency, now: Time) -> Result<Option<Object>> {
-        match crate::idempotency::peek(self.db, claim, now).await? {
-            Claim::New => Ok(None),
-            Claim::Conflict => Err(StoreError::IdempotencyConflict),
-            Claim::Replay { resource_id } => {
+        match IdempotencyKeys::new(self.db).find(claim, now).await? {
+            None | Some(Claim::New) => Ok(None),
+            Some(Claim::Conflict) => Err(StoreError::IdempotencyConflict),
+            Some(Claim::Replay { resource_id }) => {
                 let row = self.db.row(GET.bind(resource_id.as_str())).await?;
                 row.as_ref().map(to_object).transpose()
             }

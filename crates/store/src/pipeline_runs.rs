@@ -8,7 +8,7 @@ use pinfold_model::{OrgId, PipelineRun, ProjectId, RunId, SandboxId, Time};
 
 use crate::db::{Db, Query, Row, Sql, statements, to_json};
 use crate::error::{Result, StoreError, Thing};
-use crate::idempotency::{Claim, Idempotency, Inserted, claim_in};
+use crate::idempotency::{Claim, Idempotency, Inserted, claim_in, forget_in};
 use crate::page::{Page, PageRequest};
 use crate::scope::Scope;
 
@@ -84,7 +84,7 @@ impl<'a> PipelineRuns<'a> {
                 Claim::New => {}
                 Claim::Conflict => return Err(StoreError::IdempotencyConflict),
                 Claim::Replay { resource_id } => {
-                    // The number taken above goes back with the transaction.
+                    // A number may be left out; none is given twice.
                     drop(tx);
                     let known = resource_id
                         .parse()
@@ -142,9 +142,14 @@ impl<'a> PipelineRuns<'a> {
         self.db.execute(CANCEL.bind(id.number())).await.map(drop)
     }
 
-    /// Takes back a run that could not begin.
-    pub async fn delete(&self, id: RunId) -> Result<()> {
-        self.db.execute(DELETE.bind(id.number())).await.map(drop)
+    /// Takes back a run that could not begin, and the key of its request with it.
+    pub async fn delete(&self, id: RunId, claim: Option<&Idempotency>) -> Result<()> {
+        let mut tx = self.db.begin().await?;
+        if let Some(claim) = claim {
+            forget_in(&mut tx, claim, &id.to_string()).await?;
+        }
+        tx.execute(DELETE.bind(id.number())).await?;
+        tx.commit().await
     }
 
     /// Forgets runs that ended before `before`; answers how many.

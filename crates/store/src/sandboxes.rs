@@ -7,7 +7,7 @@ pub(crate) mod list;
 use std::time::Duration;
 
 use pinfold_model::sandbox::EndReason;
-use pinfold_model::{KeyId, Sandbox, SandboxId, SandboxSpec, SandboxState, Time};
+use pinfold_model::{Sandbox, SandboxId, SandboxSpec, SandboxState, Time};
 
 use crate::db::{Db, Query, Row, Sql, statements};
 use crate::error::{Result, StoreError, Thing};
@@ -239,10 +239,7 @@ fn to_sandbox(row: &Row) -> Result<Sandbox> {
     Ok(Sandbox {
         id: row.parse("id")?,
         project: row.parse("project_id")?,
-        key: row
-            .opt_text("key_id")?
-            .map(|id| parse_key(&id))
-            .transpose()?,
+        key: row.opt_parse("key_id")?,
         ttl: match row.opt_number("ttl_ms")? {
             Some(millis) => Some(Duration::from_millis(millis)),
             None => spec.ttl,
@@ -261,10 +258,6 @@ fn to_sandbox(row: &Row) -> Result<Sandbox> {
         running_commands: 0,
         ended_at: row.opt_time("ended_at")?,
     })
-}
-
-fn parse_key(id: &str) -> Result<KeyId> {
-    id.parse().map_err(|e| StoreError::corrupt("key_id", e))
 }
 
 fn parse_reason(text: &str) -> Result<EndReason> {

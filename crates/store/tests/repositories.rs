@@ -20,6 +20,8 @@ mod keys;
 mod objects;
 #[path = "repositories/pages.rs"]
 mod pages;
+#[path = "repositories/pipeline_runs.rs"]
+mod pipeline_runs;
 #[path = "repositories/place.rs"]
 mod place;
 #[path = "repositories/postgres.rs"]

@@ -88,6 +88,9 @@ pub mod bound {
     /// Each of stdout and stderr inside a [`crate::RunResult`], in bytes before encoding; all of it
     /// stays readable through the command's output and logs.
     pub const RUN_INLINE_BYTES: usize = 1 << 20;
+    /// A JSON answer, or one server-sent event, in bytes: a run of code has up to 8 MiB of output, of
+    /// which JSON may make six times as much, beside its values.
+    pub const MESSAGE_BYTES: usize = 96 << 20;
     /// Longest single long poll; a client that wants longer asks again.
     pub const WAIT_MAX_MS: u64 = 60_000;
     /// Items of one page, when the caller names no number, and at most.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use pinfold_engine::{CreateObject, Link, LinkUse, Linked, ObjectFilter, ObjectStates};
+use pinfold_engine::{CreateObject, Link, LinkUse, ObjectFilter, ObjectStates};
 use pinfold_http::BaseUrl;
 use pinfold_model::{Error, Object, ObjectState, Result, SandboxId};
 use pinfold_wire as wire;
@@ -113,19 +113,5 @@ pub(crate) fn signed_url(base: &BaseUrl, link: Link, wanted: LinkUse) -> wire::S
         }
         .to_owned(),
         expires_at: time(link.expires_at),
-    }
-}
-
-/// What a link that was proved opens, by the use it was proved for.
-pub(crate) enum Readable {
-    Object(pinfold_model::ObjectId),
-    File(SandboxId, String),
-}
-
-pub(crate) fn readable(linked: Linked) -> Option<Readable> {
-    match linked {
-        Linked::ObjectDownload { object } => Some(Readable::Object(object)),
-        Linked::FileDownload { sandbox, path } => Some(Readable::File(sandbox, path)),
-        Linked::ObjectUpload { .. } => None,
     }
 }

@@ -22,7 +22,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 /// Begins to pull an image from a registry into the caller's project and answers at once. Repeating
 /// the request while the pull is under way answers with the same pull; the image that is there
 /// already is found again if the registry has no newer one. The pull goes on without its caller.
-#[utoipa::path(post, path = "/v1/images/pull", tag = "images",
+#[utoipa::path(post, path = "/v1/image-pulls", tag = "images",
     request_body = wire::PullImage,
     responses((status = 200, body = wire::ImagePull)))]
 async fn start_pull(

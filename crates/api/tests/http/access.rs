@@ -67,7 +67,7 @@ fn case(world: &World, method: &str, path: &str) -> Case {
             (Forbidden, json!({"quota": {"vcpu": null}}), "")
         }
         _ if path.starts_with("/v1/keys") => (Forbidden, Value::Null, ""),
-        ("post", "pull") => (Own, json!({"reference": NOWHERE}), ""),
+        ("post", "image-pulls") => (Own, json!({"reference": NOWHERE}), ""),
         ("get", "{pull_id}") => (NotFound, Value::Null, ""),
         ("post", "projects") => (Forbidden, json!({"name": "n"}), ""),
         ("patch", "{project_id}") => (Forbidden, json!({"quota": {"vcpu": null}}), ""),

@@ -59,8 +59,13 @@ pub(super) async fn signed(
     let found = engine.redeem(&token, LinkUse::Read, tag.id).await?;
     match found.linked {
         Linked::ObjectDownload { object: id } => object(&engine, &found.ctx, &id, &headers).await,
-        Linked::FileDownload { sandbox, path } => {
-            file(&engine, &found.ctx, &sandbox, &path, &headers).await
+        Linked::FileDownload {
+            sandbox,
+            path,
+            within,
+        } => {
+            let at = FileAt::of(&path, within.as_deref());
+            file(&engine, &found.ctx, &sandbox, at, &headers).await
         }
         Linked::ObjectUpload { .. } => Err(Refused::new(
             Word::Forbidden,
@@ -107,15 +112,13 @@ pub(super) async fn object(
     })
 }
 
-/// A file of the workspace, whatever its path leads through by now.
 pub(super) async fn file(
     engine: &Engine,
     ctx: &Ctx,
     sandbox: &SandboxId,
-    path: &str,
+    at: FileAt<'_>,
     headers: &HeaderMap,
 ) -> Result<Response, Refused> {
-    let at = FileAt::within(path, WORKSPACE);
     let whole = engine
         .read_file(ctx, sandbox, at, ReadRange::default())
         .await?;

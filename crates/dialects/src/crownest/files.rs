@@ -122,5 +122,6 @@ pub(super) async fn download(
     headers: HeaderMap,
 ) -> Result<Response, Refused> {
     let sandbox = ids::sandbox(&sandbox)?;
-    downloads::file(&engine, &ctx, &sandbox, &query.path, &headers).await
+    let at = FileAt::within(&query.path, WORKSPACE);
+    downloads::file(&engine, &ctx, &sandbox, at, &headers).await
 }

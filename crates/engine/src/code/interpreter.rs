@@ -16,6 +16,7 @@ use pinfold_store::Idempotency;
 use serde::Deserialize;
 
 use super::programs;
+use super::reader::{ABANDONED, NO_INTERPRETER};
 use crate::Engine;
 use crate::clock::later;
 use crate::engine::{Shared, fingerprint};
@@ -51,7 +52,7 @@ impl Engine {
         mut context: CodeContext,
     ) -> Result<CodeContext> {
         for _ in 0..ATTEMPTS {
-            if let Some(live) = self.present_interpreter(lease, &context) {
+            if let Some(live) = self.present_interpreter(lease, &context).await? {
                 match self.await_ready(live.id(), context.language).await {
                     Ok(()) => return Ok(context),
                     // It has just ended: another one takes its place.
@@ -62,17 +63,16 @@ impl Engine {
             let next = context.generation + 1;
             let interpreter = self.start_interpreter(lease, &context, next).await?;
             let ready = self.await_ready(&interpreter, context.language).await;
-            if let Err(error) = ready {
-                self.store()
-                    .code_contexts()
-                    .remove_unused(&context.id)
-                    .await?;
-                return Err(error);
-            }
             let contexts = self.store().code_contexts();
-            contexts
-                .set_interpreter(&context.id, &interpreter, next)
-                .await?;
+            if ready.is_err() && context.generation == 0 {
+                contexts.remove_unused(&context.id).await?;
+            } else {
+                // One that did not come up, too: the key of its generation would find it for ever.
+                contexts
+                    .set_interpreter(&context.id, &interpreter, next)
+                    .await?;
+            }
+            ready?;
             context = contexts
                 .get(&context.id)
                 .await?
@@ -103,14 +103,23 @@ impl Engine {
         Ok(context)
     }
 
-    /// The interpreter that runs, if it belongs to the sandbox's present life.
-    fn present_interpreter(
+    /// The interpreter that runs, if it belongs to the sandbox's present life. One that has left a
+    /// run is seen to its end first.
+    async fn present_interpreter(
         &self,
         lease: &Lease,
         context: &CodeContext,
-    ) -> Option<Arc<LiveCommand>> {
-        let live = self.inner.registry.command(context.interpreter.as_ref()?)?;
-        (live.life() == lease.life() && !live.has_ended()).then_some(live)
+    ) -> Result<Option<Arc<LiveCommand>>> {
+        let id = context.interpreter.as_ref();
+        let live = id.and_then(|id| self.inner.registry.command(id));
+        let Some(live) = live.filter(|it| it.life() == lease.life() && !it.has_ended()) else {
+            return Ok(None);
+        };
+        if live.is_forsaken() {
+            end(self.shared(), context, CancelMode::Force).await?;
+            return Ok(None);
+        }
+        Ok(Some(live))
     }
 
     async fn start_interpreter(
@@ -232,6 +241,8 @@ pub(crate) async fn end(shared: &Shared, context: &CodeContext, mode: CancelMode
     let Some(live) = shared.registry.command(id) else {
         return Ok(());
     };
+    // Nothing new is handed to it while it ends.
+    live.forsake();
     if live.note_cancel(mode).state.is_terminal() {
         return Ok(());
     }
@@ -249,13 +260,33 @@ pub(crate) async fn end(shared: &Shared, context: &CodeContext, mode: CancelMode
     }
 }
 
+/// What the end of a run says about its interpreter, before that end can be seen: one that left a
+/// run without an ending serves no other. The kernel closes the sockets of a process that dies
+/// before anybody can hear of its death, so the run's end is often known first.
+pub(crate) fn note_end(shared: &Shared, run: &LiveCommand, state: CommandState) {
+    let Purpose::CodeRun(context) = run.purpose() else {
+        return;
+    };
+    if !matches!(state.exit_status(), Some(NO_INTERPRETER | ABANDONED)) {
+        return;
+    }
+    let generation = programs::generation(&context, run.program());
+    for live in shared.registry.commands() {
+        let is_of_context = matches!(live.purpose(), Purpose::Interpreter(of) if of == context);
+        if is_of_context && programs::generation(&context, live.program()) == generation {
+            live.forsake();
+        }
+    }
+}
+
 /// Ends contexts that nobody used for their time, and interpreters whose context has ended.
 pub(crate) async fn reconcile(shared: &Shared) -> Result<()> {
     let now = shared.clock.now();
     let contexts = shared.store.code_contexts();
     for context in contexts.list_expired(now).await? {
-        if shared.registry.runs_of(&context.id) == 0 {
-            contexts.delete(&context.id, now).await?;
+        if shared.registry.runs_of(&context.id).is_empty() {
+            // Unless it has been used since.
+            contexts.delete_expired(&context.id, now).await?;
         }
     }
     for live in shared.registry.commands() {
@@ -267,6 +298,10 @@ pub(crate) async fn reconcile(shared: &Shared) -> Result<()> {
         if !is_present && is_old(&live, now) && !live.has_ended() {
             tracing::info!(context = %id, interpreter = %live.id(), "ending an interpreter");
             live.note_cancel(CancelMode::Force);
+            if live.sandbox().view().guest().is_none() {
+                // Frozen, or not linked: a later turn, rather than all others behind this one.
+                continue;
+            }
             if let Err(error) = live.cancel(CancelMode::Force).await {
                 tracing::debug!(interpreter = %live.id(), %error, "not ended yet");
             }

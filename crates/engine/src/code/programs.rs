@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use pinfold_model::{CodeContext, CodeLanguage, CommandSpec, Program};
+use pinfold_model::{CodeContext, CodeContextId, CodeLanguage, CommandId, CommandSpec, Program};
 use serde::Serialize;
 
 const PYTHON_INTERPRETER: &str = include_str!("programs/interpreter.py");
@@ -24,6 +24,9 @@ const INTERPRETER_OUTPUT_BYTES: u64 = 1 << 20;
 /// One run as the interpreter reads it.
 #[derive(Serialize)]
 pub(super) struct Request<'a> {
+    pub(super) id: &'a CommandId,
+    /// What was accepted before it and had not ended: it begins behind them.
+    pub(super) after: &'a [CommandId],
     pub(super) code: &'a str,
     /// Absolute; where the run takes place instead of where the last one left off.
     pub(super) cwd: Option<&'a str>,
@@ -76,6 +79,18 @@ pub(super) fn relay(
 /// Names the socket's directory. Its id cannot be guessed, and each generation has its own.
 fn socket_name(context: &CodeContext, generation: u32) -> String {
     format!("{}-{generation}", context.id)
+}
+
+/// To which generation of its context an interpreter or a relay belongs, by its socket's name.
+pub(super) fn generation(context: &CodeContextId, program: &Program) -> Option<u32> {
+    let Program::Argv(argv) = program else {
+        return None;
+    };
+    let of = |word: &String| {
+        let number = word.strip_prefix(context.as_str())?.strip_prefix('-')?;
+        number.parse().ok()
+    };
+    argv.iter().find_map(of)
 }
 
 /// The text in pieces that each fit into one argument.

@@ -8,8 +8,10 @@ use pinfold_model::{CommandId, CommandState, Ctx, ExitStatus, Result};
 use super::event::{CodeCompletion, CodeEnding, CodeError, CodeEvent, Lines};
 use crate::{Engine, OutputReader};
 
-/// What the relay ends with where no interpreter listens.
-const NO_INTERPRETER: ExitStatus = ExitStatus::Code(69);
+/// What the relay ends with where no interpreter took the code.
+pub(super) const NO_INTERPRETER: ExitStatus = ExitStatus::Code(69);
+/// The same where one took it and was gone before it said how the code ended.
+pub(super) const ABANDONED: ExitStatus = ExitStatus::Code(70);
 
 /// Yields a run's events in order, each with its number, waiting for more until
 /// [`CodeEvent::Complete`] has been given. Numbers begin at 1 and have no gaps; a reader that begins
@@ -101,8 +103,12 @@ impl CodeReader {
             ending,
             execution_count: None,
             duration_ms: None,
-            // A relay that an interrupt ends by itself has not handed its code over yet.
-            state_kept: matches!(state, CommandState::Cancelled(_)),
+            // The interpreter lives: it was the relay that a signal ended.
+            state_kept: matches!(
+                state,
+                CommandState::Cancelled(ExitStatus::Signal(_))
+                    | CommandState::Exited(ExitStatus::Signal(_))
+            ),
         }));
         self.ended = true;
     }
@@ -110,7 +116,7 @@ impl CodeReader {
 
 fn unsaid(state: CommandState) -> (CodeEnding, CodeError) {
     let (ending, name, message) = match state {
-        CommandState::Exited(NO_INTERPRETER) => (
+        CommandState::Exited(NO_INTERPRETER) | CommandState::Cancelled(NO_INTERPRETER) => (
             CodeEnding::Died,
             "InterpreterDied",
             "the interpreter was gone before the code began; run it again",
@@ -120,15 +126,22 @@ fn unsaid(state: CommandState) -> (CodeEnding, CodeError) {
             "InterpreterUnresponsive",
             "the run was over its time and its interpreter did not answer; restart the context",
         ),
-        CommandState::Cancelled(_) => (
+        // Once it has handed the code over, the relay outlives an interrupt.
+        CommandState::Cancelled(ExitStatus::Signal(_)) => (
             CodeEnding::Interrupted,
             "Interrupted",
             "the run was interrupted before it began",
         ),
+        CommandState::Exited(ExitStatus::Signal(_)) => (
+            CodeEnding::Interrupted,
+            "RelayKilled",
+            "the run's own process was killed, and its code interrupted with that",
+        ),
         CommandState::Queued
         | CommandState::Starting
         | CommandState::Running
-        | CommandState::Exited(_) => (
+        | CommandState::Exited(_)
+        | CommandState::Cancelled(_) => (
             CodeEnding::Died,
             "InterpreterDied",
             "the interpreter was gone before the code had ended; its variables are gone, and the \

@@ -1,5 +1,6 @@
 //! Running code: started exactly once, read as often as one likes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use pinfold_model::code::{validate_source, validate_timeout};
@@ -14,8 +15,8 @@ use serde::Serialize;
 use super::event::{CodeEnding, CodeError, CodeEvent, CodeOutput};
 use super::programs::{self, Request};
 use crate::clock::later;
-use crate::commands::absolute;
-use crate::live::Lease;
+use crate::commands::{absolute, new_command, start};
+use crate::live::{Lease, LiveCommand};
 use crate::usecase::Note;
 use crate::{Accepted, Engine, Origin};
 
@@ -203,13 +204,6 @@ impl Engine {
     ) -> Result<Accepted<Command>> {
         let lease = self.lease(ctx, sandbox).await?;
         let context = self.context_for(ctx, &lease, request).await?;
-        if self.inner.registry.runs_of(&context.id) >= limits::CODE_QUEUE_MAX {
-            return Err(Error::new(
-                Code::RateLimited,
-                "64 runs of this context wait already; wait for them or use another context",
-            )
-            .retry_after(Duration::from_secs(1)));
-        }
         let context = self.with_interpreter(&lease, context).await?;
         let timeout = request.timeout.unwrap_or(context.timeout);
         let now = self.now();
@@ -220,15 +214,29 @@ impl Engine {
             .cwd
             .as_deref()
             .map(|cwd| absolute(&context.cwd, cwd));
+        // Nothing waits from here until the run can be found, so that the next one comes behind it.
+        let runs = self.inner.registry.runs_of(&context.id);
+        if runs.len() >= limits::CODE_QUEUE_MAX {
+            return Err(Error::new(
+                Code::RateLimited,
+                "64 runs of this context wait already; wait for them or use another context",
+            )
+            .retry_after(Duration::from_secs(1)));
+        }
+        let after = accepted_before(&context, &runs);
+        let id = CommandId::generate();
         let order = Request {
+            id: &id,
+            after: &after,
             code: &request.code,
             cwd: cwd.as_deref(),
             timeout: timeout.as_secs_f64(),
         };
         let spec = programs::relay(&context, &order, timeout);
         spec.validate()?;
-        self.begin_command(lease, spec, Purpose::CodeRun(context.id), claim)
-            .await
+        let purpose = Purpose::CodeRun(context.id);
+        let command = new_command(self.shared(), lease.live(), id, spec, purpose);
+        start(self.shared(), lease, command, claim).answer().await
     }
 
     async fn context_for(
@@ -287,6 +295,17 @@ impl Engine {
         }
         Ok(run)
     }
+}
+
+/// The runs of the context's present interpreter whose start has been answered: one that has not may
+/// yet turn out to be a repetition of another.
+fn accepted_before(context: &CodeContext, runs: &[Arc<LiveCommand>]) -> Vec<CommandId> {
+    let is_before = |run: &&Arc<LiveCommand>| {
+        let generation = programs::generation(&context.id, run.program());
+        run.is_running() && generation == Some(context.generation)
+    };
+    let before = runs.iter().filter(is_before);
+    before.map(|run| run.id().clone()).collect()
 }
 
 impl RunCode {

@@ -77,7 +77,9 @@ impl Engine {
     ) -> Result<(Accepted<Command>, Option<Watch>)> {
         spec.attendance = Attendance::Attended;
         spec.validate()?;
-        let claim = self.claim_in(ctx, sandbox, "command.attend", idempotency, &spec)?;
+        // The specification's own form leaves the values of secrets out.
+        let request = (sandbox, &spec, spec.secret_env.values());
+        let claim = self.claim_in(ctx, sandbox, "command.attend", idempotency, &request)?;
         let lease = self.lease(ctx, sandbox).await?;
         let shared = self.shared();
         let command = new_command(

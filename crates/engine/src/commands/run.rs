@@ -3,7 +3,7 @@
 use pinfold_model::collect::CollectReport;
 use pinfold_model::journal::Stream;
 use pinfold_model::{Command, CommandId, CommandSpec, Ctx, Error, Result, SandboxId};
-use pinfold_runtime::journal::{Collected, OpenError};
+use pinfold_runtime::journal::{Collected, Journals, OpenError};
 
 use crate::errors::journal_error;
 use crate::{Engine, Origin};
@@ -29,7 +29,7 @@ pub struct RunOutput {
     pub command: Command,
     pub stdout: Vec<u8>,
     pub stderr: Vec<u8>,
-    /// More was written than is here; the journal has it.
+    /// More was written than is here; the journal has it, while it is kept.
     pub stdout_truncated: bool,
     pub stderr_truncated: bool,
     /// What was collected behind it; `None` also where that is not over yet.
@@ -59,7 +59,8 @@ impl Engine {
         self.with_output(command, started.origin, options).await
     }
 
-    /// A command as it is now, with what it wrote until now or until its end.
+    /// A command as it is now, with what it wrote if it has ended. While it runs its output is for
+    /// readers of the journal: whoever asks again and again is not to read all of it each time.
     pub async fn command_output(
         &self,
         ctx: &Ctx,
@@ -68,7 +69,18 @@ impl Engine {
     ) -> Result<RunOutput> {
         self.timed("command.output", async {
             let command = self.any_command(ctx, id).await?;
-            self.with_output(command, Origin::Replay, options).await
+            if command.state.is_terminal() {
+                return self.with_output(command, Origin::Replay, options).await;
+            }
+            Ok(RunOutput {
+                command,
+                stdout: Vec::new(),
+                stderr: Vec::new(),
+                stdout_truncated: false,
+                stderr_truncated: false,
+                collect: None,
+                origin: Origin::Replay,
+            })
         })
         .await
     }
@@ -94,7 +106,11 @@ impl Engine {
             Some(_) => self.store().commands().collect(&command.id).await?,
             None => None,
         };
-        let (stdout, stderr) = self.written(&command.id, options.inline_bytes)?;
+        let journals = self.inner.parts.journals.clone();
+        let (id, last_seq) = (command.id.clone(), command.last_seq);
+        let read = move || written(&journals, &id, last_seq, options.inline_bytes);
+        let read = tokio::task::spawn_blocking(read).await;
+        let (stdout, stderr) = read.map_err(Error::internal)??;
         Ok(RunOutput {
             collect,
             command,
@@ -105,27 +121,27 @@ impl Engine {
             origin,
         })
     }
-
-    /// The beginning of both streams. The files were written a moment ago, so this reads memory.
-    fn written(&self, id: &CommandId, bytes: usize) -> Result<(Collected, Collected)> {
-        let journal = match self.inner.parts.journals.get(id) {
-            Ok(journal) => journal,
-            Err(OpenError::NotFound(_)) => return Ok((nothing(), nothing())),
-            Err(error) => return Err(journal_error(error)),
-        };
-        let stdout = journal
-            .collect(Stream::Stdout, bytes)
-            .map_err(Error::internal)?;
-        let stderr = journal
-            .collect(Stream::Stderr, bytes)
-            .map_err(Error::internal)?;
-        Ok((stdout, stderr))
-    }
 }
 
-fn nothing() -> Collected {
-    Collected {
-        bytes: Vec::new(),
-        truncated: false,
-    }
+/// The beginning of both streams of a command that has ended with record `last_seq`.
+fn written(
+    journals: &Journals,
+    id: &CommandId,
+    last_seq: Option<u64>,
+    bytes: usize,
+) -> Result<(Collected, Collected)> {
+    let journal = match journals.get(id) {
+        Ok(journal) => journal,
+        Err(OpenError::NotFound(_)) => {
+            // Its last record is its End: one alone says that nothing was written.
+            let lost = Collected {
+                bytes: Vec::new(),
+                truncated: last_seq.is_some_and(|seq| seq > 1),
+            };
+            return Ok((lost.clone(), lost));
+        }
+        Err(error) => return Err(journal_error(error)),
+    };
+    let collect = |stream| journal.collect(stream, bytes).map_err(Error::internal);
+    Ok((collect(Stream::Stdout)?, collect(Stream::Stderr)?))
 }

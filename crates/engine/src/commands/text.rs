@@ -8,7 +8,7 @@ use pinfold_model::{Code, Command, CommandId, Ctx, Error, Result, Time};
 use pinfold_runtime::journal::{Journal, OpenError, ReadError};
 
 use super::OutputReader;
-use super::utf8::{CUT_MAX_BYTES, Decoder};
+use super::utf8::{CUT_MAX_BYTES, TextDecoder};
 use crate::Engine;
 use crate::errors::journal_error;
 
@@ -126,8 +126,8 @@ impl TextReader {
 /// Both streams on their way to text.
 #[derive(Debug, Default)]
 struct Text {
-    stdout: Decoder,
-    stderr: Decoder,
+    stdout: TextDecoder,
+    stderr: TextDecoder,
 }
 
 impl Text {
@@ -138,8 +138,8 @@ impl Text {
         }
         let tails = journal.tails(seq, CUT_MAX_BYTES)?;
         Ok(Self {
-            stdout: Decoder::behind(&tails.stdout),
-            stderr: Decoder::behind(&tails.stderr),
+            stdout: TextDecoder::behind(&tails.stdout),
+            stderr: TextDecoder::behind(&tails.stderr),
         })
     }
 

@@ -6,14 +6,14 @@
 /// The longest beginning of a character that is not whole.
 pub(super) const CUT_MAX_BYTES: u64 = 3;
 
-/// Decodes one stream piece by piece.
+/// Decodes one stream piece by piece. Holds three bytes at most between two of them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Decoder {
+pub struct TextDecoder {
     /// The beginning of a character whose end has not come: at most [`CUT_MAX_BYTES`].
     cut: Vec<u8>,
 }
 
-impl Decoder {
+impl TextDecoder {
     /// Goes on behind bytes that were decoded before, of which `tail` are the last (the last
     /// [`CUT_MAX_BYTES`] at least, where there were as many).
     pub(super) fn behind(tail: &[u8]) -> Self {
@@ -23,7 +23,8 @@ impl Decoder {
         }
     }
 
-    pub(super) fn push(&mut self, bytes: &[u8]) -> String {
+    /// The text up to the last whole character; what was cut before comes with it.
+    pub fn push(&mut self, bytes: &[u8]) -> String {
         let mut all = std::mem::take(&mut self.cut);
         all.extend_from_slice(bytes);
         let mut text = String::with_capacity(all.len());
@@ -40,7 +41,7 @@ impl Decoder {
     }
 
     /// Nothing more comes: what to show for a character that stayed cut.
-    pub(super) fn finish(&mut self) -> Option<String> {
+    pub fn finish(&mut self) -> Option<String> {
         let cut = std::mem::take(&mut self.cut);
         (!cut.is_empty()).then(|| char::REPLACEMENT_CHARACTER.to_string())
     }
@@ -74,14 +75,14 @@ mod tests {
             let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
             cuts.sort_unstable();
             cuts.push(bytes.len());
-            let mut decoder = Decoder::default();
+            let mut decoder = TextDecoder::default();
             let (mut text, mut at) = (String::new(), 0);
             for cut in cuts {
                 text.push_str(&decoder.push(&bytes[at..cut]));
                 at = cut;
                 // A reader that comes back begins with no more than the last bytes.
                 let tail = &bytes[at.saturating_sub(CUT_MAX_BYTES as usize)..at];
-                prop_assert_eq!(&Decoder::behind(tail), &decoder);
+                prop_assert_eq!(&TextDecoder::behind(tail), &decoder);
             }
             text.push_str(&decoder.finish().unwrap_or_default());
             prop_assert_eq!(text, String::from_utf8_lossy(&bytes));

@@ -29,12 +29,23 @@ impl<'a> FileAt<'a> {
         }
     }
 
-    pub(crate) const fn of(path: &'a str, within: Option<&'a str>) -> Self {
-        Self { path, within }
+    /// The one or the other: confined to `directory` where there is one.
+    #[must_use]
+    pub const fn of(path: &'a str, directory: Option<&'a str>) -> Self {
+        Self {
+            path,
+            within: directory,
+        }
     }
 
-    pub(crate) const fn path(&self) -> &'a str {
+    #[must_use]
+    pub const fn path(&self) -> &'a str {
         self.path
+    }
+
+    /// What it is confined to.
+    pub(crate) const fn directory(&self) -> Option<&'a str> {
+        self.within
     }
 
     /// As the guest takes it: absolute, and worked on by the sandbox's default user.

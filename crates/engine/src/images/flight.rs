@@ -2,16 +2,18 @@
 //! however many ask for it. Knows nothing of registries.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use pinfold_images::{Credentials, PullProgress};
 use pinfold_model::{Code, Error, Image, ImageName, ProjectId, PullId, Result};
 use serde_json::{Map, Value};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 /// Pulls that download at a time; more wait for their turn.
-const RUNNING_MAX: usize = 4;
+const RUNNING_MAX: usize = 8;
+/// Of these, pulls of one owner: whoever asks for slow ones holds up nobody else.
+const RUNNING_OF_OWNER_MAX: usize = 2;
 /// Pulls of one owner that are under way, waiting ones included.
 const OF_OWNER_MAX: usize = 16;
 /// Pulls remembered in all.
@@ -96,18 +98,38 @@ pub(super) struct Flight {
 pub(super) struct Pilot {
     pub(super) progress: Arc<watch::Sender<PullProgress>>,
     pub(super) ending: watch::Sender<Option<PullEnding>>,
+    turns: Turns,
+}
+
+/// What a pull has to have before it downloads: a turn of its owner's, then one of everybody's.
+#[derive(Clone)]
+struct Turns {
+    of_owner: Arc<Semaphore>,
+    of_all: Arc<Semaphore>,
+}
+
+impl Pilot {
+    /// Waits for its turn, which lasts until the answer is dropped.
+    pub(super) async fn turn(&self) -> Result<[OwnedSemaphorePermit; 2]> {
+        let of_owner = Arc::clone(&self.turns.of_owner).acquire_owned();
+        let of_owner = of_owner.await.map_err(Error::internal)?;
+        let of_all = Arc::clone(&self.turns.of_all).acquire_owned();
+        Ok([of_owner, of_all.await.map_err(Error::internal)?])
+    }
 }
 
 /// All flights of an engine.
 pub(crate) struct Pulls {
     known: Mutex<Known>,
-    pub(super) turns: Arc<Semaphore>,
+    turns: Arc<Semaphore>,
 }
 
 #[derive(Default)]
 struct Known {
     under_way: HashMap<Wish, Flight>,
     by_id: HashMap<PullId, (Flight, Option<Instant>)>,
+    /// The turns of owners who have pulls under way.
+    turns: HashMap<Option<ProjectId>, Weak<Semaphore>>,
 }
 
 impl Default for Pulls {
@@ -123,10 +145,10 @@ impl Pulls {
     /// The flight that fulfils the wish, and its pilot if it is a new one.
     pub(super) fn join(&self, wish: &Wish, project: &ProjectId) -> Result<(Flight, Option<Pilot>)> {
         let mut known = self.lock();
+        known.forget_old();
         if let Some(flight) = known.under_way.get(wish) {
             return Ok((flight.clone(), None));
         }
-        known.forget_old();
         let of_owner = known
             .under_way
             .keys()
@@ -138,7 +160,11 @@ impl Pulls {
             )
             .retry_after(Duration::from_secs(5)));
         }
-        let (flight, pilot) = Flight::new(wish, project);
+        let turns = Turns {
+            of_owner: known.turns_of(wish.owner.clone()),
+            of_all: Arc::clone(&self.turns),
+        };
+        let (flight, pilot) = Flight::new(wish, project, turns);
         known.under_way.insert(wish.clone(), flight.clone());
         known
             .by_id
@@ -167,7 +193,24 @@ impl Pulls {
 }
 
 impl Known {
+    fn turns_of(&mut self, owner: Option<ProjectId>) -> Arc<Semaphore> {
+        self.turns.retain(|_, turns| turns.strong_count() > 0);
+        let turns = self.turns.entry(owner).or_default();
+        turns.upgrade().unwrap_or_else(|| {
+            let new = Arc::new(Semaphore::new(RUNNING_OF_OWNER_MAX));
+            *turns = Arc::downgrade(&new);
+            new
+        })
+    }
+
     fn forget_old(&mut self) {
+        // A pilot that went away by a fault has told nobody.
+        self.under_way.retain(|_, flight| flight.is_flown());
+        for (flight, ended) in self.by_id.values_mut() {
+            if ended.is_none() && !flight.is_flown() {
+                *ended = Some(Instant::now());
+            }
+        }
         self.by_id
             .retain(|_, (_, ended)| ended.is_none_or(|at| at.elapsed() < KEPT));
         let room = KNOWN_MAX / 2;
@@ -185,7 +228,7 @@ impl Known {
 }
 
 impl Flight {
-    fn new(wish: &Wish, project: &ProjectId) -> (Self, Pilot) {
+    fn new(wish: &Wish, project: &ProjectId, turns: Turns) -> (Self, Pilot) {
         let progress = Arc::new(watch::Sender::new(PullProgress::default()));
         let (tell, ending) = watch::channel(None);
         let flight = Self {
@@ -199,8 +242,13 @@ impl Flight {
         let pilot = Pilot {
             progress,
             ending: tell,
+            turns,
         };
         (flight, pilot)
+    }
+
+    fn is_flown(&self) -> bool {
+        self.ending.has_changed().is_ok()
     }
 
     /// As it is now.
@@ -291,5 +339,33 @@ mod tests {
         drop(pilot);
         let error = flight.ended().await.expect_err("cut off");
         assert_eq!(error.code(), Code::Unavailable);
+        let (again, pilot) = pulls.join(&wish(&project, "a"), &project).expect("room");
+        assert!(pilot.is_some(), "nobody joins what has no pilot");
+        assert_ne!(again.id, flight.id);
+    }
+
+    #[tokio::test]
+    async fn one_owner_s_pulls_hold_up_nobody_else_s() {
+        let (pulls, project) = (Pulls::default(), ProjectId::generate());
+        let mut pilots = Vec::new();
+        for n in 0..=RUNNING_OF_OWNER_MAX {
+            let (_, pilot) = pulls
+                .join(&wish(&project, &format!("a{n}")), &project)
+                .expect("room");
+            pilots.push(pilot.expect("a new one"));
+        }
+        let mut held = Vec::new();
+        for pilot in &pilots[..RUNNING_OF_OWNER_MAX] {
+            held.push(pilot.turn().await.expect("its turn"));
+        }
+        let last = &pilots[RUNNING_OF_OWNER_MAX];
+        let waited = tokio::time::timeout(Duration::from_millis(50), last.turn()).await;
+        assert!(waited.is_err(), "the owner has its turns");
+        let other = ProjectId::generate();
+        let (_, pilot) = pulls.join(&wish(&other, "a"), &other).expect("room");
+        let turn = pilot.expect("a new one").turn().await;
+        assert!(turn.is_ok());
+        held.clear();
+        assert!(last.turn().await.is_ok());
     }
 }

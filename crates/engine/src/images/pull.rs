@@ -6,20 +6,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pinfold_images::{Credentials, Platform, PullError, PullRequest, Puller, Reference};
+use pinfold_images::{
+    CredentialFileError, Credentials, Platform, PullError, PullRequest, Puller, Reach, Reference,
+};
 use pinfold_model::{
     Code, Ctx, Error, Image, ImageId, ImageName, ImageSource, ProjectId, PullId, Result,
 };
-
-use tokio::sync::Semaphore;
 
 use super::flight::{Flight, ImagePull, Pilot, PullFailure, Wish};
 use super::{check_name, host_name, not_found};
 use crate::engine::{Inner, Shared};
 use crate::usecase::Note;
-use crate::{Engine, PullPolicy, Share};
+use crate::{Engine, EngineConfig, PullPolicy, Share};
 
-/// From a pull's first request to its last layer, waiting for its turn included.
+/// From a pull's first request to its last layer, once it is its turn.
 const PULL_MAX: Duration = Duration::from_secs(2 * 3600);
 
 /// What to pull.
@@ -51,6 +51,38 @@ impl PullImage {
             share: Share::Project,
         }
     }
+}
+
+/// What the operator has set about a registry.
+struct Listed {
+    insecure: bool,
+    credentials: Result<Credentials>,
+    /// In any of the settings, so that anybody may use it, wherever it is.
+    is_known: bool,
+}
+
+impl Listed {
+    fn of(config: &EngineConfig, reference: &Reference) -> Self {
+        let insecure = config
+            .insecure_registries
+            .iter()
+            .any(|registry| registry == reference.registry());
+        let file = &config.registry_credentials;
+        let credentials = file.for_registry_of(reference);
+        Self {
+            insecure,
+            credentials: credentials.map_err(unusable),
+            is_known: insecure || file.lists(reference),
+        }
+    }
+}
+
+/// The operator's mistake, told to whoever meets it: nothing of the entry is in the message.
+fn unusable(error: CredentialFileError) -> Error {
+    Error::new(
+        Code::ImagePullFailed,
+        format!("the operator's credentials cannot be used: {error}"),
+    )
 }
 
 /// A wish with what is needed to fulfil it.
@@ -155,22 +187,24 @@ impl Engine {
             Some(text) => text.parse()?,
             None => Platform::default(),
         };
-        let config = self.config();
-        let credentials = pull
-            .credentials
-            .unwrap_or_else(|| config.registry_credentials.for_reference(&reference));
+        let listed = Listed::of(self.config(), &reference);
+        let credentials = match pull.credentials {
+            Some(given) => given,
+            None => listed.credentials?,
+        };
         if !credentials.is_well_formed() {
             return Err(invalid(PullError::Credentials));
         }
-        let listed = config
-            .insecure_registries
-            .iter()
-            .any(|r| r == reference.registry());
+        let reach = match listed.is_known || ctx.require_admin().is_ok() {
+            true => Reach::Anywhere,
+            false => Reach::Outside,
+        };
         let request = PullRequest {
             reference,
             platform,
             credentials,
-            insecure: pull.insecure || listed,
+            insecure: pull.insecure || listed.insecure,
+            reach,
         };
         let wish = Wish {
             owner,
@@ -193,11 +227,10 @@ impl Engine {
         if let Some(pilot) = pilot {
             let shared = Arc::clone(self.shared());
             let inner = Arc::downgrade(&self.inner);
-            let turns = Arc::clone(&self.inner.pulls.turns);
             let (ctx, id) = (ctx.clone(), flight.id.clone());
             self.inner.tasks.spawn(async move {
                 let wish = order.wish.clone();
-                let result = in_turn(shared, turns, order, &pilot).await;
+                let result = in_turn(shared, order, &pilot).await;
                 if let Some(inner) = inner.upgrade() {
                     conclude(inner, &ctx, &wish, &id, &result).await;
                 }
@@ -210,20 +243,14 @@ impl Engine {
 }
 
 /// The pull when its turn comes, unless it takes too long or the engine ends.
-async fn in_turn(
-    shared: Arc<Shared>,
-    turns: Arc<Semaphore>,
-    order: Order,
-    pilot: &Pilot,
-) -> Result<Image> {
+async fn in_turn(shared: Arc<Shared>, order: Order, pilot: &Pilot) -> Result<Image> {
     let work = async {
-        let _turn = turns.acquire_owned().await.map_err(Error::internal)?;
-        pull(&shared, order, pilot).await
+        let _turn = pilot.turn().await?;
+        let pulled = tokio::time::timeout(PULL_MAX, pull(&shared, order, pilot)).await;
+        pulled.unwrap_or_else(|_| Err(too_long()))
     };
     tokio::select! {
-        result = tokio::time::timeout(PULL_MAX, work) => {
-            result.unwrap_or_else(|_| Err(too_long()))
-        }
+        result = work => result,
         () = shared.ending.cancelled() => {
             Err(Error::new(Code::Unavailable, "the server is shutting down"))
         }

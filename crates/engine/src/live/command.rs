@@ -1,12 +1,13 @@
 //! The handle of a live command: its state, its end, and the ways to act on it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use pinfold_model::command::CancelMode;
 use pinfold_model::{
-    Code, Command, CommandId, CommandState, Error, ProjectId, Purpose, Result, StdinMode, Time,
-    WindowSize,
+    Code, Command, CommandId, CommandState, Error, Program, ProjectId, Purpose, Result, StdinMode,
+    Time, WindowSize,
 };
 use pinfold_runtime::guest::{ExitReport, FailureKind, Guest, GuestError, KillScope, StartSpec};
 use tokio::sync::{SetOnce, watch};
@@ -30,6 +31,8 @@ pub(crate) struct LiveCommand {
     pub(super) state: watch::Sender<Command>,
     pub(super) exit: SetOnce<ExitReport>,
     pub(super) stdin: Stdin,
+    /// An interpreter that must be handed nothing more.
+    forsaken: AtomicBool,
 }
 
 impl LiveCommand {
@@ -48,6 +51,7 @@ impl LiveCommand {
             state: watch::Sender::new(command),
             exit: SetOnce::new(),
             stdin: Stdin::new(has_stdin),
+            forsaken: AtomicBool::new(false),
         }
     }
 
@@ -88,6 +92,24 @@ impl LiveCommand {
 
     pub(crate) fn has_ended(&self) -> bool {
         self.state.borrow().state.is_terminal()
+    }
+
+    /// Whether its start has been answered, and it has not ended.
+    pub(crate) fn is_running(&self) -> bool {
+        self.state.borrow().state == CommandState::Running
+    }
+
+    pub(crate) fn program(&self) -> &Program {
+        &self.start.program
+    }
+
+    /// Nothing more is handed to this interpreter.
+    pub(crate) fn forsake(&self) {
+        self.forsaken.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_forsaken(&self) -> bool {
+        self.forsaken.load(Ordering::Acquire)
     }
 
     /// Waits for the end.

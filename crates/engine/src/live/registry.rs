@@ -50,11 +50,13 @@ impl Registry {
     }
 
     /// Runs of code in the context that have not ended.
-    pub(crate) fn runs_of(&self, context: &CodeContextId) -> usize {
+    pub(crate) fn runs_of(&self, context: &CodeContextId) -> Vec<Arc<LiveCommand>> {
         let runs = |live: &Arc<LiveCommand>| {
             !live.has_ended() && matches!(live.purpose(), Purpose::CodeRun(of) if of == *context)
         };
-        self.commands().iter().filter(|live| runs(live)).count()
+        let mut all = self.commands();
+        all.retain(runs);
+        all
     }
 
     pub(crate) fn add_command(&self, live: Arc<LiveCommand>) {

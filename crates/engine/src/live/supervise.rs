@@ -12,8 +12,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use pinfold_model::command::{Attendance, CancelMode};
 use pinfold_model::journal::Stream;
-use pinfold_model::{CommandId, CommandState, ExitStatus, SandboxState, limits};
+use pinfold_model::{CommandId, CommandState, ExitStatus, Purpose, SandboxState, limits};
 use pinfold_runtime::guest::{ExitReport, Guest, GuestError, Pipes, StartSpec};
 use pinfold_runtime::journal::{JournalWriter, OpenError, Pump};
 use pinfold_store::Progress;
@@ -146,7 +147,9 @@ impl Task {
             if matches!(self.output, Output::Waiting(_)) {
                 match self.start_or_find(&guest).await {
                     Ok(()) => {}
-                    Err(GuestError::Refused { .. }) if self.is_withheld() => return Outcome::Lost,
+                    Err(GuestError::Refused { .. }) if self.is_only_found() => {
+                        return Outcome::Lost;
+                    }
                     Err(GuestError::Refused { message, .. }) => return Outcome::Refused(message),
                     Err(error) => {
                         starts += 1;
@@ -183,9 +186,8 @@ impl Task {
         }
     }
 
-    /// Without its secret environment a command is only found again, never started.
     async fn start_or_find(&mut self, guest: &Guest) -> Result<(), GuestError> {
-        let mut pipes = if self.is_withheld() {
+        let mut pipes = if self.is_only_found() {
             guest.adopt(self.command.id()).await?
         } else {
             let order = StartSpec {
@@ -202,8 +204,11 @@ impl Task {
         self.begin(pipes)
     }
 
-    fn is_withheld(&self) -> bool {
-        self.command.state.borrow().spec.secret_env.is_withheld()
+    /// Nobody may start it any more: its secret environment is gone, or whoever waited for it is.
+    fn is_only_found(&self) -> bool {
+        let spec = &self.command.state.borrow().spec;
+        let deserted = self.birth == Birth::Recovered && spec.attendance == Attendance::Attended;
+        spec.secret_env.is_withheld() || deserted
     }
 
     fn begin(&mut self, pipes: Pipes) -> Result<(), GuestError> {
@@ -266,6 +271,8 @@ impl Task {
 
     async fn finish(&mut self, outcome: Outcome) {
         let state = ending(&outcome);
+        crate::code::note_end(&self.shared, &self.command, state);
+        self.end_remains().await;
         self.await_terminal_tail().await;
         let (last_seq, cut) = self.end_journal(&outcome, state);
         // Before the end is seen, so that whoever sees it finds the sandbox unused.
@@ -276,6 +283,19 @@ impl Task {
         self.tell_begun();
         count(&self.command, state);
         self.record_end(state).await;
+    }
+
+    /// An interpreter that died by itself leaves the process that runs code, which nobody minds any
+    /// more: its run has been told as ended, and the next interpreter begins afresh.
+    async fn end_remains(&self) {
+        if !matches!(self.command.purpose(), Purpose::Interpreter(_)) {
+            return;
+        }
+        if let Some(guest) = self.command.sandbox().view().guest()
+            && let Err(error) = self.command.kill_tree(guest, CancelMode::Force).await
+        {
+            tracing::debug!(command = %self.command.id(), %error, "remains not ended");
+        }
     }
 
     async fn await_terminal_tail(&self) {

@@ -1,6 +1,7 @@
 //! What the steps of a run wrote.
 
 use pinfold_model::journal::Stream;
+use pinfold_model::pipeline::StepRun;
 use pinfold_model::{CommandId, Ctx, Error, PipelineRun, Result, RunId};
 use pinfold_runtime::journal::{Journals, OpenError};
 
@@ -10,7 +11,7 @@ use crate::errors::journal_error;
 /// Bytes of all steps together in one report.
 const REPORT_MAX_BYTES: usize = 64 << 20;
 
-/// A run with the beginning of what its steps wrote.
+/// A run with the beginning of what its finished steps wrote.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunReport {
     pub run: PipelineRun,
@@ -23,20 +24,19 @@ pub struct RunReport {
 pub struct StepOutput {
     pub stdout: Vec<u8>,
     pub stderr: Vec<u8>,
-    /// More was written than is here; the journal of the step's command has it.
+    /// More was written than is here; the journal of the step's command has it, while it is kept.
     pub stdout_truncated: bool,
     pub stderr_truncated: bool,
 }
 
 impl Engine {
-    /// A run as it is now, with at most `stream_bytes` of each stream of each step, and 64 MiB
-    /// altogether. Output is kept as long as that of other commands.
+    /// A run as it is now, with at most `stream_bytes` of each stream of each finished step, and 64
+    /// MiB altogether. Output is kept as long as that of other commands.
     pub async fn report_run(&self, ctx: &Ctx, id: RunId, stream_bytes: usize) -> Result<RunReport> {
         self.timed("pipeline.report", async {
             let run = self.any_run(ctx, id).await?;
-            let commands: Vec<_> = run.steps.iter().map(|step| step.command.clone()).collect();
-            let journals = self.inner.parts.journals.clone();
-            let read = move || collect(&journals, &commands, stream_bytes);
+            let (steps, journals) = (run.steps.clone(), self.inner.parts.journals.clone());
+            let read = move || collect(&journals, &steps, stream_bytes);
             let output = tokio::task::spawn_blocking(read)
                 .await
                 .map_err(Error::internal)??;
@@ -46,32 +46,36 @@ impl Engine {
     }
 }
 
-fn collect(
-    journals: &Journals,
-    commands: &[Option<CommandId>],
-    stream_bytes: usize,
-) -> Result<Vec<StepOutput>> {
+fn collect(journals: &Journals, steps: &[StepRun], stream_bytes: usize) -> Result<Vec<StepOutput>> {
     let mut room = REPORT_MAX_BYTES;
-    let mut all = Vec::with_capacity(commands.len());
-    for command in commands {
-        let output = match command {
-            Some(id) => of_command(journals, id, stream_bytes, &mut room)?,
-            None => StepOutput::default(),
-        };
-        all.push(output);
-    }
-    Ok(all)
+    let output = |step: &StepRun| match &step.command {
+        // What a step writes while it runs would be read again at each look at the run.
+        Some(id) if step.state.is_terminal() => {
+            of_step(journals, step, id, stream_bytes, &mut room)
+        }
+        _ => Ok(StepOutput::default()),
+    };
+    steps.iter().map(output).collect()
 }
 
-fn of_command(
+fn of_step(
     journals: &Journals,
+    step: &StepRun,
     id: &CommandId,
     stream_bytes: usize,
     room: &mut usize,
 ) -> Result<StepOutput> {
     let journal = match journals.get(id) {
         Ok(journal) => journal,
-        Err(OpenError::NotFound(_)) => return Ok(StepOutput::default()),
+        Err(OpenError::NotFound(_)) => {
+            // Of one that ran it is no longer kept, and nobody knows whether there was any.
+            let lost = step.exit_code.is_some();
+            return Ok(StepOutput {
+                stdout_truncated: lost,
+                stderr_truncated: lost,
+                ..StepOutput::default()
+            });
+        }
         Err(error) => return Err(journal_error(error)),
     };
     let mut collect = |stream| {

@@ -138,7 +138,8 @@ impl Owner {
                 Error::new(Code::ImageNotFound, "the image of the run has been removed")
             })?;
             let now = self.shared.clock.now();
-            let sandbox = fresh(self.run.sandbox.clone(), &self.run.project, None, spec, now);
+            let key = self.run.spec.key.clone();
+            let sandbox = fresh(self.run.sandbox.clone(), &self.run.project, key, spec, now);
             accept(&self.shared, Resolved { sandbox, image }, None).await?;
             let live = self.shared.registry.sandbox(&self.run.sandbox);
             live.ok_or_else(|| Error::new(Code::SandboxGone, "the sandbox has been destroyed"))

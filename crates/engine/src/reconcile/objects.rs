@@ -1,6 +1,6 @@
 //! Deletes objects whose time is over, and removes bytes that no object refers to.
 
-use pinfold_model::{BlobId, Error, Result, limits};
+use pinfold_model::{BlobId, Error, Object, ObjectState, Result, limits};
 
 use crate::engine::Shared;
 use crate::objects::{give_up, remove};
@@ -13,7 +13,10 @@ pub(super) async fn retire(shared: &Shared) -> Result<()> {
     let objects = shared.store.objects();
     let uploads_before = now - limits::OBJECT_UPLOAD_MAX;
     for id in objects.overdue(now, uploads_before, TURN_MAX).await? {
-        if let Some(object) = objects.get(&id).await? {
+        // An upload that was completed since it was listed stays.
+        let due =
+            |object: &Object| object.is_expired(now) || object.state == ObjectState::Uploading;
+        if let Some(object) = objects.get(&id).await?.filter(due) {
             remove(shared, object, now).await?;
         }
     }

@@ -263,6 +263,79 @@ fn an_interpreter_that_dies_is_told_and_replaced() {
 }
 
 #[test]
+fn an_interpreter_that_cannot_be_reached_is_replaced() {
+    let place = Place::new();
+    let life = place.live();
+    life.run(async {
+        let sandbox = life.sandbox().await;
+        let hide = "import glob, os\nfor base in ('/dev/shm', '/tmp'):\n\
+                    \x20   for path in glob.glob(base + '/.pinfold-*/socket'): os.remove(path)";
+        let run = python(&life, &sandbox, hide).await;
+        assert_eq!(run.state, CodeRunState::Succeeded, "{run:?}");
+        let run = python(&life, &sandbox, "1").await;
+        assert_eq!(
+            (run.state, run.state_kept),
+            (CodeRunState::Died, Some(false))
+        );
+        let run = python(&life, &sandbox, "'back'").await;
+        assert!(run.restarted, "{run:?}");
+        assert_eq!(text(&run), "'back'");
+    });
+    life.clean_up(&place);
+}
+
+#[test]
+fn a_context_whose_interpreter_could_not_start_recovers() {
+    let place = Place::new();
+    let life = place.live();
+    life.run(async {
+        let sandbox = life.sandbox().await;
+        life.sh(&sandbox, "mkdir /tmp/w").await;
+        let request = CreateCodeContext {
+            cwd: Some("/tmp/w".to_owned()),
+            ..CreateCodeContext::new(CodeLanguage::Python)
+        };
+        let made = life
+            .engine
+            .create_code_context(&life.ctx, &sandbox, request, None);
+        let own = made.await.expect("a context").value;
+        let end = "import os\nos.rmdir('/tmp/w')\nos.kill(os.getppid(), 9)\nos._exit(1)";
+        let run = try_run(&life, &sandbox, within(end, &own)).await;
+        assert_eq!(run.expect("a run").state, CodeRunState::Died);
+        let refused = try_run(&life, &sandbox, within("1", &own)).await;
+        assert_eq!(
+            refused.expect_err("no directory").code(),
+            Code::InvalidArgument
+        );
+        life.sh(&sandbox, "mkdir /tmp/w").await;
+        let run = try_run(&life, &sandbox, within("1", &own)).await;
+        assert!(run.expect("a run").restarted);
+    });
+    life.clean_up(&place);
+}
+
+#[test]
+fn runs_begin_in_the_order_in_which_they_were_accepted() {
+    let place = Place::new();
+    let life = place.live();
+    life.run(async {
+        let sandbox = life.sandbox().await;
+        let own = context(&life, &sandbox).await;
+        let first = try_run(&life, &sandbox, within("order = []", &own)).await;
+        first.expect("a run");
+        let numbers: Vec<_> = (0..24).collect();
+        for n in &numbers {
+            let request = within(&format!("order.append({n})"), &own);
+            let run = life.engine.start_code(&life.ctx, &sandbox, request, None);
+            run.await.expect("start");
+        }
+        let last = try_run(&life, &sandbox, within("order", &own)).await;
+        assert_eq!(text(&last.expect("a run")), format!("{numbers:?}"));
+    });
+    life.clean_up(&place);
+}
+
+#[test]
 fn runs_of_a_context_wait_for_each_other_and_an_interrupt_ends_one() {
     let place = Place::new();
     let life = place.live();

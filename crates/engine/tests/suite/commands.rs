@@ -312,3 +312,45 @@ fn output_beyond_the_cap_is_cut_visibly_and_the_command_goes_on() {
     });
     life.clean_up(&place);
 }
+
+#[test]
+fn a_command_is_shown_with_its_output_once_it_has_ended() {
+    let place = Place::new();
+    let life = place.live();
+    let (some, none) = life.run(async {
+        let (engine, ctx, options) = (&life.engine, &life.ctx, RunOptions::default());
+        let sandbox = life.sandbox().await;
+        let line = "echo out; until test -e /tmp/go; do sleep 0.02; done";
+        let running = life.start(&sandbox, shell(line)).await;
+        let mut reader = engine.reader(ctx, &running, 0).await.expect("reader");
+        reader.next().await.expect("record").expect("it has spoken");
+        let shown = engine.command_output(ctx, &running, options).await;
+        let shown = shown.expect("shown");
+        assert!(!shown.command.state.is_terminal());
+        assert!(shown.stdout.is_empty() && !shown.stdout_truncated);
+        let silent = life.sh(&sandbox, "touch /tmp/go").await.command.id;
+        life.wait(&running).await;
+        let shown = engine.command_output(ctx, &running, options).await;
+        assert_eq!(shown.expect("shown").stdout, b"out\n");
+        let destroyed = engine.destroy_sandbox(ctx, &sandbox).await;
+        destroyed.expect("destroy");
+        (running, silent)
+    });
+    life.shut_down(pinfold_engine::Drain::DestroySandboxes);
+    for id in [&some, &none] {
+        let journal = place.path().join("journals").join(id.as_str());
+        std::fs::remove_file(journal).expect("as after its retention");
+    }
+    let life = place.live();
+    life.run(async {
+        for (id, lost) in [(&some, true), (&none, false)] {
+            let options = RunOptions::default();
+            let shown = life.engine.command_output(&life.ctx, id, options).await;
+            let shown = shown.expect("shown");
+            assert!(shown.stdout.is_empty() && shown.stderr.is_empty());
+            assert_eq!(shown.stdout_truncated, lost, "{:?}", shown.command);
+            assert_eq!(shown.stderr_truncated, lost);
+        }
+    });
+    life.clean_up(&place);
+}

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pinfold_engine::{CreateKey, EngineConfig, LinkUse, Linked};
+use pinfold_engine::{CreateKey, CreateSandbox, EngineConfig, FileAt, LinkUse, Linked, ReadRange};
 use pinfold_model::{Code, Ctx, KeyKind, RequestId, Role};
 
 use super::clock::ManualClock;
 use super::objects::{body, named, put};
-use super::place::{Life, Place};
+use super::place::{Life, Place, small};
 
 async fn redeem(
     life: &Life,
@@ -44,7 +44,7 @@ fn a_link_opens_one_thing_in_one_way_again_and_again_until_its_time() {
             assert_eq!(found.linked, expected);
             assert_eq!(found.ctx.principal.role, Role::Member);
             let read = engine
-                .read_object(&found.ctx, &object.id, pinfold_engine::ReadRange::default())
+                .read_object(&found.ctx, &object.id, ReadRange::default())
                 .await;
             read.expect("it is the holder's to read");
         }
@@ -116,7 +116,7 @@ fn a_file_link_reads_the_file_as_it_is_and_ends_with_the_sandbox() {
         };
         assert_eq!(path, "/workspace/later.txt");
         life.sh(&sandbox, "echo there > later.txt").await;
-        let whole = pinfold_engine::ReadRange::default();
+        let whole = ReadRange::default();
         let mut reader = engine
             .read_file(&found.ctx, &sandbox, path, whole)
             .await
@@ -132,6 +132,50 @@ fn a_file_link_reads_the_file_as_it_is_and_ends_with_the_sandbox() {
         assert_eq!(gone.expect_err("destroyed").code(), Code::SandboxGone);
         let late = engine.sign_file_download(ctx, &sandbox, "x", None).await;
         assert_eq!(late.expect_err("destroyed").code(), Code::SandboxGone);
+    });
+    life.clean_up(&place);
+}
+
+#[test]
+fn a_confined_link_stays_confined_and_begins_where_it_is_confined() {
+    let place = Place::new();
+    let life = place.live();
+    life.run(async {
+        let engine = &life.engine;
+        let elsewhere = CreateSandbox {
+            workdir: Some("/srv".into()),
+            ..small()
+        };
+        let sandbox = life.create(elsewhere).await.id;
+        let line = "mkdir -p /srv /workspace; echo here > /srv/f; echo there > /workspace/f";
+        life.sh(&sandbox, line).await;
+        let at = FileAt::within("f", "/workspace");
+        let link = engine.sign_found_file(&life.ctx, &sandbox, at, None).await;
+        let link = link.expect("sign");
+        let found = redeem(&life, &link.token, LinkUse::Read).await;
+        let found = found.expect("valid");
+        let Linked::FileDownload { path, within, .. } = &found.linked else {
+            panic!("{:?}", found.linked)
+        };
+        assert_eq!(path, "/workspace/f");
+        let at = FileAt::of(path, within.as_deref());
+        let read = || engine.read_file(&found.ctx, &sandbox, at, ReadRange::default());
+        let piece = read().await.expect("read").next().await.expect("piece");
+        assert_eq!(piece.as_deref(), Some(&b"there\n"[..]));
+        life.sh(&sandbox, "ln -sf /etc/passwd /workspace/f").await;
+        let outside = read().await.expect_err("it leads out by now");
+        assert_eq!(outside.code(), Code::PathOutside);
+        // One that was never confined begins at the working directory and may lead anywhere.
+        let link = engine
+            .sign_file_download(&life.ctx, &sandbox, "f", None)
+            .await;
+        let found = redeem(&life, &link.expect("sign").token, LinkUse::Read).await;
+        let expected = Linked::FileDownload {
+            sandbox: sandbox.clone(),
+            path: "/srv/f".into(),
+            within: None,
+        };
+        assert_eq!(found.expect("valid").linked, expected);
     });
     life.clean_up(&place);
 }

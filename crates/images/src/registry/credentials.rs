@@ -61,7 +61,15 @@ impl Credentials {
 /// Credentials by registry, from a file such as docker's `config.json`.
 #[derive(Clone, Default)]
 pub struct CredentialFile {
-    by_registry: HashMap<String, Credentials>,
+    by_registry: HashMap<String, Kept>,
+}
+
+/// What a file has for one registry.
+#[derive(Clone)]
+enum Kept {
+    Usable(Credentials),
+    /// Found out when that registry is asked: the others' entries are as good as before.
+    Unusable,
 }
 
 impl fmt::Debug for CredentialFile {
@@ -89,10 +97,11 @@ pub enum CredentialFileError {
 #[derive(Deserialize)]
 struct File {
     #[serde(default)]
-    auths: HashMap<String, Entry>,
+    auths: HashMap<String, serde_json::Value>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct Entry {
     auth: Option<String>,
     username: Option<String>,
@@ -117,7 +126,8 @@ impl Entry {
 
 impl CredentialFile {
     /// Reads a file in the format of docker's `config.json`; what it says beside `auths` (helper
-    /// programs, for instance) is not heeded.
+    /// programs, for instance) is not heeded. An entry that cannot be used is an error only for
+    /// whoever asks that registry ([`Self::for_registry_of`]).
     ///
     /// # Errors
     /// See [`CredentialFileError`].
@@ -140,26 +150,49 @@ impl CredentialFile {
             .map_err(|error| CredentialFileError::Malformed { line: error.line() })?;
         let mut by_registry = HashMap::new();
         for (registry, entry) in file.auths {
-            let key = host_of(&registry).to_owned();
+            let entry = serde_json::from_value::<Entry>(entry).ok();
             // What a helper program keeps stands here as an empty entry.
-            if entry.is_empty() {
+            if entry.as_ref().is_some_and(Entry::is_empty) {
                 continue;
             }
-            let read = credentials(entry).filter(Credentials::is_well_formed);
-            let read = read.ok_or(CredentialFileError::Entry { registry })?;
-            by_registry.insert(key, read);
+            let read = entry.and_then(credentials);
+            let kept = match read.filter(Credentials::is_well_formed) {
+                Some(credentials) => Kept::Usable(credentials),
+                None => Kept::Unusable,
+            };
+            by_registry.insert(host_of(&registry).to_owned(), kept);
         }
         Ok(Self { by_registry })
     }
 
-    /// What to show to the reference's registry.
+    /// What to show to the reference's registry; nothing where the file does not list it.
+    ///
+    /// # Errors
+    /// [`CredentialFileError::Entry`] where the registry is listed with what cannot be used: to ask
+    /// it as everybody would only hide that.
+    pub fn for_registry_of(
+        &self,
+        reference: &Reference,
+    ) -> Result<Credentials, CredentialFileError> {
+        match self.entry(reference) {
+            None => Ok(Credentials::Anonymous),
+            Some(Kept::Usable(credentials)) => Ok(credentials.clone()),
+            Some(Kept::Unusable) => Err(CredentialFileError::Entry {
+                registry: reference.registry().to_owned(),
+            }),
+        }
+    }
+
+    /// Whether the file has an entry for the reference's registry, usable or not.
     #[must_use]
-    pub fn for_reference(&self, reference: &Reference) -> Credentials {
+    pub fn lists(&self, reference: &Reference) -> bool {
+        self.entry(reference).is_some()
+    }
+
+    fn entry(&self, reference: &Reference) -> Option<&Kept> {
         [reference.registry(), reference.registry_name()]
             .into_iter()
             .find_map(|registry| self.by_registry.get(registry))
-            .cloned()
-            .unwrap_or_default()
     }
 }
 
@@ -212,7 +245,10 @@ mod tests {
             STANDARD.encode("ann:a:b")
         );
         let file = CredentialFile::parse(json.as_bytes()).expect("valid");
-        let find = |text: &str| file.for_reference(&text.parse().expect(text));
+        let find = |text: &str| {
+            let found = file.for_registry_of(&text.parse().expect(text));
+            found.expect("usable")
+        };
         assert_eq!(find("reg.example:5000/a"), basic("ann", "a:b"));
         assert_eq!(find("old.example/a"), basic("u", "p"));
         assert_eq!(find("token.example/a"), Credentials::Bearer("t0k".into()));
@@ -221,18 +257,37 @@ mod tests {
 
     #[test]
     fn what_cannot_be_used_is_refused_without_repeating_it() {
-        for json in [
-            r#"{"auths":{"a":{"auth":"!secret!"}}}"#,
-            r#"{"auths":{"a":{"identitytoken":"secret"}}}"#,
-            r#"{"auths":{"a":{"username":"secret\n","password":"x"}}}"#,
-            r#"{"auths":"secret"}"#,
-            "secret",
-        ] {
+        for json in [r#"{"auths":"secret"}"#, "secret"] {
             let error = CredentialFile::parse(json.as_bytes()).expect_err("refused");
             assert!(
                 !format!("{error} {error:?}").contains("secret"),
                 "{error:?}"
             );
+        }
+    }
+
+    #[test]
+    fn an_entry_that_cannot_be_used_fails_for_its_own_registry_only() {
+        let broken: Reference = "reg.example/a".parse().expect("a reference");
+        let good: Reference = "good.example/a".parse().expect("a reference");
+        for entry in [
+            r#"{"auth":"!secret!"}"#,
+            r#"{"identitytoken":"secret"}"#,
+            r#"{"username":"secret\n","password":"x"}"#,
+            r#"{"auth":["secret"]}"#,
+            r#""secret""#,
+        ] {
+            let json = format!(
+                r#"{{"auths":{{"reg.example":{entry},"good.example":{{"registrytoken":"t"}}}}}}"#
+            );
+            let file = CredentialFile::parse(json.as_bytes()).expect("the others are usable");
+            let found = file.for_registry_of(&good).expect("usable");
+            assert_eq!(found, Credentials::Bearer("t".into()), "{entry}");
+            assert!(file.lists(&broken), "{entry}");
+            let error = file.for_registry_of(&broken).expect_err(entry);
+            let shown = format!("{error} {error:?} {file:?}");
+            assert!(shown.contains("reg.example"), "{shown}");
+            assert!(!shown.contains("secret"), "{shown}");
         }
     }
 

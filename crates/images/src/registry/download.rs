@@ -1,7 +1,7 @@
 //! Downloading one blob: verified, bounded by its descriptor, resumed where it broke off.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pinfold_model::Digest;
 use reqwest::Response;
@@ -15,12 +15,16 @@ use super::progress::LayerReporter;
 use super::session::Session;
 use crate::oci::BlobRef;
 
-/// Attempts in a row that bring nothing.
+/// Attempts in a row that bring nothing, or that little that they were given up.
 const BARREN_ATTEMPTS_MAX: u32 = 5;
 /// Attempts of one blob, whatever they bring.
 const ATTEMPTS_MAX: u32 = 100;
 const PAUSE_FIRST: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
+/// What an attempt has to bring in each [`PACE_SPAN`] of waiting for it, unless it ends sooner: a
+/// registry that sends a byte now and then must not hold a pull's turn for ever.
+const PACE_BYTES: usize = 64 << 10;
+const PACE_SPAN: Duration = Duration::from_secs(60);
 const BUFFER_BYTES: usize = 256 << 10;
 
 /// Waits before the next try: longer each time, or as long as the registry asks.
@@ -50,10 +54,10 @@ pub(super) async fn blob(
             Err(error) if can_resume(&error) => error,
             Err(error) => return Err(error),
         };
-        barren = if download.written > before {
-            0
-        } else {
-            barren + 1
+        barren = match error {
+            PullError::TooSlow { .. } => barren + 1,
+            _ if download.written > before => 0,
+            _ => barren + 1,
         };
         if barren >= BARREN_ATTEMPTS_MAX || attempts >= ATTEMPTS_MAX {
             return Err(match error {
@@ -69,7 +73,32 @@ pub(super) async fn blob(
 
 /// The registry was there a moment ago, so even a lost connection is worth another try.
 fn can_resume(error: &PullError) -> bool {
-    error.is_passing() || matches!(error, PullError::Unreachable { .. })
+    let cut = matches!(
+        error,
+        PullError::Unreachable { .. } | PullError::TooSlow { .. }
+    );
+    cut || error.is_passing()
+}
+
+/// How fast an attempt goes. Counts the time spent waiting for the registry and nothing else: a slow
+/// disk is no fault of its.
+#[derive(Debug, Default)]
+struct Pace {
+    waited: Duration,
+    bytes: usize,
+}
+
+impl Pace {
+    /// Whether it is fast enough, with `bytes` that came after `waited`.
+    fn holds(&mut self, waited: Duration, bytes: usize) -> bool {
+        self.waited += waited;
+        self.bytes += bytes;
+        if self.waited < PACE_SPAN {
+            return true;
+        }
+        let span = std::mem::take(self);
+        span.bytes >= PACE_BYTES
+    }
 }
 
 struct Download<'s> {
@@ -114,9 +143,19 @@ impl<'s> Download<'s> {
         if self.written > 0 && !continues(&response, self.written) {
             self.restart().await?;
         }
+        let mut pace = Pace::default();
         loop {
+            let since = Instant::now();
             match response.chunk().await {
-                Ok(Some(piece)) => self.take(&piece).await?,
+                Ok(Some(piece)) => {
+                    let waited = since.elapsed();
+                    self.take(&piece).await?;
+                    if self.written < self.blob.size && !pace.holds(waited, piece.len()) {
+                        return Err(PullError::TooSlow {
+                            registry: self.session.registry(),
+                        });
+                    }
+                }
                 Ok(None) if self.written == self.blob.size => return Ok(()),
                 Ok(None) | Err(_) => {
                     return Err(PullError::BrokenOff {
@@ -180,4 +219,30 @@ fn continues(response: &Response, from: u64) -> bool {
     let range = range.and_then(|value| value.to_str().ok());
     response.status().as_u16() == 206
         && range.is_some_and(|text| text.trim().starts_with(&format!("bytes {from}-")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trickle_is_too_slow_and_a_stream_with_pauses_is_not() {
+        let second = Duration::from_secs(1);
+        let mut pace = Pace::default();
+        let held = (0..60).take_while(|_| pace.holds(second, 1)).count();
+        assert_eq!(held, 59, "given up when the first span is over");
+
+        let mut pace = Pace::default();
+        for _ in 0..10 {
+            assert!(pace.holds(PACE_SPAN - second, PACE_BYTES));
+            assert!(pace.holds(second, 0));
+        }
+    }
+
+    #[test]
+    fn what_one_span_brought_does_not_count_for_the_next() {
+        let mut pace = Pace::default();
+        assert!(pace.holds(PACE_SPAN, 100 * PACE_BYTES));
+        assert!(!pace.holds(PACE_SPAN, PACE_BYTES - 1));
+    }
 }

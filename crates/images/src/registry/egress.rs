@@ -1,19 +1,26 @@
 //! Where connections of a pull may go.
 //!
-//! A caller may name any registry; what a registry then sends us to (the place that gives tokens,
-//! redirects) is the registry's choice, not the caller's. A registry outside must not make this
-//! server talk to the machines beside it, so its places have to be outside too. Addresses are
-//! checked after they are resolved, and the registry's own are resolved once and pinned. Where the
-//! operator has set a proxy, the proxy decides.
+//! What a registry sends us to (the place that gives tokens, redirects) is the registry's choice,
+//! not the caller's. A registry outside must not make this server talk to the machines beside it,
+//! so its places have to be outside too; and a caller may name the machines beside it only where
+//! the request says so ([`Reach`]). Addresses are checked after they are resolved (`addresses`),
+//! and the registry's own are resolved once and pinned.
+//!
+//! Where the operator has set a proxy for the registry, everything of the pull goes through it and
+//! it decides. That is settled once: were each address asked about anew, an exception in `NO_PROXY`
+//! or another scheme would let a registry lead us past both the proxy and the checks here.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Uri;
+use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::{Attempt, Policy};
-use reqwest::{Client, Url};
+use reqwest::{Client, ClientBuilder, Proxy, Url};
 
+use super::addresses::{is_inside, is_never_allowed};
 use super::error::{PullError, root_cause};
 use super::reference::Reference;
 
@@ -22,14 +29,14 @@ const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// Between two pieces of a body.
 pub(super) const SILENCE_MAX: Duration = Duration::from_secs(30);
 const REDIRECTS_MAX: usize = 5;
-const PROXY_VARIABLES: [&str; 6] = [
-    "HTTPS_PROXY",
-    "https_proxy",
-    "HTTP_PROXY",
-    "http_proxy",
-    "ALL_PROXY",
-    "all_proxy",
-];
+
+/// Which registries a caller may name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reach {
+    /// Those that are not on this machine or its networks.
+    Outside,
+    Anywhere,
+}
 
 /// How the registry may be spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -61,7 +68,7 @@ enum Place {
     /// On this machine or its networks.
     Inside,
     Outside,
-    /// Behind the operator's proxy.
+    /// Behind the operator's proxy, which resolves names and decides.
     Proxied,
 }
 
@@ -95,8 +102,7 @@ impl Guard {
 
     fn allows(self, address: IpAddr) -> bool {
         match self.place {
-            Place::Proxied => true,
-            Place::Inside => !is_never_allowed(address),
+            Place::Inside | Place::Proxied => !is_never_allowed(address),
             Place::Outside => !is_inside(address),
         }
     }
@@ -106,41 +112,107 @@ impl Guard {
 pub(super) async fn open(
     reference: &Reference,
     scheme: Scheme,
+    reach: Reach,
 ) -> Result<(Client, Guard), PullError> {
-    let unreachable = |why: String| PullError::Unreachable {
-        registry: reference.registry().to_owned(),
-        why,
-    };
-    let mut builder = Client::builder()
+    open_by(&Matcher::from_env(), reference, scheme, reach).await
+}
+
+async fn open_by(
+    proxies: &Matcher,
+    reference: &Reference,
+    scheme: Scheme,
+    reach: Reach,
+) -> Result<(Client, Guard), PullError> {
+    let builder = Client::builder()
         .user_agent(concat!("pinfold/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_MAX)
         .read_timeout(SILENCE_MAX)
         .pool_max_idle_per_host(4);
-    let mut guard = Guard {
-        place: Place::Proxied,
-        scheme,
+    let (builder, place) = match proxy_for(proxies, reference, scheme) {
+        Some(found) => (proxied(builder, &found, reference)?, Place::Proxied),
+        None => direct(builder, reference, scheme).await?,
     };
-    if reference.is_loopback() || !has_proxy() {
-        let addresses = resolve(reference.host()).await.map_err(unreachable)?;
-        let (place, pinned) = chosen(addresses)
-            .ok_or_else(|| unreachable("its address is not one that images come from".into()))?;
-        guard.place = place;
-        builder = builder
-            .no_proxy()
-            .resolve_to_addrs(reference.host(), &pinned)
-            .dns_resolver(Arc::new(Guarded(guard)));
+    if reach == Reach::Outside && (place == Place::Inside || names_inside(reference)) {
+        return Err(PullError::Inside {
+            registry: reference.registry().to_owned(),
+        });
     }
+    let guard = Guard { place, scheme };
     let client = builder
         .redirect(Policy::custom(move |attempt| follow(guard, attempt)))
         .build()
-        .map_err(|error| unreachable(root_cause(&error)))?;
+        .map_err(|error| unreachable(reference, root_cause(&error)))?;
     Ok((client, guard))
 }
 
-fn has_proxy() -> bool {
-    PROXY_VARIABLES
-        .iter()
-        .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
+/// The operator's proxy for this registry; this machine itself needs none.
+fn proxy_for(proxies: &Matcher, reference: &Reference, scheme: Scheme) -> Option<Intercept> {
+    if reference.is_loopback() {
+        return None;
+    }
+    let uri: Uri = format!("{}://{}/", scheme.as_str(), reference.registry())
+        .parse()
+        .ok()?;
+    proxies.intercept(&uri)
+}
+
+/// Sends everything through the proxy, whatever the address: `NO_PROXY` was asked about the
+/// registry, not about where it leads.
+fn proxied(
+    builder: ClientBuilder,
+    found: &Intercept,
+    reference: &Reference,
+) -> Result<ClientBuilder, PullError> {
+    if !matches!(found.uri().scheme_str(), Some("http" | "https")) {
+        let why = "its proxy is not one of http:// or https://";
+        return Err(unreachable(reference, why.to_owned()));
+    }
+    if literal(reference).is_some_and(is_never_allowed) {
+        return Err(never(reference));
+    }
+    let proxy = Proxy::all(found.uri().to_string())
+        .map_err(|error| unreachable(reference, root_cause(&error)))?;
+    Ok(builder.proxy(match found.basic_auth() {
+        Some(header) => proxy.custom_http_auth(header.clone()),
+        None => proxy,
+    }))
+}
+
+/// Connects to the registry's own addresses, and elsewhere only where those bound it to.
+async fn direct(
+    builder: ClientBuilder,
+    reference: &Reference,
+    scheme: Scheme,
+) -> Result<(ClientBuilder, Place), PullError> {
+    let addresses = resolve(reference.host())
+        .await
+        .map_err(|why| unreachable(reference, why))?;
+    let (place, pinned) = chosen(addresses).ok_or_else(|| never(reference))?;
+    let builder = builder
+        .no_proxy()
+        .resolve_to_addrs(reference.host(), &pinned)
+        .dns_resolver(Arc::new(Guarded(Guard { place, scheme })));
+    Ok((builder, place))
+}
+
+fn literal(reference: &Reference) -> Option<IpAddr> {
+    reference.host().parse().ok()
+}
+
+fn names_inside(reference: &Reference) -> bool {
+    literal(reference).is_some_and(is_inside)
+}
+
+fn never(reference: &Reference) -> PullError {
+    let why = "its address is not one that images come from";
+    unreachable(reference, why.to_owned())
+}
+
+fn unreachable(reference: &Reference, why: String) -> PullError {
+    PullError::Unreachable {
+        registry: reference.registry().to_owned(),
+        why,
+    }
 }
 
 async fn resolve(host: &str) -> Result<Vec<IpAddr>, String> {
@@ -200,90 +272,5 @@ impl Resolve for Guarded {
     }
 }
 
-/// Addresses of no registry: link-local ones are where clouds keep their machines' secrets.
-fn is_never_allowed(address: IpAddr) -> bool {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => {
-            v4.is_link_local() || v4.is_unspecified() || v4.is_multicast() || v4.is_broadcast()
-        }
-        IpAddr::V6(v6) => v6.is_unicast_link_local() || v6.is_unspecified() || v6.is_multicast(),
-    }
-}
-
-/// On this machine or a network that is not the internet's.
-fn is_inside(address: IpAddr) -> bool {
-    const SHARED: [u8; 2] = [100, 64];
-    is_never_allowed(address)
-        || match address.to_canonical() {
-            IpAddr::V4(v4) => {
-                let [a, b, ..] = v4.octets();
-                // RFC 6598 has 100.64.0.0/10.
-                v4.is_loopback() || v4.is_private() || (a == SHARED[0] && b & 0xc0 == SHARED[1])
-            }
-            IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local(),
-        }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn refuses(place: Place, scheme: Scheme, url: &str) -> bool {
-        let guard = Guard { place, scheme };
-        guard.refuses(&url.parse().expect(url)).is_some()
-    }
-
-    #[test]
-    fn a_registry_outside_cannot_lead_inside() {
-        for url in [
-            "https://127.0.0.1/token",
-            "https://10.1.2.3/token",
-            "https://[::1]/token",
-            "https://[::ffff:10.0.0.1]/token",
-            "https://169.254.169.254/latest",
-            "https://100.64.0.1/",
-            "https://0.0.0.0/",
-            "http://auth.example/token",
-            "https://user:pass@auth.example/token",
-            "file:///etc/passwd",
-        ] {
-            assert!(refuses(Place::Outside, Scheme::Https, url), "{url}");
-        }
-        assert!(!refuses(
-            Place::Outside,
-            Scheme::Https,
-            "https://auth.example/token"
-        ));
-    }
-
-    #[test]
-    fn a_registry_inside_may_lead_to_its_neighbours_only_not_to_the_machine_s_secrets() {
-        assert!(!refuses(
-            Place::Inside,
-            Scheme::Http,
-            "http://10.1.2.3/token"
-        ));
-        assert!(refuses(
-            Place::Inside,
-            Scheme::Http,
-            "http://169.254.169.254/"
-        ));
-        assert!(refuses(
-            Place::Inside,
-            Scheme::Https,
-            "http://10.1.2.3/token"
-        ));
-    }
-
-    #[test]
-    fn a_name_of_both_kinds_is_outside_and_keeps_its_outer_addresses() {
-        let parse = |texts: &[&str]| -> Vec<IpAddr> {
-            texts.iter().map(|text| text.parse().expect(text)).collect()
-        };
-        let (place, kept) = chosen(parse(&["10.0.0.1", "192.0.2.7"])).expect("one is left");
-        assert_eq!((place, kept.len()), (Place::Outside, 1));
-        let (place, _) = chosen(parse(&["127.0.0.1", "::1"])).expect("both");
-        assert_eq!(place, Place::Inside);
-        assert!(chosen(parse(&["169.254.169.254", "fe80::1", "0.0.0.0"])).is_none());
-    }
-}
+mod tests;

@@ -14,8 +14,13 @@ use crate::error::ImportError;
 pub enum PullError {
     #[error(transparent)]
     Reference(#[from] ReferenceError),
-    #[error("the credentials hold characters that cannot be sent")]
+    #[error("the credentials are empty or hold characters that cannot be sent")]
     Credentials,
+    #[error(
+        "the registry {registry} is on this server's own network: only an admin may pull from \
+         there, or the operator lists it with --insecure-registry or in --registry-auth"
+    )]
+    Inside { registry: String },
     /// No connection, no answer, or none that ends.
     #[error("the registry {registry} cannot be reached: {why}")]
     Unreachable { registry: String, why: String },
@@ -43,6 +48,8 @@ pub enum PullError {
     Status { registry: String, status: u16 },
     #[error("the registry {registry} broke the connection off {attempts} times")]
     BrokenOff { registry: String, attempts: u32 },
+    #[error("the registry {registry} sends too slowly")]
+    TooSlow { registry: String },
     #[error("the registry {registry} sent {what}: {problem}")]
     Protocol {
         registry: String,
@@ -78,6 +85,7 @@ impl PullError {
     fn code(&self) -> Code {
         match self {
             Self::Reference(_) | Self::Credentials => Code::InvalidArgument,
+            Self::Inside { .. } => Code::PermissionDenied,
             Self::NotFound { .. } | Self::Denied { .. } | Self::NoSuchPlatform { .. } => {
                 Code::ImageNotFound
             }
@@ -86,7 +94,8 @@ impl PullError {
             | Self::Astray { .. }
             | Self::Busy { .. }
             | Self::Status { .. }
-            | Self::BrokenOff { .. } => Code::ImagePullFailed,
+            | Self::BrokenOff { .. }
+            | Self::TooSlow { .. } => Code::ImagePullFailed,
             Self::Write(_) | Self::Import(_) | Self::Cancelled => Code::Unavailable,
         }
     }

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::credentials::Credentials;
 use super::download;
-use super::egress::Scheme;
+use super::egress::{Reach, Scheme};
 use super::error::PullError;
 use super::manifest::{self, Found};
 use super::platform::Platform;
@@ -36,6 +36,8 @@ pub struct PullRequest {
     pub credentials: Credentials,
     /// Plain HTTP. Without it that is for registries of this machine only.
     pub insecure: bool,
+    /// Whether the registry may be one beside this server.
+    pub reach: Reach,
 }
 
 /// Pulls into one store, within bounds.
@@ -80,7 +82,8 @@ impl Puller {
     /// See [`PullError`].
     pub async fn find(&self, request: PullRequest) -> Result<Pulled, PullError> {
         let scheme = Scheme::of(&request.reference, request.insecure);
-        let session = Session::open(request.reference, request.credentials, scheme).await?;
+        let (reference, credentials) = (request.reference, request.credentials);
+        let session = Session::open(reference, credentials, scheme, request.reach).await?;
         let found = manifest::find(&session, &request.platform, &self.limits).await?;
         Ok(Pulled {
             puller: self.clone(),

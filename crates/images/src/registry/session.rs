@@ -9,7 +9,7 @@ use reqwest::{Client, Response, Url};
 
 use super::auth;
 use super::credentials::Credentials;
-use super::egress::{self, Guard, Scheme};
+use super::egress::{self, Guard, Reach, Scheme};
 use super::error::{PullError, root_cause};
 use super::reference::Reference;
 
@@ -34,11 +34,12 @@ impl Session {
         reference: Reference,
         credentials: Credentials,
         scheme: Scheme,
+        reach: Reach,
     ) -> Result<Self, PullError> {
         if !credentials.is_well_formed() {
             return Err(PullError::Credentials);
         }
-        let (http, guard) = egress::open(&reference, scheme).await?;
+        let (http, guard) = egress::open(&reference, scheme, reach).await?;
         let first = match &credentials {
             Credentials::Bearer(token) => auth::bearer(token),
             Credentials::Anonymous | Credentials::Basic { .. } => None,

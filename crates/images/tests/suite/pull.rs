@@ -6,7 +6,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use oci_spec::image::{Arch, Config, Descriptor, Os};
 use pinfold_images::{
-    Credentials, Imported, Platform, PullError, PullProgress, PullRequest, Pulled, Puller,
+    Credentials, Imported, Platform, PullError, PullProgress, PullRequest, Pulled, Puller, Reach,
 };
 use tokio::sync::watch;
 
@@ -21,6 +21,8 @@ pub(crate) fn request(reference: &str) -> PullRequest {
         platform: Platform::default(),
         credentials: Credentials::Anonymous,
         insecure: false,
+        // Every registry of these tests is on loopback.
+        reach: Reach::Anywhere,
     }
 }
 

@@ -88,8 +88,9 @@ pub(crate) struct ServeArgs {
 
     #[command(flatten)]
     subnet: SubnetArgs,
-    /// Where callers reach the server, if that is not what their requests say [such as
-    /// `https://pinfold.example.org`]
+
+    /// Where callers reach the server, with http or https in front [default: what their requests
+    /// say]
     #[arg(long, value_name = "URL", env = "PINFOLD_PUBLIC_URL")]
     public_url: Option<BaseUrl>,
 

@@ -5,7 +5,9 @@ use std::process::Stdio;
 use rustix::process::Signal;
 
 use crate::server::{Server, json};
-use crate::world::{World, ended, finished, finished_with, good, read_until, signal, text};
+use crate::world::{
+    World, ended, eventually, finished, finished_with, good, read_until, signal, text,
+};
 
 fn with_box() -> (World, Server) {
     let world = World::new();
@@ -124,6 +126,35 @@ fn a_terminal_behind_a_server_is_one() {
         text(&output.stdout)
     );
     assert_eq!(output.status.code(), Some(8));
+}
+
+/// The server stands still, so the interrupt that the first one asks for is never answered.
+#[test]
+fn a_second_interrupt_ends_the_program_that_waits_for_code() {
+    let (world, server) = with_box();
+    let code = "print('ready', flush=True)\nwhile True: pass";
+    let mut child = world
+        .pinfold(["sandbox", "code", "box", "-c", code])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("start");
+    read_until(child.stdout.as_mut().expect("piped"), "ready\n");
+    let _paused = server.pause();
+    signal(&child, Signal::INT);
+    // Two that come at once are one.
+    eventually("the program ends", || {
+        let status = child.try_wait().expect("wait");
+        if status.is_none() {
+            signal(&child, Signal::INT);
+        }
+        status.is_some()
+    });
+    let status = ended(&mut child);
+    assert_eq!(
+        std::os::unix::process::ExitStatusExt::signal(&status),
+        Some(2),
+        "{status}"
+    );
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `serve`: its life, and what outlives it.
 
 use std::fs::File;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command};
 
@@ -41,6 +42,12 @@ impl Server {
         server
     }
 
+    /// Stands still until what is returned is dropped.
+    pub(crate) fn pause(&self) -> Paused<'_> {
+        signal(&self.child, Signal::STOP);
+        Paused(&self.child)
+    }
+
     pub(crate) fn end(mut self, by: Signal) -> std::process::ExitStatus {
         signal(&self.child, by);
         ended(&mut self.child)
@@ -53,6 +60,15 @@ impl Drop for Server {
             signal(&self.child, Signal::TERM);
             let _ = self.child.wait();
         }
+    }
+}
+
+/// A server that stands still.
+pub(crate) struct Paused<'a>(&'a Child);
+
+impl Drop for Paused<'_> {
+    fn drop(&mut self) {
+        signal(self.0, Signal::CONT);
     }
 }
 
@@ -319,4 +335,50 @@ fn logs_are_json_where_asked() {
         serde_json::from_str::<serde_json::Value>(line).expect("an object a line");
     }
     assert!(log.contains("serving"), "{log}");
+}
+
+#[test]
+fn a_rate_limit_holds_on_every_api_for_each_key_and_for_addresses_with_wrong_ones() {
+    const ROUTES: [&str; 3] = ["/v1/whoami", "/crownest/v1/projects", "/upstream/v1/usage"];
+    let world = World::new();
+    let _server = Server::start_with(&world, |command| command.env("PINFOLD_RATE_LIMIT", "3/h"));
+    let address = url(&world).expect("announced").replace("http://", "");
+    let key = std::fs::read_to_string(world.data().join("admin.key")).expect("readable");
+    let pass = |key: &str, status: &str| {
+        for route in ROUTES {
+            let answer = get(&address, route, key);
+            assert!(answer.starts_with(status), "{route}: {answer}");
+        }
+    };
+    let limited = |key: &str| {
+        for route in ROUTES {
+            let answer = get(&address, route, key);
+            assert!(answer.starts_with("HTTP/1.1 429 "), "{route}: {answer}");
+            let lines = answer.lines().map(str::to_ascii_lowercase);
+            let mut waits =
+                lines.filter_map(|line| Some(line.strip_prefix("retry-after: ")?.parse()));
+            let wait: u64 = waits.next().expect("it says how long").expect("seconds");
+            assert!((1..=1200).contains(&wait), "{route}: {wait} s");
+        }
+    };
+    pass("pfk_wrong", "HTTP/1.1 401 ");
+    limited("pfk_another_wrong_one");
+    // The address is out of attempts, and this is none.
+    pass(key.trim(), "HTTP/1.1 200 ");
+    limited(key.trim());
+}
+
+/// The whole answer.
+fn get(address: &str, route: &str, key: &str) -> String {
+    let mut stream = std::net::TcpStream::connect(address).expect("connected");
+    let timeout = Some(crate::world::DEADLINE);
+    stream.set_read_timeout(timeout).expect("a socket");
+    let request = format!(
+        "GET {route} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {key}\r\n\
+         Connection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    answer
 }

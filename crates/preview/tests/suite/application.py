@@ -65,6 +65,16 @@ class Application(http.server.BaseHTTPRequestHandler):
         }
         self.say(json.dumps(seen).encode(), headers=[("content-type", "application/json")])
 
+    def at_(self):
+        if self.headers.get("upgrade") == "websocket":
+            self.at_ws()
+        else:
+            self.at_other()
+
+    def at_unread(self):
+        """Answers and leaves the request's body where it is."""
+        self.say(b"unread")
+
     def at_teapot(self):
         own = [("set-cookie", "a=1; Path=/; Domain=localhost"), ("set-cookie", "pinfold_preview=x"),
                ("location", "/elsewhere"), ("x-own", "2"), ("x-request-id", "of-the-app"),
@@ -188,7 +198,7 @@ class Application(http.server.BaseHTTPRequestHandler):
         key = self.headers["sec-websocket-key"].encode() + guid
         accept = base64.b64encode(hashlib.sha1(key).digest())
         self.raw(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                 b"Sec-WebSocket-Accept: " + accept + b"\r\nX-Own: yes\r\n\r\n")
+                 b"Sec-WebSocket-Accept: " + accept + b"\r\nX-Own: yes\r\nX-Target: " + self.path.encode() + b"\r\n\r\n")
         while head := self.rfile.read(2):
             opcode, length = head[0] & 15, head[1] & 127
             if length == 126:

@@ -69,6 +69,39 @@ async fn one_request_is_one_request_inside() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_the_application_leaves_unread_is_nobody_s_request() {
+    let world = World::with_application().await;
+    within(async {
+        let preview = world.preview(PreviewAccess::Public).await.preview;
+        let path = format!("/p/{}", preview.slug);
+        // Its answer takes a while, so that the next request is on its way before it comes.
+        let smuggled = "GET /slow?evil HTTP/1.1\r\nHost: x\r\n\r\n";
+        let length = smuggled.len();
+        for framed in [
+            format!("Content-Length: {length}\r\n\r\n{smuggled}"),
+            format!("Transfer-Encoding: chunked\r\n\r\n{length:x}\r\n{smuggled}\r\n0\r\n\r\n"),
+        ] {
+            for method in ["GET", "POST"] {
+                let request = format!(
+                    "{method} {path}/unread HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{framed}"
+                );
+                let answer = raw(world.address, &request, "").await;
+                assert!(answer.ends_with("unread"), "{request}\n{answer}");
+                let next =
+                    format!("GET {path}/next HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+                let answer = raw(world.address, &next, "").await;
+                assert!(
+                    answer.contains("\"target\": \"/next\""),
+                    "{request}\n{answer}"
+                );
+            }
+        }
+    })
+    .await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn odd_requests_are_refused_or_harmless() {
     let world = World::with_application().await;
     within(async {

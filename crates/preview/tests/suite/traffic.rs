@@ -83,6 +83,17 @@ async fn a_path_address_keeps_its_application_below_its_prefix() {
             bare.headers()["location"],
             format!("{prefix}/?a=1").as_str()
         );
+        assert_eq!(bare.headers()["cache-control"], "no-store");
+        let head = send(http.head(path.as_str())).await;
+        assert_eq!(head.status(), 308);
+        // What few clients send again behind a redirect is answered here.
+        for method in [Method::POST, Method::PUT, Method::OPTIONS] {
+            let request = http.request(method.clone(), format!("{path}?a=1&b=%20"));
+            let seen = Seen::of(request.body("a body")).await;
+            assert_eq!(seen.0["method"], method.as_str());
+            assert_eq!(seen.0["target"], "/?a=1&b=%20");
+            assert_eq!(seen.0["length"], 6);
+        }
         let worker = http
             .get(format!("{path}/sw.js"))
             .header("service-worker", "script");

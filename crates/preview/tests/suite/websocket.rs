@@ -57,10 +57,17 @@ async fn frames_pass_both_ways_at_both_addresses() {
         let headers = [("authorization", bearer.as_str())];
         let path = format!("/p/{}/ws", preview.slug);
         let name = format!("{}.{DOMAIN}", preview.slug);
-        for (path, host) in [(&*path, world.address.to_string()), ("/ws", name)] {
-            let connected = connect(&world, &preview, path, &host, &headers).await;
+        let bare = format!("/p/{}?a=1", preview.slug);
+        let by_address = world.address.to_string();
+        for (path, host, target) in [
+            (&*path, &by_address, "/ws"),
+            (&*bare, &by_address, "/?a=1"),
+            ("/ws", &name, "/ws"),
+        ] {
+            let connected = connect(&world, &preview, path, host, &headers).await;
             let (mut socket, answer) = connected.expect("a WebSocket");
             assert_eq!(answer.headers()["x-own"], "yes");
+            assert_eq!(answer.headers()["x-target"], target);
             echo(&mut socket, "hello").await;
             let large: Vec<u8> = (0..2_000_000u32).map(|n| (n * 7) as u8).collect();
             socket

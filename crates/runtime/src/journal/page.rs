@@ -163,7 +163,8 @@ impl Journal {
         Ok(last)
     }
 
-    /// The first `max_bytes` bytes of `stream` up to End, or up to now when there is no End.
+    /// The first `max_bytes` bytes of `stream` up to End, or up to now when there is no End. What
+    /// is behind the first byte that does not fit is not looked at.
     pub fn collect(
         self: &Arc<Self>,
         stream: Stream,
@@ -187,6 +188,9 @@ impl Journal {
                     collected.truncated |= len < entry.header.len as usize;
                     bytes.resize(start + len, 0);
                     cursor.read(&entry, &mut bytes[start..])?;
+                    if collected.truncated {
+                        break;
+                    }
                 }
             }
         }

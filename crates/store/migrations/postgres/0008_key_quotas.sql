@@ -6,7 +6,7 @@ ALTER TABLE keys ADD COLUMN quota_vcpu_millis BIGINT;
 ALTER TABLE keys ADD COLUMN quota_memory_mib BIGINT;
 
 -- The key that made it; NULL where the process itself did, or before this was recorded.
-ALTER TABLE sandboxes ADD COLUMN key_id TEXT REFERENCES keys (id);
+ALTER TABLE sandboxes ADD COLUMN key_id TEXT COLLATE "C" REFERENCES keys (id);
 
 CREATE INDEX sandboxes_live_by_key ON sandboxes (key_id, vcpu_millis, memory_mib)
     WHERE live = 1 AND key_id IS NOT NULL;

@@ -1,3 +1,5 @@
+-- There is no 0006: the number was never used.
+
 -- ttl_ms: the lifetime that was set last, where that is not the one of the specification any more.
 ALTER TABLE sandboxes ADD COLUMN ttl_ms INTEGER;
 

@@ -27,8 +27,11 @@ statements! {
              CAST(COALESCE(SUM(memory_mib), 0) AS BIGINT) AS memory_mib \
          FROM sandboxes WHERE project_id = $1 AND live = 1",
     );
-    KEY_QUOTA = Sql::both(
+    // A key of an admin may make sandboxes in several projects at once.
+    KEY_QUOTA = Sql::split(
         "SELECT quota_live_sandboxes, quota_vcpu_millis, quota_memory_mib FROM keys WHERE id = $1",
+        "SELECT quota_live_sandboxes, quota_vcpu_millis, quota_memory_mib FROM keys WHERE id = $1 \
+         FOR NO KEY UPDATE",
     );
     IN_USE_BY_KEY = Sql::both(
         "SELECT COUNT(*) AS sandboxes, \
@@ -83,8 +86,8 @@ async fn replay(tx: &mut Tx, id: &str) -> Result<Inserted<Sandbox>> {
     }
 }
 
-/// Answers the org of the project, which stays locked until the transaction ends. A key belongs to
-/// one project, so that lock makes the inserts of a key queue up as well.
+/// Answers the org of the project. The project and then the key stay locked until the transaction
+/// ends, always in this order.
 async fn check_quotas(tx: &mut Tx, sandbox: &Sandbox) -> Result<OrgId> {
     let project = sandbox.project.as_str();
     let Some(row) = tx.row(LOCK_PROJECT.bind(project)).await? else {

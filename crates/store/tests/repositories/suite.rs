@@ -43,6 +43,11 @@ const CASES: &[Case] = cases! {
         a_name_is_taken_once_in_an_org,
         quotas_are_kept,
     }
+    pipeline_runs::{
+        a_run_comes_back_as_it_went_in_and_its_ending_stays,
+        a_cancel_and_a_save_do_not_undo_each_other,
+        a_key_makes_one_run_until_that_is_taken_back,
+    }
     keys::{
         keys_are_found_by_the_hash_of_their_secret,
         a_revocation_stands,

@@ -10,9 +10,13 @@
 const STREAMS_MAX = 8 << 20;
 const REQUEST_MAX = 2 << 20;
 const QUEUE_MAX = 64;
+// Ids of so many runs that came are remembered.
+const SEEN_MAX = 4 * QUEUE_MAX;
 const LINE_MAX = 10 << 20;
 const OUTPUTS_MAX = 16 << 20;
 const INTERRUPT_GRACE = 3000;
+// How long a run waits for one that was accepted before it and has not come: its relay may have died.
+const EARLIER_GRACE = 5000;
 // The worker may be idle and waiting, which a signal ends, or busy, which only this does.
 const TERMINATE_AFTER = 300;
 const MARK_PATIENCE = 1000;
@@ -58,6 +62,7 @@ function supervise(name, again, language) {
   const signals = require('os').constants.signals;
 
   const queue = [];
+  const seen = new Set();
   let current = null;
   let worker = null;
   let count = 0;
@@ -74,6 +79,7 @@ function supervise(name, again, language) {
       this.request = null;
       this.room = STREAMS_MAX;
       this.outputs = 0;
+      this.waited = false;
       this.timers = [];
     }
 
@@ -243,8 +249,13 @@ function supervise(name, again, language) {
     }
   }
 
+  // Whether all that were accepted before it have come, or had their time to.
+  function isDue(run) {
+    return run.waited || run.request.after.every((id) => seen.has(id));
+  }
+
   function next() {
-    while (current === null && queue.length > 0) {
+    while (current === null && queue.length > 0 && isDue(queue[0])) {
       const run = queue.shift();
       if (worker === null) startWorker();
       for (const gathered of [worker.out, worker.err]) gathered.reset();
@@ -275,6 +286,8 @@ function supervise(name, again, language) {
         run.send({ t: 'complete', status: cause, n: 0, ms: 0, kept: true });
       }
       run.end();
+      // Another may have become the first.
+      next();
       return;
     }
     kill(worker, 'SIGINT');
@@ -299,7 +312,8 @@ function supervise(name, again, language) {
   }
 
   function accept(link) {
-    if (connections > QUEUE_MAX) {
+    // The engine admits fewer at once, but those that it admits at one instant are not counted yet.
+    if (connections > 2 * QUEUE_MAX) {
       link.destroy();
       return;
     }
@@ -312,13 +326,19 @@ function supervise(name, again, language) {
       }
       let request;
       try { request = JSON.parse(line.toString()); } catch { request = null; }
-      if (request === null || typeof request.code !== 'string' || !(request.timeout > 0)) {
+      if (request === null || typeof request.code !== 'string' || !(request.timeout > 0) ||
+          typeof request.id !== 'string' || !Array.isArray(request.after)) {
         link.destroy();
         return;
       }
       run.request = request;
       run.after(request.timeout * 1000, () => interrupt(run, 'timed_out'));
-      queue.push(run);
+      run.after(EARLIER_GRACE, () => { run.waited = true; next(); });
+      seen.add(request.id);
+      if (seen.size > SEEN_MAX) seen.delete(seen.values().next().value);
+      // Before those that were accepted behind it and came first.
+      const at = queue.findIndex((other) => other.request.after.includes(request.id));
+      queue.splice(at < 0 ? queue.length : at, 0, run);
       next();
     });
     link.on('data', (piece) => { if (!read(piece)) link.destroy(); });

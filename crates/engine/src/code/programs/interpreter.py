@@ -14,6 +14,7 @@ PATH = [entry for entry in sys.path if entry]
 sys.path[:] = PATH
 
 import codecs
+import collections
 import json
 import os
 import select
@@ -26,10 +27,13 @@ CHUNK = 32 << 10
 DRAIN_MAX = 1 << 20
 REQUEST_MAX = 2 << 20
 QUEUE_MAX = 64
+# Ids of so many runs that came are remembered.
+SEEN_MAX = 4 * QUEUE_MAX
 LINE_MAX = 10 << 20
 OUTPUTS_MAX = 16 << 20
 INTERRUPT_GRACE = 3.0
-SEND_TIMEOUT = 20.0
+# How long a run waits for one that was accepted before it and has not come: its relay may have died.
+EARLIER_GRACE = 5.0
 
 
 def encode(event):
@@ -51,27 +55,42 @@ class Run:
         self.link = link
         self.inbox = b""
         self.request = None
+        self.after = ()
+        self.patience = None
         self.deadline = None
         self.began = None
         self.interrupted = None
         self.cause = None
         self.room = STREAMS_MAX
         self.outputs = 0
+        self.outbox = collections.deque()
+        self.interest = select.POLLIN
+        self.over = False
         self.gone = False
 
     def send(self, event):
         self.send_line(encode(event))
 
     def send_line(self, line):
-        until = time.monotonic() + SEND_TIMEOUT
-        while line and not self.gone:
-            try:
-                line = line[self.link.send(line):]
-            except BlockingIOError:
-                patience = max(0, until - time.monotonic())
-                self.gone = not select.select((), (self.link,), (), patience)[1]
-            except OSError:
-                self.gone = True
+        if not self.gone:
+            self.outbox.append(memoryview(line))
+            self.flush()
+
+    def flush(self):
+        """Gives the relay what it takes now. While no server reads, the rest waits here: what one
+        run tells is bounded."""
+        try:
+            while self.outbox:
+                rest = self.outbox[0][self.link.send(self.outbox[0]):]
+                if rest:
+                    self.outbox[0] = rest
+                else:
+                    self.outbox.popleft()
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.gone = True
+            self.outbox.clear()
 
     def close(self):
         try:
@@ -87,6 +106,7 @@ class Supervisor:
         self.poll.register(self.listener, select.POLLIN)
         self.runs = {}
         self.queue = []
+        self.seen = {}
         self.current = None
         self.worker = None
         self.count = 0
@@ -253,7 +273,8 @@ class Supervisor:
             link, _ = self.listener.accept()
         except OSError:
             return
-        if len(self.runs) > QUEUE_MAX or not same_user(link):
+        # The engine admits fewer at once, but those that it admits at one instant are not counted yet.
+        if len(self.runs) > 2 * QUEUE_MAX or not same_user(link):
             link.close()
             return
         link.setblocking(False)
@@ -262,6 +283,10 @@ class Supervisor:
 
     def relay_said(self, fd):
         run = self.runs[fd]
+        if run.over:
+            run.gone = True
+            self.drop(run)
+            return
         try:
             data = run.link.recv(1 << 18)
         except (BlockingIOError, InterruptedError):
@@ -275,6 +300,7 @@ class Supervisor:
             # Its end is known; it must not wake us again.
             if run is self.current:
                 self.poll.unregister(fd)
+                run.interest = None
             return
         while True:
             line, newline, rest = run.inbox.partition(b"\n")
@@ -292,17 +318,24 @@ class Supervisor:
         try:
             request = json.loads(line)
             timeout = float(request["timeout"])
-            request["code"].encode
+            request["code"].encode, request["id"].encode
+            run.after = frozenset(request["after"])
         except (ValueError, KeyError, TypeError, AttributeError):
             self.drop(run)
             return
         run.request = request
         run.deadline = time.monotonic() + timeout
-        self.queue.append(run)
+        run.patience = time.monotonic() + EARLIER_GRACE
+        self.seen[request["id"]] = None
+        if len(self.seen) > SEEN_MAX:
+            del self.seen[next(iter(self.seen))]
+        # Before those that were accepted behind it and came first.
+        behind = (at for at, other in enumerate(self.queue) if request["id"] in other.after)
+        self.queue.insert(next(behind, len(self.queue)), run)
         self.next()
 
     def next(self):
-        while self.current is None and self.queue:
+        while self.current is None and self.queue and self.is_due(self.queue[0]):
             run = self.queue.pop(0)
             if self.worker is None:
                 self.start_worker()
@@ -317,11 +350,16 @@ class Supervisor:
             self.lost = False
             order = {"n": self.count, "code": run.request["code"], "cwd": run.request.get("cwd")}
             try:
-                self.worker.link.setblocking(True)
+                # A worker that does not read must not hold up its supervisor.
+                self.worker.link.settimeout(INTERRUPT_GRACE)
                 self.worker.link.sendall(json.dumps(order).encode("ascii") + b"\n")
                 self.worker.link.setblocking(False)
             except OSError:
                 self.worker_died()
+
+    def is_due(self, run):
+        """Whether all that were accepted before it have come, or had their time to."""
+        return run.patience <= time.monotonic() or all(id in self.seen for id in run.after)
 
     def interrupt(self, run, cause):
         """Asks a run to end; one that waits ends at once."""
@@ -350,6 +388,10 @@ class Supervisor:
         self.next()
 
     def drop(self, run):
+        """Takes leave of a run; its relay stays until it has all that it was told."""
+        run.over = True
+        if run.outbox and not run.gone:
+            return
         fd = run.link.fileno()
         if self.runs.pop(fd, None) is not None:
             try:
@@ -370,7 +412,11 @@ class Supervisor:
                 and run.interrupted + INTERRUPT_GRACE <= now:
             kill(self.worker.pid, signal.SIGKILL)
             self.worker_died()
+        # The first may have waited long enough, or another has become the first.
+        self.next()
         due = [run.deadline for run in self.queue]
+        if self.current is None and self.queue:
+            due.append(self.queue[0].patience)
         run = self.current
         if run is not None:
             due.append(run.deadline if run.interrupted is None
@@ -379,7 +425,9 @@ class Supervisor:
 
     def serve(self):
         while True:
-            for fd, _ in self.poll.poll(self.on_time()):
+            patience = self.on_time()
+            self.listen_to_relays()
+            for fd, what in self.poll.poll(patience):
                 worker = self.worker
                 if fd == self.listener.fileno():
                     self.accept()
@@ -388,7 +436,20 @@ class Supervisor:
                 elif worker is not None and fd in (worker.out, worker.err):
                     self.drain(worker)
                 elif fd in self.runs:
-                    self.relay_said(fd)
+                    run = self.runs[fd]
+                    if what & select.POLLOUT:
+                        run.flush()
+                        if run.over:
+                            self.drop(run)
+                    if fd in self.runs and what & ~select.POLLOUT:
+                        self.relay_said(fd)
+
+    def listen_to_relays(self):
+        for fd, run in self.runs.items():
+            wanted = (0 if run.over else select.POLLIN) | (select.POLLOUT if run.outbox else 0)
+            if run.interest not in (None, wanted):
+                run.interest = wanted
+                self.poll.modify(fd, wanted)
 
 
 class Worker:

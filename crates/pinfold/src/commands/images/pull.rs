@@ -148,7 +148,7 @@ fn credentials(args: &PullArgs) -> Result<Credentials> {
     let file = CredentialFile::read(path)
         .with_context(|| format!("cannot use the credentials in {}", path.display()))?;
     let reference: Reference = args.reference.parse()?;
-    Ok(file.for_reference(&reference))
+    Ok(file.for_registry_of(&reference)?)
 }
 
 fn secret(variable: &str) -> Result<Option<String>> {

@@ -6,14 +6,17 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use pinfold_model::limits;
+use pinfold_model::{ExitStatus, limits};
 use pinfold_sdk::{Client, CodeEvent, CodeOutput, CodeRun, CodeRunState, RunCode};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::contexts::language;
 use super::exec::id_of;
 use crate::exit::Ending;
 use crate::output::remark;
 use crate::values;
+
+const SIGINT: i32 = 2;
 
 #[derive(Debug, Args)]
 pub(crate) struct CodeArgs {
@@ -65,14 +68,26 @@ pub(super) async fn run(client: &Client, args: CodeArgs) -> Result<Ending> {
     let sandbox = id_of(client, &args.sandbox).await?;
     let run = client.code().start(&sandbox, &request).await?;
     let mut events = client.code().stream(&run.id, 0);
-    let mut interrupted = false;
+    let mut presses = signal(SignalKind::interrupt()).context("cannot listen to signals")?;
+    let mut asked = Asked::Nothing;
+    // A future does nothing before it is polled.
+    let code = client.code();
+    let interrupt = code.interrupt(&run.id);
+    tokio::pin!(interrupt);
     loop {
         let event = tokio::select! {
             event = events.next() => event?,
-            pressed = tokio::signal::ctrl_c(), if !interrupted => {
-                pressed?;
-                interrupted = true;
-                client.code().interrupt(&run.id).await?;
+            sent = &mut interrupt, if asked == Asked::Interrupt => {
+                sent?;
+                asked = Asked::Interrupted;
+                continue;
+            }
+            _ = presses.recv() => {
+                // Whoever presses again no longer wants to wait, for the run or for the server.
+                if asked != Asked::Nothing {
+                    return Ok(Ending::Command(ExitStatus::Signal(SIGINT)));
+                }
+                asked = Asked::Interrupt;
                 continue;
             }
         };
@@ -89,6 +104,16 @@ pub(super) async fn run(client: &Client, args: CodeArgs) -> Result<Ending> {
             None => return Ok(Ending::Failed),
         }
     }
+}
+
+/// What became of Ctrl-C.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Nothing,
+    /// The run is about to be interrupted.
+    Interrupt,
+    /// The server has been told.
+    Interrupted,
 }
 
 /// At most what a run may hold, and a byte more, so that the server can say what is wrong.

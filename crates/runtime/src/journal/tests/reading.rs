@@ -248,6 +248,32 @@ fn collecting_stops_at_its_bound_and_says_so() {
     assert!(collected.bytes == err && !collected.truncated);
 }
 
+#[test]
+fn collecting_looks_at_nothing_behind_its_bound() {
+    use std::io::{Seek, SeekFrom, Write};
+    let place = Place::new();
+    let mut writer = place.create(CAP);
+    for at in 0..3 {
+        writer.append(Stream::Stdout, &numbered(at, RECORD_MAX_BYTES));
+    }
+    writer.end(OK).unwrap();
+    let journal = place.journal();
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .open(place.file())
+        .unwrap();
+    // The third record is found damaged by whoever comes to it.
+    let third = 2 * RECORD_MAX_BYTES as u64 + 64;
+    file.seek(SeekFrom::Start(third)).unwrap();
+    file.write_all(&[0xff; RECORD_MAX_BYTES]).unwrap();
+    let collected = journal.collect(Stream::Stdout, RECORD_MAX_BYTES).unwrap();
+    assert!(collected.bytes.len() == RECORD_MAX_BYTES && collected.truncated);
+    assert!(matches!(
+        journal.collect(Stream::Stderr, 1),
+        Err(ReadError::Damaged { .. })
+    ));
+}
+
 #[tokio::test]
 async fn a_stream_is_copied_as_it_is() {
     let place = Place::new();

@@ -25,8 +25,8 @@ USUAL = -1.0
 """The client's own bound, for answers that need no long work."""
 BOOT_TIMEOUT_SECONDS = 300.0
 """Booting can include unpacking an image."""
-ANSWER_MAX_BYTES = 64 << 20
-"""Answers that are decoded in memory; more is not what any such route sends."""
+MESSAGE_MAX_BYTES = 96 << 20
+"""Of an answer, or of an event, that is decoded in memory; more is not what the server sends."""
 
 
 def _raw(data: bytes) -> bytes:
@@ -51,7 +51,7 @@ class Call(Generic[T]):
     tries: int = TRIES
     timeout: float | None = USUAL
     """Seconds between two pieces of the answer; `None` waits for as long as it takes."""
-    answer_max_bytes: int | None = ANSWER_MAX_BYTES
+    answer_max_bytes: int | None = MESSAGE_MAX_BYTES
 
     @property
     def target(self) -> str:

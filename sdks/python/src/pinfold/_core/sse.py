@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from pinfold._core.call import MESSAGE_MAX_BYTES
 from pinfold.errors import ProtocolError
-
-LINE_MAX_BYTES = 16 << 20
-"""A line longer than this is not something the server sends."""
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
@@ -52,8 +50,8 @@ class Parser:
         if rest:
             self._line.append(rest)
             self._line_bytes += len(rest)
-        if self._line_bytes > LINE_MAX_BYTES or sum(map(len, self._data)) > LINE_MAX_BYTES:
-            raise ProtocolError("a line of the event stream is endless")
+        if self._line_bytes + sum(map(len, self._data)) > MESSAGE_MAX_BYTES:
+            raise ProtocolError("an event of the stream is endless")
         return events
 
     def _end_line(self, line: bytes) -> Event | None:

@@ -99,7 +99,7 @@ class Images:
             "insecure": insecure or None,
             "shared": shared or None,
         }
-        request = call.repeatable_post("images", "pull", read=ImagePull.from_json)
+        request = call.repeatable_post("image-pulls", read=ImagePull.from_json)
         return self._http.fetch(request.json(body))
 
     def get_pull(self, pull_id: str, *, timeout: Duration | None = None) -> ImagePull:
