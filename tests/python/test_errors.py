@@ -183,7 +183,7 @@ async def test_only_what_is_safe_is_sent_again(connect: Connect) -> None:
                 await client.sandboxes.create()
     keys = {line for head in heads[1:] for line in head.split(b"\n") if b"idempotency" in line}
     assert len(heads) == 5 and len(keys) == 1
-    busy = '{"error": {"code": "unavailable", "message": "", "request_id": ""}}'
+    busy = json.dumps({"error": {"code": "unavailable", "message": "", "request_id": "req_1"}})
     told = answer(503, busy, "retry-after: 0")
     with scripted(lambda n, head: told if n < 2 else answer(200, me)) as (url, heads):
         async with connect(url) as client:
@@ -191,6 +191,28 @@ async def test_only_what_is_safe_is_sent_again(connect: Connect) -> None:
             with pytest.raises(errors.ProtocolError):
                 await client.keys.create("k", "member")
     assert len(heads) == 2
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+@pytest.mark.parametrize("body", ["", "<html>", '{"error": {"code": "unavailable"}}'])
+async def test_a_proxys_answer_does_not_say_that_nothing_was_done(
+    connect: Connect, status: int, body: str
+) -> None:
+    reply = answer(status, body, "retry-after: 0", "x-request-id: proxy-1")
+    with scripted(lambda number, head: reply) as (url, heads):
+        async with connect(url) as client:
+            for once in (
+                lambda: client.keys.create("k", "member"),
+                lambda: client.templates.remove("t"),
+            ):
+                heads.clear()
+                with pytest.raises(errors.ApiError) as raised:
+                    await once()
+                assert (raised.value.code, len(heads)) == (f"http_{status}", 1)
+            heads.clear()
+            with pytest.raises(errors.ApiError):
+                await client.sandboxes.create()
+            assert len(heads) == 4
 
 
 @pytest.mark.parametrize(

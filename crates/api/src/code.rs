@@ -162,7 +162,7 @@ async fn run_code(
     let run = api.engine.run_code(&ctx, &sandbox, request, key.as_deref());
     tokio::select! {
         run = run => Ok(Json(convert::run(run?.value))),
-        () = draining.wait_owned() => Err(runs_on().into()),
+        () = draining.wait_owned() => Err(runs_on(key.as_deref()).into()),
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pinfold_wire::ErrorCode;
 
-use crate::error::Error;
+use crate::error::{ApiError, Error};
 
 /// Tries of one request, the first included.
 pub(crate) const TRIES: u32 = 4;
@@ -20,7 +20,7 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 pub(crate) enum Safety {
     /// Doing it twice is doing it once.
     Repeatable,
-    /// Only if it certainly never reached the server.
+    /// Only if it certainly had no effect: no connection was made, or Pinfold says so itself.
     Once,
 }
 
@@ -31,25 +31,37 @@ pub(crate) fn pause(error: &Error, safety: Safety, tries: u32, max: u32) -> Opti
     }
     match error {
         Error::Connect { .. } => Some(jittered(tries)),
-        Error::Api(api) if rejected_for_now(api.code, api.status) => match api.retry_after {
-            Some(after) if after > RETRY_AFTER_MAX => None,
-            Some(after) => Some(after + jittered(0)),
-            None => (safety == Safety::Repeatable).then(|| jittered(tries)),
-        },
-        Error::Broken { .. } | Error::Timeout { .. } if safety == Safety::Repeatable => {
-            Some(jittered(tries))
-        }
+        Error::Api(api) if not_taken_on(api) => asked_pause(api, tries),
+        _ if safety == Safety::Once => None,
+        Error::Api(api) if may_pass(api) => asked_pause(api, tries),
+        Error::Broken { .. } | Error::Timeout { .. } => Some(jittered(tries)),
         _ => None,
     }
 }
 
-/// Refused without effect (rate limit, too busy) or lost behind a proxy. A full quota is not: time
-/// alone does not empty it.
-fn rejected_for_now(code: ErrorCode, status: u16) -> bool {
-    match code {
+/// Whether Pinfold itself says that nothing was done and when to come back. A proxy's word does not
+/// count: behind a 502, 503 or 504 of its own the request may have had its effect.
+fn not_taken_on(error: &ApiError) -> bool {
+    // These codes come out of Pinfold's own error body only.
+    let refused = matches!(error.code, ErrorCode::RateLimited | ErrorCode::Unavailable);
+    refused && error.retry_after.is_some()
+}
+
+/// Whether time alone may help: busy, or lost behind a proxy. A full quota is not emptied by it.
+fn may_pass(error: &ApiError) -> bool {
+    match error.code {
         ErrorCode::RateLimited | ErrorCode::Unavailable => true,
-        ErrorCode::Unknown => matches!(status, 429 | 502 | 503 | 504),
+        ErrorCode::Unknown => matches!(error.status, 429 | 502 | 503 | 504),
         _ => false,
+    }
+}
+
+/// The server's own pause, or ours where it names none; `None` where its is too long.
+fn asked_pause(error: &ApiError, tries: u32) -> Option<Duration> {
+    match error.retry_after {
+        Some(after) if after > RETRY_AFTER_MAX => None,
+        Some(after) => Some(after + jittered(0)),
+        None => Some(jittered(tries)),
     }
 }
 
@@ -66,7 +78,6 @@ fn bound(tries: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::ApiError;
 
     fn api(code: ErrorCode, retry_after: Option<Duration>) -> Error {
         Error::Api(Box::new(ApiError {
@@ -99,6 +110,18 @@ mod tests {
         };
         assert!(pause(&timeout, Safety::Once, 1, TRIES).is_none());
         assert!(pause(&timeout, Safety::Repeatable, 1, TRIES).is_some());
+    }
+
+    #[test]
+    fn a_proxys_answer_says_nothing_about_the_effect() {
+        let asked = Some(Duration::from_secs(1));
+        let proxys = api(ErrorCode::Unknown, asked);
+        assert!(pause(&proxys, Safety::Once, 1, TRIES).is_none());
+        assert!(pause(&proxys, Safety::Repeatable, 1, TRIES).is_some());
+        for code in [ErrorCode::RateLimited, ErrorCode::Unavailable] {
+            assert!(pause(&api(code, asked), Safety::Once, 1, TRIES).is_some());
+            assert!(pause(&api(code, None), Safety::Once, 1, TRIES).is_none());
+        }
     }
 
     #[test]

@@ -224,22 +224,46 @@ async fn a_start_is_repeated_under_one_idempotency_key() {
     assert_eq!(starts.keys.lock().expect("no panic").len(), 1);
 }
 
-#[tokio::test]
-async fn what_may_have_had_an_effect_is_not_sent_twice() {
+/// A client of something that answers each POST of input alike, and how often it was asked.
+async fn refusing(status: StatusCode, body: &'static str) -> (Client, Arc<AtomicU32>) {
     let tries = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&tries);
-    let cut = move || async move {
+    let refuse = move || async move {
         counted.fetch_add(1, Ordering::SeqCst);
-        StatusCode::BAD_GATEWAY
+        (status, [("retry-after", "0")], body)
     };
-    let address = serve(Router::new().route("/v1/commands/{id}/stdin", post(cut))).await;
+    let address = serve(Router::new().route("/v1/commands/{id}/stdin", post(refuse))).await;
     let client = Client::new(&format!("http://{address}"), "key").expect("a URL");
-    let error = client.commands().write_stdin("cmd_1", "x").await;
-    assert_eq!(
-        error.expect_err("bad gateway").code(),
-        Some(ErrorCode::Unknown)
-    );
-    assert_eq!(tries.load(Ordering::SeqCst), 1);
+    (client, tries)
+}
+
+#[tokio::test]
+async fn what_may_have_had_an_effect_is_not_sent_twice_whatever_a_proxy_says() {
+    for status in [
+        StatusCode::TOO_MANY_REQUESTS,
+        StatusCode::BAD_GATEWAY,
+        StatusCode::SERVICE_UNAVAILABLE,
+        StatusCode::GATEWAY_TIMEOUT,
+    ] {
+        for body in ["", "<html>", r#"{"error":{"code":"unavailable"}}"#] {
+            let (client, tries) = refusing(status, body).await;
+            let error = client.commands().write_stdin("cmd_1", "x").await;
+            let code = error.expect_err("refused").code();
+            assert_eq!(code, Some(ErrorCode::Unknown), "{status} {body}");
+            assert_eq!(tries.load(Ordering::SeqCst), 1, "{status} {body}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_pinfold_did_not_take_on_is_sent_again() {
+    for code in ["unavailable", "rate_limited"] {
+        let body = format!(r#"{{"error":{{"code":"{code}","message":"m","request_id":"req_1"}}}}"#);
+        let (client, tries) = refusing(StatusCode::SERVICE_UNAVAILABLE, body.leak()).await;
+        let refused = client.commands().write_stdin("cmd_1", "x").await;
+        refused.expect_err("refused each time");
+        assert!(tries.load(Ordering::SeqCst) > 1, "{code}");
+    }
 }
 
 #[tokio::test]

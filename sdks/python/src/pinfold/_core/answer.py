@@ -21,7 +21,7 @@ def api_error(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
     error = envelope.get("error") if isinstance(envelope, dict) else None
     request_id = headers.get("x-request-id", "")
     retry_after = _seconds(headers.get("retry-after"))
-    if not isinstance(error, dict) or not isinstance(error.get("code"), str):
+    if not isinstance(error, dict) or not _is_ours(error):
         code = f"http_{status}"
         return family(code, status)(
             f"the answer was {status} without Pinfold's error body: a proxy's?",
@@ -31,6 +31,11 @@ def api_error(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
             retry_after=retry_after,
         )
     return from_body(error, status, request_id, retry_after)
+
+
+def _is_ours(error: Mapping[str, Any]) -> bool:
+    """Others answer with an `error` too; what is tried again rests on whose it is."""
+    return all(isinstance(error.get(field), str) for field in ("code", "message", "request_id"))
 
 
 def from_body(

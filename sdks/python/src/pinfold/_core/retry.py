@@ -28,24 +28,39 @@ def pause(error: PinfoldError, repeatable: bool, tries: int, most: int) -> float
         return None
     if isinstance(error, ConnectionFailedError):
         return jittered(tries)
-    if isinstance(error, ApiError) and rejected_for_now(error):
-        if error.retry_after is None:
-            return jittered(tries) if repeatable else None
-        late = error.retry_after > _RETRY_AFTER_MAX_SECONDS
-        return None if late else error.retry_after + jittered(0)
-    if isinstance(error, BrokenConnectionError | AnswerTimeoutError) and repeatable:
+    if isinstance(error, ApiError) and not_taken_on(error):
+        return _asked(error, tries)
+    if not repeatable:
+        return None
+    if isinstance(error, ApiError):
+        return _asked(error, tries) if _may_pass(error) else None
+    if isinstance(error, BrokenConnectionError | AnswerTimeoutError):
         return jittered(tries)
     return None
 
 
-def rejected_for_now(error: ApiError) -> bool:
-    """Refused without effect (rate limit, too busy) or lost behind a proxy.
+def not_taken_on(error: ApiError) -> bool:
+    """Whether Pinfold itself says that nothing was done, and when to come back.
 
-    A full quota is not: time alone does not empty it.
+    A proxy's word does not count: behind a 502, 503 or 504 of its own the request may have had its
+    effect. These codes come out of Pinfold's own error body only.
     """
+    return error.code in ("rate_limited", "unavailable") and error.retry_after is not None
+
+
+def _may_pass(error: ApiError) -> bool:
+    """Whether time alone may help: busy, or lost behind a proxy. It does not empty a full quota."""
     if error.code in ("rate_limited", "unavailable"):
         return True
     return error.code.startswith("http_") and error.status in (429, 502, 503, 504)
+
+
+def _asked(error: ApiError, tries: int) -> float | None:
+    """The server's own pause, or ours where it names none; `None` where its is too long."""
+    if error.retry_after is None:
+        return jittered(tries)
+    late = error.retry_after > _RETRY_AFTER_MAX_SECONDS
+    return None if late else error.retry_after + jittered(0)
 
 
 def jittered(tries: int) -> float:
