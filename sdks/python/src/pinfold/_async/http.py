@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import AsyncIterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 
 from pinfold._async._io import Home, sleep
 from pinfold._core import answer, retry
 from pinfold._core.call import USUAL, Call
+from pinfold._core.connections import (
+    LIMITS,
+    SOCKET_OPTIONS,
+    environment_proxies,
+    keep_alive,
+    setting_up,
+)
 from pinfold._core.failures import translated
 from pinfold._core.settings import Settings
 from pinfold._version import __version__
@@ -20,20 +26,6 @@ T = TypeVar("T")
 
 CONNECT_SECONDS = 5.0
 WRITE_SECONDS = 60.0
-# Below the server's own bound on idle connections, so that none is used as it closes.
-_IDLE_KEPT_SECONDS = 20.0
-_CONNECTIONS_MAX = 1000
-_IDLE_CONNECTIONS_MAX = 50
-# Finds a server that vanished without a word while a long answer is awaited.
-_SOCKET_OPTIONS = [
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
-    *(
-        (socket.IPPROTO_TCP, getattr(socket, name), value)
-        for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
-        if hasattr(socket, name)
-    ),
-]
 
 
 class AsyncHttp:
@@ -43,27 +35,17 @@ class AsyncHttp:
         self.settings = settings
         self._home = Home()
         self._closed = False
-        limits = httpx.Limits(
-            max_connections=_CONNECTIONS_MAX,
-            max_keepalive_connections=_IDLE_CONNECTIONS_MAX,
-            keepalive_expiry=_IDLE_KEPT_SECONDS,
-        )
         # A proxy of the environment is for the world outside.
-        direct = settings.loopback
-        transport = httpx.AsyncHTTPTransport(limits=limits, socket_options=_SOCKET_OPTIONS)
-        with translated(settings.url):
-            self._client = httpx.AsyncClient(
+        self._proxied = not settings.loopback
+        with setting_up():
+            self._client = connections(
+                direct=settings.loopback,
                 base_url=settings.url + "/",
                 headers={
                     "authorization": f"Bearer {settings.key}",
                     "user-agent": f"pinfold-python/{__version__}",
                     "accept-encoding": "identity",
                 },
-                limits=limits,
-                transport=transport if direct else None,
-                trust_env=not direct,
-                # A redirect would carry the key elsewhere; the API has none.
-                follow_redirects=False,
             )
 
     def __repr__(self) -> str:
@@ -138,6 +120,7 @@ class AsyncHttp:
                 content=content,
                 headers={**call.headers, **headers},
                 timeout=timeout,
+                extensions={"trace": _trace} if self._proxied else {},
             )
             response = await self._client.send(request, stream=True)
         if 200 <= response.status_code < 300:
@@ -164,3 +147,35 @@ class AsyncHttp:
                 if call.answer_max_bytes is not None and len(body) > call.answer_max_bytes:
                     raise ProtocolError(f"the answer to {call.path} is endless")
         return bytes(body)
+
+
+async def _trace(event: str, facts: dict[str, Any]) -> None:
+    keep_alive(event, facts)
+
+
+def connections(*, direct: bool, base_url: str, headers: dict[str, str]) -> httpx.AsyncClient:
+    """The HTTP library's client, with connections that notice a peer that is gone.
+
+    `direct`: without the proxies and certificates that the environment names.
+    """
+    verify = httpx.create_ssl_context(trust_env=not direct)
+
+    def transport(proxy: str | None) -> httpx.AsyncHTTPTransport:
+        return httpx.AsyncHTTPTransport(
+            verify=verify, limits=LIMITS, proxy=proxy, socket_options=SOCKET_OPTIONS
+        )
+
+    proxies = {} if direct else environment_proxies()
+    return httpx.AsyncClient(
+        base_url=base_url,
+        headers=headers,
+        transport=transport(None),
+        # Where it is `None`, a pattern falls back on the transport without a proxy.
+        mounts={
+            pattern: None if proxy is None else transport(proxy)
+            for pattern, proxy in proxies.items()
+        },
+        trust_env=False,
+        # A redirect would carry the key elsewhere; the API has none.
+        follow_redirects=False,
+    )
