@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes `src/pinfold/_sync` from `src/pinfold/_async`, so that the two clients cannot diverge.
+"""Makes each `_sync` from the `_async` beside it, so that sync and async clients cannot diverge.
 
 `--check` says which files are not what they should be, and fails if one is not. Files that begin
 with an underscore are written by hand on both sides.
@@ -9,8 +9,8 @@ import re
 import sys
 from pathlib import Path
 
-SOURCE = Path(__file__).resolve().parents[1] / "src" / "pinfold" / "_async"
-TARGET = SOURCE.parent / "_sync"
+PACKAGE = Path(__file__).resolve().parents[1] / "src" / "pinfold"
+PARENTS = [PACKAGE, PACKAGE / "upstream"]
 NOTICE = "# Made from `_async` by `tools/make_sync.py`: change it there.\n"
 
 # In this order.
@@ -26,7 +26,7 @@ RULES = [
     (r"\banext\b", "next"),
     (r"__a(enter|exit|iter|next)__", r"__\1__"),
     (r"\baclose\b", "close"),
-    (r"\baiter_raw\b", "iter_raw"),
+    (r"\baiter_(raw|bytes)\b", r"iter_\1"),
 ]
 
 
@@ -42,21 +42,24 @@ def main(arguments: list[str]) -> int:
     if arguments not in ([], ["--check"]):
         print(__doc__, file=sys.stderr)
         return 2
-    wrong = []
-    for source in sorted(SOURCE.glob("[a-z]*.py")):
-        target, text = TARGET / source.name, made(source.read_text())
-        if not target.exists() or target.read_text() != text:
-            wrong.append(source.name)
-            if not arguments:
-                target.write_text(text)
-    extra = {each.name for each in TARGET.glob("[a-z]*.py")} - {
-        each.name for each in SOURCE.glob("[a-z]*.py")
-    }
-    for name in wrong:
-        print(f"_sync/{name} {'differs from' if arguments else 'made from'} _async/{name}")
-    for name in sorted(extra):
-        print(f"_sync/{name} comes from nothing")
-    return 1 if arguments and (wrong or extra) else 0
+    wrong = [line for parent in PARENTS for line in renewed(parent, write=not arguments)]
+    print("".join(f"{line}\n" for line in wrong), end="")
+    return 1 if arguments and wrong else 0
+
+
+def renewed(parent: Path, write: bool) -> list[str]:
+    """What is not as it should be in one `_sync`, after writing what can be written."""
+    source, target = parent / "_async", parent / "_sync"
+    names = {each.name for each in source.glob("[a-z]*.py")}
+    said = []
+    for name in sorted(names):
+        text, old = made((source / name).read_text()), target / name
+        if not old.exists() or old.read_text() != text:
+            said.append(f"{old} {'made' if write else 'differs'} from {source / name}")
+            if write:
+                old.write_text(text)
+    extra = {each.name for each in target.glob("[a-z]*.py")} - names
+    return said + [f"{target / name} comes from nothing" for name in sorted(extra)]
 
 
 if __name__ == "__main__":

@@ -13,9 +13,11 @@ Code written for the vendor's SDK changes its import line only::
 :class:`UpstreamError`.
 """
 
-from ._async import AsyncUpstream
+from ._async.client import AsyncUpstream
 from ._errors import AuthError, QuotaError, SandboxError, TimeoutError, UpstreamError
-from ._sync import Sandbox, StreamingExecResult, Upstream
+from ._sync.client import Upstream
+from ._sync.sandbox import Sandbox
+from ._sync.stream import StreamingExecResult
 from ._types import ExecResult, RunResult, Usage
 
 __all__ = [

@@ -1,25 +1,19 @@
-"""What both clients share: requests, answers, events. No input and no output here."""
+"""What both clients share: requests and answers. No input and no output here."""
 
 from __future__ import annotations
 
 import json
-import os
-import socket
 import uuid
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-import httpx
+from pinfold._core.call import MESSAGE_MAX_BYTES
 
 from . import _errors as errors
-from ._errors import AuthError, SandboxError, UpstreamError
+from ._errors import SandboxError, UpstreamError
 from ._types import ExecResult, RunResult, Usage
-
-DEFAULT_BASE_URL = "http://127.0.0.1:7070/upstream"
-BASE_URL_VARIABLE = "UPSTREAM_BASE_URL"
 
 #: The server kills a command at its timeout; its answer may take this much longer.
 EXEC_GRACE = 4.0
@@ -29,73 +23,10 @@ EXEC_TIMEOUT_MAX = 7 * 24 * 3600.0
 READY_PAUSE_MIN, READY_PAUSE_MAX = 0.01, 0.25
 #: For requests that clean up behind another fault.
 CLEANUP_TIMEOUT = 5.0
-#: The server closes idle connections after 30 s; ours are not kept as long.
-KEEPALIVE_EXPIRY = 20.0
 #: Kept connections that may turn out dead, one after the other, for one request.
 STALE_MAX = 32
-
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
-
-
-def _socket_options() -> list[tuple[int, int, int]]:
-    """A silent stream is no fault, a vanished peer is: the kernel asks every now and then."""
-    options = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
-    for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
-        option = getattr(socket, name, None)
-        if option is not None:
-            options.append((socket.IPPROTO_TCP, option, value))
-    options.append((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1))
-    return options
-
-
-SOCKET_OPTIONS = _socket_options()
-LIMITS = httpx.Limits(
-    max_connections=None, max_keepalive_connections=32, keepalive_expiry=KEEPALIVE_EXPIRY
-)
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Where the server is and who asks."""
-
-    base_url: str
-    timeout: float | None
-    headers: dict[str, str] = field(repr=False)
-    trust_env: bool = True
-
-    @classmethod
-    def of(cls, api_key: str, base_url: str | None, timeout: float | None) -> Settings:
-        key = api_key.strip() if isinstance(api_key, str) else ""
-        if not key:
-            raise AuthError("no API key: pass api_key")
-        if not key.isascii() or not key.isprintable():
-            raise AuthError("the API key holds characters that no key has")
-        url = base_url or os.environ.get(BASE_URL_VARIABLE) or DEFAULT_BASE_URL
-        try:
-            parsed = httpx.URL(url)
-        except (httpx.InvalidURL, TypeError, ValueError) as error:
-            raise UpstreamError(f"base_url is no URL: {error}") from None
-        if parsed.scheme not in ("http", "https") or not parsed.host:
-            raise UpstreamError("base_url must begin with http:// or https:// and name a host")
-        return cls(
-            base_url=url.rstrip("/"),
-            timeout=timeout,
-            headers={
-                "Authorization": f"Bearer {key}",
-                "Accept": "application/json, */*",
-                "User-Agent": "pinfold-upstream-python",
-            },
-            # No proxy stands between this machine and itself.
-            trust_env=parsed.host not in _LOOPBACK,
-        )
-
-    def url(self, path: str) -> str:
-        return f"{self.base_url}/v1{path}"
-
-    def shown(self) -> str:
-        """The address without a password that may stand in it."""
-        url = httpx.URL(self.base_url)
-        return str(url.copy_with(userinfo=b"")) if url.userinfo else self.base_url
+#: Of an answer that holds output: 64 MiB of it at most, each byte of which JSON may write as six.
+OUTPUT_ANSWER_MAX_BYTES = 512 << 20
 
 
 @dataclass
@@ -110,6 +41,8 @@ class Request:
     timeout: float | None = None
     #: Seconds in which the answer has to begin, beyond ``timeout``.
     grace: float = 0.0
+    #: A longer answer is not what the server sends; ``None``: a file, of any length.
+    answer_max_bytes: int | None = MESSAGE_MAX_BYTES
 
     def within(self, seconds: float) -> Request:
         """The same, with less time."""
@@ -138,13 +71,6 @@ def post(path: str, body: Mapping[str, Any] | None = None) -> Request:
     return request
 
 
-def is_stale(error: Exception) -> bool:
-    """Whether a kept connection may have been dead before the request: nothing was answered."""
-    if isinstance(error, httpx.RemoteProtocolError):
-        return "without sending a response" in str(error)
-    return isinstance(error, (httpx.ReadError, httpx.WriteError, httpx.CloseError))
-
-
 def document(body: bytes) -> dict[str, Any]:
     """The JSON object of a good answer."""
     try:
@@ -156,7 +82,7 @@ def document(body: bytes) -> dict[str, Any]:
     return answer
 
 
-def _part(answer: Mapping[str, Any], name: str, kind: type | tuple[type, ...]) -> Any:
+def part(answer: Mapping[str, Any], name: str, kind: type | tuple[type, ...]) -> Any:
     value = answer.get(name)
     if not isinstance(value, kind) or isinstance(value, bool):
         raise UpstreamError(f"the server's answer has no usable field {name!r}")
@@ -175,13 +101,13 @@ def sandbox_path(sandbox_id: str) -> str:
 
 
 def created_id(body: bytes) -> str:
-    return str(_part(document(body), "sandbox_id", str))
+    return str(part(document(body), "sandbox_id", str))
 
 
 def is_ready(body: bytes) -> bool:
     """Whether a sandbox can be used; raises where it never will be."""
     answer = document(body)
-    status = _part(answer, "status", str)
+    status = part(answer, "status", str)
     if status == "ready":
         return True
     if status == "failed":
@@ -213,6 +139,7 @@ def execute(sandbox_id: str, command: list[str], timeout: float | None) -> Reque
         body["timeout_s"] = min(timeout, EXEC_TIMEOUT_MAX)
     request = post(sandbox_path(sandbox_id) + "/exec", body)
     request.grace = EXEC_GRACE
+    request.answer_max_bytes = OUTPUT_ANSWER_MAX_BYTES
     return request
 
 
@@ -227,9 +154,9 @@ def executed(body: bytes) -> ExecResult:
     if answer.get("timed_out") is True:
         raise errors.TimeoutError("the command took longer than the client's timeout")
     return ExecResult(
-        exit_code=_part(answer, "exit_code", int),
-        stdout=_part(answer, "stdout", str),
-        stderr=_part(answer, "stderr", str),
+        exit_code=part(answer, "exit_code", int),
+        stdout=part(answer, "stdout", str),
+        stderr=part(answer, "stderr", str),
     )
 
 
@@ -244,6 +171,10 @@ def file_path(sandbox_id: str, path: str) -> str:
     except UnicodeEncodeError:
         raise SandboxError("the path is not valid Unicode") from None
     return f"{sandbox_path(sandbox_id)}/files?path={encoded}"
+
+
+def read_file(sandbox_id: str, path: str) -> Request:
+    return Request("GET", file_path(sandbox_id, path), answer_max_bytes=None)
 
 
 def write_file(sandbox_id: str, path: str, content: str | bytes) -> Request:
@@ -277,20 +208,24 @@ def submit_run(markdown: str) -> Request:
 
 
 def run_path(body: bytes) -> str:
-    return f"/runs/{_part(document(body), 'run_id', int)}"
+    return f"/runs/{part(document(body), 'run_id', int)}"
+
+
+def look_at_run(path: str) -> Request:
+    return Request("GET", path, answer_max_bytes=OUTPUT_ANSWER_MAX_BYTES)
 
 
 def run_result(body: bytes) -> RunResult | None:
     """``None`` while it runs."""
     answer = document(body)
-    status = _part(answer, "status", str)
+    status = part(answer, "status", str)
     if status not in ("completed", "failed"):
         return None
     return RunResult(
-        run_id=_part(answer, "run_id", int),
+        run_id=part(answer, "run_id", int),
         status=status,
-        step_count=_part(answer, "step_count", int),
-        pass_count=_part(answer, "pass_count", int),
+        step_count=part(answer, "step_count", int),
+        pass_count=part(answer, "pass_count", int),
         raw=answer,
     )
 
@@ -298,119 +233,7 @@ def run_result(body: bytes) -> RunResult | None:
 def usage(body: bytes) -> Usage:
     answer = document(body)
     return Usage(
-        total_sessions=_part(answer, "total_sessions", int),
-        total_vcpu_seconds=float(_part(answer, "total_vcpu_seconds", (int, float))),
+        total_sessions=part(answer, "total_sessions", int),
+        total_vcpu_seconds=float(part(answer, "total_vcpu_seconds", (int, float))),
         raw=answer,
     )
-
-
-# --- Streams --------------------------------------------------------------------------------------
-
-
-class Events:
-    """Server-sent events out of pieces of any size."""
-
-    def __init__(self) -> None:
-        self._rest: list[bytes] = []
-        self._name = ""
-        self._data: list[str] = []
-
-    def push(self, piece: bytes) -> Iterator[tuple[str, dict[str, Any]]]:
-        """The events that are whole with this piece."""
-        first, *others = piece.split(b"\n")
-        self._rest.append(first)
-        for other in others:
-            line = b"".join(self._rest)
-            self._rest = [other]
-            event = self._line(line.removesuffix(b"\r"))
-            if event is not None:
-                yield event
-
-    def _line(self, line: bytes) -> tuple[str, dict[str, Any]] | None:
-        if line:
-            name, _, value = line.decode("utf-8", "replace").partition(":")
-            value = value.removeprefix(" ")
-            if name == "event":
-                self._name = value
-            elif name == "data":
-                self._data.append(value)
-            return None
-        name, data = self._name, self._data
-        self._name, self._data = "", []
-        if not data:
-            return None
-        return name, document("\n".join(data).encode("utf-8"))
-
-
-class Lines:
-    """Lines of stdout out of events, and what the stream came to."""
-
-    def __init__(self) -> None:
-        self._events = Events()
-        self._partial: list[str] = []
-        self.ready: deque[str] = deque()
-        #: The code, once the server has said it.
-        self.exit_code: int | None = None
-        #: Why the stream ended, where that was no exit. Raised behind the lines before it.
-        self.fault: UpstreamError | None = None
-        self.ended = False
-
-    def push(self, piece: bytes) -> None:
-        for name, data in self._events.push(piece):
-            if self.ended:
-                return
-            if name == "stdout":
-                self._write(_part(data, "text", str))
-            elif name == "exit":
-                self.exit_code = _part(data, "exit_code", int)
-                self._end()
-            elif name == "error":
-                self.fault = _stream_fault(data)
-                self._end()
-
-    def broke(self, error: UpstreamError | None = None) -> None:
-        """The connection ended before the stream did."""
-        if not self.ended:
-            self.fault = error or UpstreamError("the stream broke off before its end")
-            self._end()
-
-    def _write(self, text: str) -> None:
-        first, *others = text.split("\n")
-        self._partial.append(first)
-        for other in others:
-            self.ready.append("".join(self._partial))
-            self._partial = [other]
-
-    def _end(self) -> None:
-        last = "".join(self._partial)
-        self._partial = []
-        if last:
-            self.ready.append(last)
-        self.ended = True
-
-
-def _stream_fault(data: Mapping[str, Any]) -> UpstreamError:
-    status = data.get("status")
-    message = data.get("message")
-    text = message if isinstance(message, str) else "the command's stream failed"
-    if isinstance(status, int) and 400 <= status < 600:
-        return errors.of_status(status, json.dumps({"error": {"message": text}}).encode())
-    return UpstreamError(text)
-
-
-def hang_up(response: httpx.Response) -> None:
-    """Ends the connection at once, also for a reader that waits on it in another thread."""
-    network = response.extensions.get("network_stream")
-    connection = network.get_extra_info("socket") if network is not None else None
-    if connection is not None:
-        try:
-            connection.shutdown(socket.SHUT_RDWR)
-        except (OSError, AttributeError):
-            pass
-
-
-def forget_read_timeout(request: httpx.Request) -> None:
-    """The answer has begun; silence in it is no fault."""
-    bounds = request.extensions.get("timeout")
-    if isinstance(bounds, dict):
-        bounds["read"] = None
