@@ -27,6 +27,7 @@ pub use run::{RunOptions, RunOutput};
 pub use text::{TextChunk, TextPage, TextReader};
 pub use utf8::TextDecoder;
 
+pub(crate) use collect::Collecting;
 pub(crate) use start::{absolute, new_command, start, start_spec};
 
 /// Bytes of one write to a command's stdin; more is for several writes.
@@ -53,6 +54,10 @@ impl Engine {
                 // What a live command is stands in memory first; its record follows behind.
                 if let Some(live) = self.inner.registry.command(&item.id) {
                     *item = live.command();
+                } else if !item.state.is_terminal() {
+                    // It ended since the list was read.
+                    let ended = self.store().commands().get(&item.id).await?;
+                    *item = ended.unwrap_or_else(|| item.clone());
                 }
             }
             Ok(page)

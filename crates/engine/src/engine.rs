@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::audit::trail;
 use crate::behind::Behind;
+use crate::commands::Collecting;
 use crate::config::{EngineConfig, Parts};
 use crate::images::Pulls;
 use crate::keys::{KeyCache, Pepper};
@@ -83,6 +84,7 @@ pub(crate) struct Inner {
     pub(crate) orgs: Orgs,
     pub(crate) trail: Behind<AuditEvent>,
     pub(crate) pulls: Pulls,
+    pub(crate) collecting: Collecting,
     started: AtomicBool,
     _end_tasks: DropGuard,
 }
@@ -126,6 +128,7 @@ impl Engine {
             orgs: Orgs::default(),
             trail,
             pulls: Pulls::default(),
+            collecting: Collecting::default(),
             started: AtomicBool::new(false),
             _end_tasks: ending.drop_guard(),
         };

@@ -103,7 +103,15 @@ fn make_directory(path: &Path, make: &MakeDir) -> Outcome<()> {
     } else {
         Missing::Refuse
     };
-    let place = Resolver::new(path)?.place_or_itself(true, missing)?;
+    let resolver = Resolver::new(path)?;
+    let place = resolver.place_or_itself(true, missing)?;
+    if resolver.is_itself(&place) {
+        // Its parent is not the caller's to make anything in, even if it is gone by now.
+        return match make.parents {
+            true => Ok(()),
+            false => Err(Refusal::kernel(&shown(path), Errno::EXIST)),
+        };
+    }
     let mode = if make.mode == 0 {
         NEW_DIRECTORY_MODE
     } else {
@@ -172,9 +180,10 @@ fn set_mode(path: &Path, mode: u32) -> Outcome<()> {
 
 /// A resolved directory, open for reading.
 pub(crate) fn open_directory(place: &Place) -> rustix::io::Result<OwnedFd> {
-    let flags =
-        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    rustix::fs::openat(&place.parent, &place.name, flags, Mode::empty())
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    // The very directory that was judged: another may have taken its name since.
+    let entry = place.entry.as_ref().ok_or(Errno::NOENT)?;
+    rustix::fs::openat(entry, c".", flags, Mode::empty())
 }
 
 /// A path in an error's text.

@@ -7,7 +7,7 @@
 //! - `attach` finds a sandbox that an earlier process booted; it is `None` when the sandbox is gone.
 //! - `destroy` returns when no process of the sandbox runs any more; what remains (mounts, files,
 //!   network) is removed behind it, and again at the next start if this process dies first.
-//!   Destroying what does not exist succeeds.
+//!   Destroying what does not exist succeeds. A `boot` of the same id waits for that clean-up.
 //! - All methods may be called concurrently for different sandboxes; for one sandbox the caller
 //!   (its owner task) calls one at a time.
 

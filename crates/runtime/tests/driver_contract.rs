@@ -76,6 +76,20 @@ async fn what_is_gone_cannot_be_attached_and_may_be_destroyed_again() {
 }
 
 #[tokio::test]
+async fn a_boot_right_behind_a_destroy_of_the_same_id_begins_afresh() {
+    let world = World::new();
+    let spec = world.spec();
+    for _ in 0..5 {
+        let sandbox = world.boot(&spec).await;
+        let found = sandbox.sh("cat /tmp/file; echo here > /tmp/file").await;
+        assert_eq!(found.stdout, "", "{found:?}");
+        world.driver().destroy(&spec.id).await.expect("destroyed");
+    }
+    world.driver().settle().await;
+    assert_nothing_left(&world);
+}
+
+#[tokio::test]
 async fn a_guest_that_was_killed_is_found_dead() {
     let world = World::new();
     let sandbox = world.boot_default().await;

@@ -1,17 +1,68 @@
 //! Keeping files of a sandbox behind a command that has ended.
 //!
 //! Each file is copied with an idempotency key of the command's own, so that whoever repeats the
-//! request, also after a crash in the middle, comes to the same objects.
+//! request, also after a crash in the middle, comes to the same objects. What a crash cut off is taken
+//! up by whoever looks at the command next.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use pinfold_model::collect::{
     Collect, CollectFailure, CollectFailureKind, CollectFile, CollectOn, CollectReport,
 };
-use pinfold_model::{Code, Command, CommandId, CommandState, Ctx, Error, Result};
+use pinfold_model::{Code, Command, CommandId, CommandState, Ctx, Error, Principal, Result};
 
 use crate::files::FileAt;
 use crate::{CreateObject, Engine};
 
+/// Whose files are being collected: by one at a time.
+#[derive(Debug, Default)]
+pub(crate) struct Collecting {
+    turns: Mutex<HashMap<CommandId, Weak<tokio::sync::Mutex<()>>>>,
+}
+
+impl Collecting {
+    fn turn(&self, id: &CommandId) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.retain(|_, turn| turn.strong_count() > 0);
+        let turn = turns.entry(id.clone()).or_default();
+        turn.upgrade().unwrap_or_else(|| {
+            let new = Arc::default();
+            *turn = Arc::downgrade(&new);
+            new
+        })
+    }
+
+    fn is_going(&self, id: &CommandId) -> bool {
+        let turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.get(id).is_some_and(|turn| turn.strong_count() > 0)
+    }
+}
+
 impl Engine {
+    /// Takes up what nobody does any more: of a command that has ended and has no report.
+    pub(super) fn take_up_collecting(&self, ctx: &Ctx, command: &Command) {
+        let is_wanted = command.spec.collect.is_some() && command.state.is_terminal();
+        if !is_wanted || self.inner.collecting.is_going(&command.id) {
+            return;
+        }
+        let (engine, id) = (self.clone(), command.id.clone());
+        // It may be an admin of another project who looks: what is kept is the command's project's.
+        let ctx = Ctx {
+            principal: Principal {
+                project: command.project.clone(),
+                key: None,
+                ..ctx.principal.clone()
+            },
+            ..ctx.clone()
+        };
+        self.inner.tasks.spawn(async move {
+            if let Err(error) = engine.collected_behind(&ctx, &id).await {
+                tracing::warn!(command = %id, %error, "its files were not collected");
+            }
+        });
+    }
+
     /// Waits for the command's end and collects what it asked for. Goes on without the one who
     /// asked; ends with this engine.
     pub(super) async fn collected_behind(&self, ctx: &Ctx, id: &CommandId) -> Result<()> {
@@ -31,7 +82,9 @@ impl Engine {
     }
 
     async fn collect(&self, ctx: &Ctx, id: &CommandId) -> Result<()> {
+        let turn = self.inner.collecting.turn(id);
         let command = self.wait_command(ctx, id, None).await?;
+        let _turn = turn.lock().await;
         let Some(wanted) = &command.spec.collect else {
             return Ok(());
         };

@@ -56,7 +56,8 @@ impl Engine {
             self.collected_behind(ctx, id).await?;
         }
         let command = self.wait_command(ctx, id, None).await?;
-        self.with_output(command, started.origin, options).await
+        self.with_output(ctx, command, started.origin, options)
+            .await
     }
 
     /// A command as it is now, with what it wrote if it has ended. While it runs its output is for
@@ -70,7 +71,9 @@ impl Engine {
         self.timed("command.output", async {
             let command = self.any_command(ctx, id).await?;
             if command.state.is_terminal() {
-                return self.with_output(command, Origin::Replay, options).await;
+                return self
+                    .with_output(ctx, command, Origin::Replay, options)
+                    .await;
             }
             Ok(RunOutput {
                 command,
@@ -93,17 +96,25 @@ impl Engine {
         options: RunOptions,
     ) -> Result<RunOutput> {
         let command = self.wait_command(ctx, id, None).await?;
-        self.with_output(command, Origin::Replay, options).await
+        self.with_output(ctx, command, Origin::Replay, options)
+            .await
     }
 
     async fn with_output(
         &self,
+        ctx: &Ctx,
         command: Command,
         origin: Origin,
         options: RunOptions,
     ) -> Result<RunOutput> {
         let collect = match command.spec.collect {
-            Some(_) => self.store().commands().collect(&command.id).await?,
+            Some(_) => {
+                let report = self.store().commands().collect(&command.id).await?;
+                if report.is_none() {
+                    self.take_up_collecting(ctx, &command);
+                }
+                report
+            }
             None => None,
         };
         let journals = self.inner.parts.journals.clone();

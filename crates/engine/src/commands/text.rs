@@ -95,7 +95,9 @@ impl Engine {
         match self.inner.parts.journals.get(&command.id) {
             Ok(journal) => Ok(Some(journal)),
             // The last record of a command that has ended is its End.
-            Err(OpenError::NotFound(_)) if command.last_seq.unwrap_or(0) <= after_seq + 1 => {
+            Err(OpenError::NotFound(_))
+                if command.last_seq.unwrap_or(0) <= after_seq.saturating_add(1) =>
+            {
                 Ok(None)
             }
             Err(OpenError::NotFound(_)) => Err(Error::new(

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use pinfold_engine::{Drain, PageRequest};
+use pinfold_engine::{Drain, PageRequest, RunOptions};
+use pinfold_model::collect::{Collect, CollectFile, CollectOn, CollectReport};
 use pinfold_model::command::Input;
 use pinfold_model::sandbox::EndReason;
 use pinfold_model::{Code, CommandSpec, CommandState, ExitStatus, SandboxState, StdinMode};
@@ -370,6 +371,56 @@ fn what_no_record_knows_is_destroyed_at_the_next_start() {
         while !life.driver.survey().await.expect("survey").is_empty() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    });
+    life.clean_up(&place);
+}
+
+#[test]
+fn files_to_collect_are_collected_when_somebody_looks_if_a_crash_came_between() {
+    let place = Place::new();
+    let life = place.live();
+    let (sandbox, command) = life.run(async {
+        let sandbox = life.sandbox().await;
+        let collect = Collect {
+            files: vec![CollectFile {
+                path: "/tmp/out".to_owned(),
+                name: None,
+            }],
+            on: CollectOn::Success,
+            within: None,
+        };
+        let line = "while ! test -e /tmp/go; do sleep 0.02; done; echo kept > /tmp/out";
+        let spec = CommandSpec {
+            collect: Some(collect),
+            ..shell(line)
+        };
+        let command = life.start(&sandbox, spec).await;
+        (sandbox, command)
+    });
+    life.crash();
+
+    let life = place.live();
+    life.run(async {
+        life.sh(&sandbox, "touch /tmp/go").await;
+        life.wait(&command).await;
+        let looks = std::iter::repeat_with(|| {
+            let options = RunOptions { inline_bytes: 100 };
+            life.engine.command_output(&life.ctx, &command, options)
+        });
+        for look in looks.take(600) {
+            if let Some(report) = look.await.expect("output").collect {
+                let expected = CollectReport::Done {
+                    stored: 1,
+                    failed: vec![],
+                };
+                assert_eq!(report, expected);
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let page = PageRequest::new(10, None);
+        let objects = life.engine.list_objects_of(&life.ctx, &sandbox, &page);
+        assert_eq!(objects.await.expect("objects").items.len(), 1);
     });
     life.clean_up(&place);
 }

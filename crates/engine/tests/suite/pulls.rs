@@ -170,7 +170,14 @@ fn what_is_pulled_belongs_to_the_project_that_pulled_it() {
             .expect("begun");
         let foreign = engine.get_pull(&theirs, &pull.id, Duration::ZERO).await;
         assert_eq!(foreign.expect_err("foreign").code(), Code::ImageNotFound);
-        let image = engine.pull_image(&ours, secret).await.expect("pulled");
+        let refused = engine.pull_image(&ours, secret.clone()).await;
+        let refused = refused.expect_err("the registry is beside the server");
+        assert_eq!(refused.code(), Code::PermissionDenied);
+        let admin = Ctx::new(pinfold_model::Principal {
+            role: Role::Admin,
+            ..ours.principal.clone()
+        });
+        let image = engine.pull_image(&admin, secret).await.expect("pulled");
         for wanted in [name.as_str(), image.id.as_str()] {
             let foreign = engine.get_image(&theirs, wanted).await;
             assert_eq!(foreign.expect_err("foreign").code(), Code::ImageNotFound);

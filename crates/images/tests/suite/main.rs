@@ -9,6 +9,7 @@ mod oci;
 mod overlay;
 mod pull;
 mod pull_hostile;
+mod real_registry;
 mod registry;
 mod rootfs;
 mod store;

@@ -68,14 +68,17 @@ impl Inner {
         ))
     }
 
-    /// Ends the processes and forgets them; disk and slot stay.
+    /// Ends the processes and forgets them, and takes their link away, whose address is theirs as
+    /// long as it is there; disk and slot stay.
     pub(super) async fn stop(&self, id: &SandboxId) -> Result<(), DriverError> {
         self.check_stop()?;
         self.kill(id)
             .await
             .map_err(step("end the sandbox's processes"))?;
         let directory = self.directory(id);
+        let mut linked = None;
         if let Some(record) = Record::read(&directory).map_err(step("read the record"))? {
+            linked = record.slot.filter(|_| record.link);
             let record = Record {
                 process: None,
                 ..record
@@ -83,12 +86,17 @@ impl Inner {
             record.write(&directory).map_err(step("record the stop"))?;
         }
         let (cgroups, name) = (self.cgroups.clone(), id.as_str().to_owned());
-        let removed =
-            tokio::task::spawn_blocking(move || teardown::remove_cgroups(&cgroups, &name)).await;
+        let removed = tokio::task::spawn_blocking(move || {
+            if let Some(slot) = linked.and_then(Slots::from_number) {
+                uplink::unplug(slot)?;
+            }
+            teardown::remove_cgroups(&cgroups, &name)
+        });
         removed
+            .await
             .map_err(io::Error::other)
             .and_then(|inner| inner)
-            .map_err(step("remove cgroups"))
+            .map_err(step("remove its link and cgroups"))
     }
 
     pub(super) async fn set_frozen(&self, id: &SandboxId, frozen: bool) -> Result<(), DriverError> {

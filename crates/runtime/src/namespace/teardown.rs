@@ -31,13 +31,15 @@ impl Teardown {
         if !self.lock().insert(id.clone()) {
             return;
         }
-        let (this, id) = (self.clone(), id.clone());
+        let going = Going {
+            teardown: self.clone(),
+            id: id.clone(),
+        };
         tokio::task::spawn_blocking(move || {
+            let id = &going.id;
             if let Err(error) = work() {
                 tracing::warn!(sandbox = %id, %error, "remains of a sandbox could not be removed");
             }
-            this.lock().remove(&id);
-            this.done.notify_waiters();
         });
     }
 
@@ -72,6 +74,20 @@ impl Teardown {
     }
 }
 
+/// One removal. Whoever waits for its end is told also where it ends by a fault.
+#[derive(Debug)]
+struct Going {
+    teardown: Teardown,
+    id: SandboxId,
+}
+
+impl Drop for Going {
+    fn drop(&mut self) {
+        self.teardown.lock().remove(&self.id);
+        self.teardown.done.notify_waiters();
+    }
+}
+
 /// Removes a sandbox's groups, waiting for the kernel to be done with its last process.
 pub(super) fn remove_cgroups(cgroups: &Cgroups, sandbox: &str) -> io::Result<()> {
     let mut tries = 0;
@@ -83,5 +99,22 @@ pub(super) fn remove_cgroups(cgroups: &Cgroups, sandbox: &str) -> io::Result<()>
             }
             other => return other,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_removal_that_panics_is_over_too() {
+        let teardown = Teardown::default();
+        let id = SandboxId::generate();
+        teardown.run(&id, || panic!("on purpose"));
+        tokio::time::timeout(Duration::from_secs(30), teardown.over(&id))
+            .await
+            .expect("over");
+        teardown.run(&id, || Ok(()));
+        teardown.settle().await;
     }
 }

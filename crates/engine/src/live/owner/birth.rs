@@ -1,6 +1,5 @@
 //! How an owner begins: booting a new sandbox, or finding out what became of an old one.
 
-use std::time::Duration;
 
 use pinfold_model::sandbox::{EndReason, SandboxEvent};
 use pinfold_model::{Sandbox, SandboxState};
@@ -14,10 +13,6 @@ use crate::errors::{boot_failure, chain};
 use crate::live::Link;
 use crate::live::meter::Rate;
 use crate::live::rootfs::root_fs;
-
-/// How often and after what pauses to look whether remains are gone.
-const CLEAR_LOOKS: u32 = 250;
-const CLEAR_PAUSE: Duration = Duration::from_millis(20);
 
 impl Owner {
     pub(super) async fn born(&mut self, birth: Birth) {
@@ -123,31 +118,14 @@ impl Owner {
                 }
             }
             Ok(None) if self.never_ran().await => {
-                self.clear_remains().await;
+                // Whatever a boot left that did not come to its end.
+                if let Err(error) = self.shared.driver.destroy(self.live.id()).await {
+                    tracing::warn!(sandbox = %self.live.id(), %error, "remains of a boot");
+                }
                 self.first_boot().await;
             }
             Ok(None) | Err(_) => self.lost().await,
         }
-    }
-
-    /// Removes what a boot left that did not come to its end. The driver cleans up behind its
-    /// answer, and the same id cannot be booted before that is done; so it is not asked to where
-    /// there is nothing.
-    async fn clear_remains(&self) {
-        let (driver, id) = (&self.shared.driver, self.live.id());
-        for look in 0..CLEAR_LOOKS {
-            match driver.survey().await {
-                Ok(remains) if remains.iter().any(|left| left.id == *id) => {}
-                _ => return,
-            }
-            if look == 0
-                && let Err(error) = driver.destroy(id).await
-            {
-                tracing::warn!(sandbox = %id, %error, "remains of a boot");
-            }
-            tokio::time::sleep(CLEAR_PAUSE).await;
-        }
-        tracing::warn!(sandbox = %id, "remains of a boot do not go away");
     }
 
     /// No command was ever accepted in it, so booting it again repeats nothing.

@@ -60,6 +60,9 @@ impl Owner {
             tracing::error!(sandbox = %self.live.id(), "commands did not end with their sandbox");
         }
         commands.reopen();
+        // A task that the engine's own end cut short has said how its command ended, and has not
+        // waited for that to be recorded.
+        self.shared.endings.flush().await;
         let now = self.shared.clock.now();
         let how = match self.state() {
             SandboxState::Destroyed => Unfinished::Killed,
