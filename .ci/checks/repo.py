@@ -5,7 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 # Never part of the project: build output, caches, git's own.
-SKIPPED_DIRECTORIES = {".git", "target", "node_modules", "__pycache__", ".venv", ".cache"}
+SKIPPED_DIRECTORIES = {
+    ".git",
+    "target",
+    "node_modules",
+    "__pycache__",
+    ".venv",
+    ".cache",
+    ".hypothesis",
+    ".pytest_cache",
+    ".mypy_cache",
+}
 
 
 @dataclass(frozen=True)
