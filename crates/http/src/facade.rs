@@ -18,6 +18,7 @@ use pinfold_model::{Code, Error, ErrorKind};
 use tracing::Instrument;
 
 use crate::failure::Failure;
+use crate::leftover::Leftover;
 use crate::rate::RateLimits;
 use crate::request_tag::{HEADER, RequestTag};
 use crate::serve::Peer;
@@ -92,8 +93,10 @@ async fn edge(State(facade): State<Facade>, mut request: Request, next: Next) ->
     let limits = Attempts::of(&request);
     let started = Instant::now();
     let response = async {
+        let (leftover, request) = Leftover::of(request);
         let response = limits.count(answered(request, next).await);
-        let response = facade.rendered(response, &tag);
+        let mut response = facade.rendered(response, &tag);
+        leftover.settle(&mut response).await;
         tracing::debug!(status = response.status().as_u16(), "answered");
         response
     }

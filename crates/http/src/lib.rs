@@ -12,6 +12,7 @@ mod facade;
 mod failure;
 mod idempotency;
 mod json;
+mod leftover;
 mod path;
 mod query;
 mod range;

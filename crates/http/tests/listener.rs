@@ -6,10 +6,11 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::WebSocketUpgrade;
 use axum::extract::ws::Message;
+use axum::response::IntoResponse;
 use axum::routing::get;
 use futures::{SinkExt, StreamExt};
 use pinfold_http::sse::{self, Event};
-use pinfold_http::{Draining, ServeLimits, serve};
+use pinfold_http::{Draining, Facade, ServeLimits, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -37,11 +38,16 @@ fn app() -> Router {
             }
         })
     };
-    Router::new()
+    let router = Router::new()
         .route("/", get(|| async { "up" }))
         .route("/endless", get(endless))
         .route("/echo", get(echo))
-        .route("/stuck", get(std::future::pending::<&'static str>))
+        .route("/stuck", get(std::future::pending::<&'static str>));
+    let facade = Facade {
+        name: "test",
+        render: |failure, _| failure.status().into_response(),
+    };
+    facade.wrap(router)
 }
 
 struct Server {
@@ -127,6 +133,26 @@ async fn a_head_beyond_the_bound_is_refused() {
             .await
             .starts_with("HTTP/1.1 431")
     );
+}
+
+#[tokio::test]
+async fn a_connection_outlives_a_body_that_nobody_wanted_and_says_where_it_does_not() {
+    let server = start(ServeLimits::default()).await;
+    let head = |length: usize| {
+        format!("POST /nowhere HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n")
+    };
+    let mut stream = send(server.address, &head(5)).await;
+    // Answered before its body came, this request would have cost the connection.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let rest = "smallGET / HTTP/1.1\r\nhost: x\r\n\r\n";
+    stream.write_all(rest.as_bytes()).await.expect("sent");
+    let answers = read_until(&mut stream, "\r\n\r\nup").await;
+    assert!(answers.starts_with("HTTP/1.1 404 "), "{answers}");
+    assert!(!answers.contains("connection: close"), "{answers}");
+
+    let mut stream = send(server.address, &head(1 << 30)).await;
+    let answer = read_to_end(&mut stream).await;
+    assert!(answer.contains("connection: close"), "{answer}");
 }
 
 #[tokio::test]

@@ -1,6 +1,5 @@
 //! How an owner begins: booting a new sandbox, or finding out what became of an old one.
 
-
 use pinfold_model::sandbox::{EndReason, SandboxEvent};
 use pinfold_model::{Sandbox, SandboxState};
 use pinfold_runtime::driver::{BootError, BootSpec};
