@@ -8,6 +8,7 @@ pub(crate) mod file;
 pub(crate) mod image;
 pub(crate) mod journal;
 pub(crate) mod object;
+pub(crate) mod pipeline;
 pub(crate) mod preview;
 pub(crate) mod quantity;
 pub(crate) mod sandbox;

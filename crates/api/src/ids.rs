@@ -4,7 +4,8 @@ use std::str::FromStr;
 
 use pinfold_http::Failure;
 use pinfold_model::{
-    Code, CodeContextId, CommandId, Error, KeyId, ObjectId, PreviewId, ProjectId, PullId, SandboxId,
+    Code, CodeContextId, CommandId, Error, KeyId, ObjectId, PreviewId, ProjectId, PullId, RunId,
+    SandboxId,
 };
 
 fn parsed<T: FromStr>(text: &str, code: Code, noun: &str) -> Result<T, Failure> {
@@ -42,4 +43,8 @@ pub(crate) fn preview(text: &str) -> Result<PreviewId, Failure> {
 
 pub(crate) fn pull(text: &str) -> Result<PullId, Failure> {
     parsed(text, Code::ImageNotFound, "pull")
+}
+
+pub(crate) fn run(text: &str) -> Result<RunId, Failure> {
+    parsed(text, Code::RunNotFound, "run")
 }

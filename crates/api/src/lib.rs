@@ -20,6 +20,7 @@ mod keys;
 mod objects;
 mod output;
 mod page;
+mod pipelines;
 mod previews;
 mod projects;
 mod pty;
@@ -34,6 +35,7 @@ mod usage;
 
 pub use auth::EngineKeys;
 pub use convert::image::to_wire as image_to_wire;
+pub use convert::pipeline::pipeline_event;
 pub use document::{document, document_json};
 pub use render::FACADE;
 pub use router::router;

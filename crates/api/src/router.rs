@@ -11,8 +11,8 @@ use crate::auth::EngineKeys;
 use crate::render::FACADE;
 use crate::state::{Api, ApiConfig, MetricsAccess};
 use crate::{
-    code, commands, files, images, keys, objects, output, previews, projects, pty, sandboxes,
-    server, signed, templates, usage,
+    code, commands, files, images, keys, objects, output, pipelines, previews, projects, pty,
+    sandboxes, server, signed, templates, usage,
 };
 
 /// The native API: `/v1`, `/healthz`, `/metrics`, `/docs`. Answers what no route matches with the
@@ -39,6 +39,7 @@ pub(crate) fn described(metrics: MetricsAccess) -> (OpenApiRouter<Api>, OpenApiR
         .merge(code::routes())
         .merge(pty::routes())
         .merge(files::routes())
+        .merge(pipelines::routes())
         .merge(previews::routes())
         .merge(images::routes())
         .merge(templates::routes())

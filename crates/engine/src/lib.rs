@@ -59,7 +59,8 @@ pub use keys::{BOOTSTRAP_SECRET_MIN_CHARS, CreateKey, CreatedKey};
 pub use links::{Link, LinkUse, Linked, Redeemed};
 pub use objects::{CreateObject, ObjectBody, ObjectReader};
 pub use pipelines::{
-    PIPELINE_DOCUMENT_MAX_BYTES, PipelineDocument, RunReport, StepOutput, SubmitRun,
+    PIPELINE_DOCUMENT_MAX_BYTES, PipelineDocument, ReportBounds, RunEvent, RunReader, RunReport,
+    StepOutput, SubmitRun,
 };
 pub use previews::{
     CreatePreview, CreatedPreview, CreatedPreviewLink, ListedPreviews, OpenPreview,

@@ -8,6 +8,7 @@
 //! Every arrow can be walked again after a crash: ids are recorded before what they name is made.
 
 mod document;
+mod follow;
 mod live;
 mod output;
 mod owner;
@@ -16,18 +17,20 @@ mod step;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pinfold_model::pipeline::{RunSpec, Step, validate_steps};
+use pinfold_model::pipeline::{RunSpec, RunState, Step, validate_steps};
 use pinfold_model::{Code, Ctx, Error, PipelineRun, Result, RunId, limits};
-use pinfold_store::{Idempotency, Inserted, NewRun};
+use pinfold_store::{Idempotency, Inserted, NewRun, Page, PageRequest};
 use serde::Serialize;
 
+use crate::access::scope;
 use crate::engine::Shared;
 use crate::sandboxes::{Resolved, accept};
 use crate::usecase::Note;
 use crate::{Accepted, CreateSandbox, Engine, Origin};
 
 pub use document::{PIPELINE_DOCUMENT_MAX_BYTES, PipelineDocument};
-pub use output::{RunReport, StepOutput};
+pub use follow::{RunEvent, RunReader};
+pub use output::{ReportBounds, RunReport, StepOutput};
 
 pub(crate) use live::Runs;
 pub(crate) use owner::go_on;
@@ -81,6 +84,31 @@ impl Engine {
             note.fact("sandbox", accepted.value.sandbox.as_str());
             note.fact("replay", accepted.origin == Origin::Replay);
             Ok(accepted)
+        })
+        .await
+    }
+
+    /// A run as it is now.
+    pub async fn get_run(&self, ctx: &Ctx, id: RunId) -> Result<PipelineRun> {
+        self.timed("pipeline.get", self.any_run(ctx, id)).await
+    }
+
+    /// Newest first; `None` is every state.
+    pub async fn list_runs(
+        &self,
+        ctx: &Ctx,
+        state: Option<RunState>,
+        page: &PageRequest,
+    ) -> Result<Page<PipelineRun>> {
+        self.timed("pipeline.list", async {
+            let runs = self.store().pipeline_runs();
+            let mut page = runs.list(&scope(ctx), state, page).await?;
+            for item in &mut page.items {
+                if let Some(live) = self.inner.runs.get(item.id) {
+                    *item = live.run();
+                }
+            }
+            Ok(page)
         })
         .await
     }

@@ -26,6 +26,7 @@ mod suite {
     mod lifetimes;
     mod links;
     pub(crate) mod objects;
+    mod pipeline_events;
     mod pipelines;
     mod pulls;
     mod terminals;

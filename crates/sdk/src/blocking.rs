@@ -15,10 +15,12 @@ use crate::body::Upload;
 use crate::error::{Error, Result};
 
 pub use api::{
-    Audit, Code, Commands, Files, Images, Keys, Objects, Previews, Projects, Sandboxes, Templates,
-    UsageReports,
+    Audit, Code, Commands, Files, Images, Keys, Objects, Pipelines, Previews, Projects, Sandboxes,
+    Templates, UsageReports,
 };
-pub use streams::{ByteStream, CodeStream, CommandStream, EventStream, Items, Pty, WatchStream};
+pub use streams::{
+    ByteStream, CodeStream, CommandStream, EventStream, Items, PipelineStream, Pty, WatchStream,
+};
 
 /// Where futures run. Several threads may use it at once: one of them drives the connections, the
 /// others wait for what concerns them.
@@ -134,6 +136,12 @@ impl Client {
     #[must_use]
     pub fn objects(&self) -> Objects {
         Objects::new(&self.driver, self.inner.objects())
+    }
+
+    /// Runs of markdown pipelines.
+    #[must_use]
+    pub fn pipelines(&self) -> Pipelines {
+        Pipelines::new(&self.driver, self.inner.pipelines())
     }
 
     #[must_use]

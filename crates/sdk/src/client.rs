@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::files::Files;
 use crate::images::Images;
 use crate::objects::Objects;
+use crate::pipelines::Pipelines;
 use crate::previews::Previews;
 use crate::sandboxes::Sandboxes;
 use crate::templates::Templates;
@@ -129,6 +130,12 @@ impl Client {
     #[must_use]
     pub fn objects(&self) -> Objects {
         Objects::new(self.clone())
+    }
+
+    /// Runs of markdown pipelines.
+    #[must_use]
+    pub fn pipelines(&self) -> Pipelines {
+        Pipelines::new(self.clone())
     }
 
     #[must_use]

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use futures::Stream;
-use pinfold_wire::{CodeEvent, Record, StreamName, StreamQuery};
+use pinfold_wire::{CodeEvent, PipelineEvent, Record, StreamName, StreamQuery};
 use reqwest::Response;
 use serde::de::DeserializeOwned;
 
@@ -33,11 +33,15 @@ pub struct StreamOptions {
 pub type CommandStream = EventStream<Record>;
 /// The events of one run of code, up to and including its end.
 pub type CodeStream = EventStream<CodeEvent>;
+/// The events of one run of a pipeline, up to and including its end.
+pub type PipelineStream = EventStream<PipelineEvent>;
 
-/// What such a stream is made of: numbered from 1 without gaps, with a last one.
+/// What such a stream is made of: numbers that grow from 1, and a last one.
 pub trait Numbered: DeserializeOwned + Send + fmt::Debug {
     /// Names of the server-sent events.
     const NAMES: &'static [&'static str];
+    /// Numbers are left out by right.
+    const HAS_GAPS: bool = false;
 
     fn number(&self) -> u64;
     fn is_last(&self) -> bool;
@@ -72,6 +76,20 @@ impl Numbered for CodeEvent {
 
     fn is_last(&self) -> bool {
         matches!(self, Self::Complete { .. })
+    }
+}
+
+impl Numbered for PipelineEvent {
+    const NAMES: &'static [&'static str] =
+        &["step_started", "output", "truncated", "step_ended", "ended"];
+    const HAS_GAPS: bool = true;
+
+    fn number(&self) -> u64 {
+        self.seq()
+    }
+
+    fn is_last(&self) -> bool {
+        matches!(self, Self::Ended { .. })
     }
 }
 
@@ -214,7 +232,7 @@ impl<T: Numbered> Connection<T> {
                 }
                 // Numbers are left out by right with a filter, and before the end of a command whose
                 // output is no longer kept.
-                let gapless = options.stream.is_none() && !record.is_last();
+                let gapless = !T::HAS_GAPS && options.stream.is_none() && !record.is_last();
                 if gapless && record.number() != options.after_seq + 1 {
                     return Err(Error::Protocol(format!(
                         "record {} came after record {}",

@@ -43,13 +43,16 @@ statements! {
          VALUES ($1, $2, $3, $4, $5, $6, 0, $7) RETURNING id",
     );
     GET = Sql::both(concat!(select!(), "WHERE id = $1"));
+    // $4..$8 the states that are wanted
     IN_PROJECT = Sql::both(concat!(
         select!(),
-        "WHERE project_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3"
+        "WHERE project_id = $1 AND id < $2 AND state IN ($4, $5, $6, $7, $8) \
+         ORDER BY id DESC LIMIT $3"
     ));
     IN_ORG = Sql::both(concat!(
         select!(),
-        "WHERE org_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3"
+        "WHERE org_id = $1 AND id < $2 AND state IN ($4, $5, $6, $7, $8) \
+         ORDER BY id DESC LIMIT $3"
     ));
     UNFINISHED = Sql::both(concat!(select!(), "WHERE ended_at IS NULL ORDER BY id"));
     // An ending never changes.
@@ -108,14 +111,25 @@ impl<'a> PipelineRuns<'a> {
         row.as_ref().map(to_run).transpose()
     }
 
-    /// Newest first.
-    pub async fn list(&self, scope: &Scope, page: &PageRequest) -> Result<Page<PipelineRun>> {
+    /// Newest first; `None` is every state.
+    pub async fn list(
+        &self,
+        scope: &Scope,
+        state: Option<RunState>,
+        page: &PageRequest,
+    ) -> Result<Page<PipelineRun>> {
         let (before, _) = page.after();
         let list = match scope {
             Scope::Project(project) => IN_PROJECT.bind(project.as_str()),
             Scope::Org(org) => IN_ORG.bind(org.as_str()),
         };
-        let rows = self.db.rows(list.bind(before).bind(page.fetch())).await?;
+        // One state stands in every place.
+        let states = state.map_or(RunState::ALL, |only| [only; RunState::ALL.len()]);
+        let list = list.bind(before).bind(page.fetch());
+        let list = states
+            .into_iter()
+            .fold(list, |list, state| list.bind(state.as_str()));
+        let rows = self.db.rows(list).await?;
         Page::from_rows(page, &rows, ("id", "id_text"), to_run)
     }
 

@@ -19,6 +19,7 @@ mod image;
 mod journal;
 mod object;
 mod page;
+mod pipeline;
 mod preview;
 mod pty;
 mod sandbox;
@@ -56,6 +57,11 @@ pub use object::{
     UploadObjectQuery,
 };
 pub use page::{Page, PageQuery};
+pub use pipeline::{
+    ListPipelineRuns, PipelineEvent, PipelineEventsQuery, PipelineFailure, PipelineReport,
+    PipelineReportQuery, PipelineRun, PipelineRunState, PipelineStep, PipelineStepState,
+    StepOutput, SubmitPipeline,
+};
 pub use preview::{
     CreatePreview, CreatePreviewLink, CreatedPreview, ListPreviews, Preview, PreviewAccess,
     PreviewLink, PreviewState,
@@ -88,6 +94,13 @@ pub mod bound {
     /// Each of stdout and stderr inside a [`crate::RunResult`], in bytes before encoding; all of it
     /// stays readable through the command's output and logs.
     pub const RUN_INLINE_BYTES: usize = 1 << 20;
+    /// Each stream of each step in a [`crate::PipelineReport`], in bytes, when the caller names no
+    /// number, and at most; and all of them together.
+    pub const REPORT_STREAM_DEFAULT: u32 = 64 << 10;
+    pub const REPORT_STREAM_MAX: u32 = 1 << 20;
+    pub const REPORT_BYTES: usize = 8 << 20;
+    /// Above the number of every event of a pipeline's run: a stream behind it has the end alone.
+    pub const PIPELINE_EVENTS_END: u64 = 1 << 52;
     /// A JSON answer, or one server-sent event, in bytes: a run of code has up to 8 MiB of output, of
     /// which JSON may make six times as much, beside its values.
     pub const MESSAGE_BYTES: usize = 96 << 20;

@@ -36,6 +36,7 @@ fn case(world: &World, method: &str, path: &str) -> Case {
         .replace("{command_id}", world.command.as_str())
         .replace("{context_id}", world.context.as_str())
         .replace("{run_id}", world.run.as_str())
+        .replace("{pipeline_run_id}", &world.pipeline_run.to_string())
         .replace("{project_id}", world.project.as_str())
         .replace("{key_id}", "key_00000000000000000000000000000000")
         .replace("{preview_id}", world.preview.as_str())
@@ -69,6 +70,10 @@ fn case(world: &World, method: &str, path: &str) -> Case {
         _ if path.starts_with("/v1/keys") => (Forbidden, Value::Null, ""),
         ("post", "image-pulls") => (Own, json!({"reference": NOWHERE}), ""),
         ("get", "{pull_id}") => (NotFound, Value::Null, ""),
+        ("post", "pipeline-runs") => (Own, json!({"markdown": "```bash\ntrue\n```"}), ""),
+        ("get", "pipeline-runs") => (Own, Value::Null, ""),
+        ("post", "cancel") if path.starts_with("/v1/pipeline-runs") => (NotFound, Value::Null, ""),
+        ("get", "report" | "{pipeline_run_id}") => (NotFound, Value::Null, ""),
         ("post", "projects") => (Forbidden, json!({"name": "n"}), ""),
         ("patch", "{project_id}") => (Forbidden, json!({"quota": {"vcpu": null}}), ""),
         ("put", "{image}") => (Forbidden, Value::Null, ""),

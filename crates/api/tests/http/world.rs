@@ -16,18 +16,19 @@ use pinfold_engine::{
 };
 use pinfold_images::LayerStore;
 use pinfold_model::isolation::Level;
+use pinfold_model::pipeline::{OnFailure, RunSpec, RunState, Step, StepState};
 use pinfold_model::sandbox::{EndReason, IdleAction};
 use pinfold_model::usage::Gauge;
 use pinfold_model::{
     CodeContext, CodeContextId, CodeLanguage, Command, CommandId, CommandSpec, CommandState, Ctx,
     ExitStatus, Image, ImageConfig, ImageId, ImageSource, Isolation, KeyKind, NetworkMode,
     ObjectId, Preview, PreviewAccess, PreviewId, Program, Project, ProjectId, PullId, Purpose,
-    Resources, Role, Sandbox, SandboxId, SandboxSpec, SandboxState, Slug, Time,
+    Resources, Role, RunId, Sandbox, SandboxId, SandboxSpec, SandboxState, Slug, Time,
 };
 use pinfold_runtime::driver::{BootError, BootSpec, Driver, DriverError, Remains};
 use pinfold_runtime::guest::Guest;
 use pinfold_runtime::journal::Journals;
-use pinfold_store::{Blobs, KeptPreview, Store, Transition};
+use pinfold_store::{Blobs, KeptPreview, NewRun, Store, Transition};
 use serde_json::Value;
 use tempfile::TempDir;
 use tower::ServiceExt;
@@ -91,6 +92,7 @@ pub(crate) struct World {
     pub(crate) command: CommandId,
     pub(crate) context: CodeContextId,
     pub(crate) run: CommandId,
+    pub(crate) pipeline_run: RunId,
     pub(crate) image: ImageId,
     pub(crate) preview: PreviewId,
     pub(crate) object: ObjectId,
@@ -155,6 +157,7 @@ impl World {
             .insert(&command, None)
             .await
             .expect("recorded");
+        let pipeline_run = ended_run(&store, &own, &sandbox).await;
         engine.start().await.expect("the engine starts");
         let owner = key(&engine, &system, Role::Member, &own.id).await;
         let object = uploading(&engine, &owner).await;
@@ -169,6 +172,7 @@ impl World {
             command: command.id,
             context: context.id,
             run: run.id,
+            pipeline_run,
             image: image.id,
             preview,
             object,
@@ -364,6 +368,39 @@ async fn failed_with_a_preview(store: &Store, ended: &Sandbox) -> PreviewId {
     let changed = sandboxes.transition(&ended.id, &states, &change).await;
     changed.expect("recorded").expect("it was there");
     kept.preview.id
+}
+
+/// A run whose only step failed in that sandbox.
+async fn ended_run(store: &Store, project: &Project, sandbox: &Sandbox) -> RunId {
+    let steps = ["one", "two"].map(|name| Step {
+        name: name.to_owned(),
+        script: "false".to_owned(),
+        timeout: Some(Duration::from_secs(5)),
+        on_failure: OnFailure::Stop,
+    });
+    let new = NewRun {
+        org: project.org.clone(),
+        project: project.id.clone(),
+        sandbox: sandbox.id.clone(),
+        spec: RunSpec {
+            steps: steps.to_vec(),
+            timeout: Duration::from_secs(60),
+            sandbox: sandbox.spec.clone(),
+            key: None,
+        },
+        created_at: now(),
+    };
+    let runs = store.pipeline_runs();
+    let inserted = runs.insert(&new, None).await.expect("recorded");
+    let mut run = inserted.into_inner();
+    run.state = RunState::Failed;
+    run.steps[0].state = StepState::Failed;
+    run.steps[0].exit_code = Some(1);
+    run.steps[1].state = StepState::Skipped;
+    run.started_at = Some(now());
+    run.ended_at = Some(now());
+    runs.save(&run).await.expect("recorded");
+    run.id
 }
 
 fn code_context(sandbox: &Sandbox) -> CodeContext {

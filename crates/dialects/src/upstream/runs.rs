@@ -2,14 +2,17 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use pinfold_engine::Engine;
+use pinfold_engine::{Engine, ReportBounds};
 use pinfold_http::{Failure, IdempotencyKey, Json, Path};
 use pinfold_model::Time;
 
 use super::{Account, from_wire, to_wire, wire};
 
-/// Bytes of each stream of each step in an answer.
-const STREAM_MAX_BYTES: usize = 16 << 20;
+/// What an answer holds of what steps wrote.
+const REPORT: ReportBounds = ReportBounds {
+    stream_bytes: 16 << 20,
+    total_bytes: 64 << 20,
+};
 
 type Accepted = (StatusCode, Json<wire::Submitted>);
 
@@ -30,7 +33,7 @@ pub(super) async fn get(
     Path(id): Path<String>,
 ) -> Result<Json<wire::Run>, Failure> {
     let id = from_wire::run_id(&id)?;
-    let report = engine.report_run(&ctx, id, STREAM_MAX_BYTES).await?;
+    let report = engine.report_run(&ctx, id, REPORT).await?;
     Ok(Json(to_wire::run(&report, Time::now())))
 }
 

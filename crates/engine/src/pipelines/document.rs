@@ -12,6 +12,9 @@ use pinfold_model::pipeline::{OnFailure, Step};
 use pinfold_model::{Error, Result};
 use pulldown_cmark::{CodeBlockKind, Event, Parser, Tag, TagEnd};
 
+use super::SubmitRun;
+use crate::{CreateSandbox, ImageOrTemplate};
+
 use front_matter::FrontMatter;
 use info::Info;
 
@@ -19,6 +22,8 @@ use info::Info;
 pub const PIPELINE_DOCUMENT_MAX_BYTES: usize = 1 << 20;
 /// Characters of a step's name that are kept.
 const NAME_MAX_CHARS: usize = 200;
+/// Where steps begin unless the caller says otherwise.
+const WORKDIR: &str = "/workspace";
 
 /// What a document asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -53,6 +58,31 @@ impl PipelineDocument {
             timeout: front.timeout,
             steps: steps(body)?,
         })
+    }
+}
+
+impl PipelineDocument {
+    /// The run that the document asks for. What the caller says wins over what the document says.
+    #[must_use]
+    pub fn into_request(self, sandbox: CreateSandbox, timeout: Option<Duration>) -> SubmitRun {
+        let from = match (sandbox.from, self.image) {
+            (ImageOrTemplate::Default, Some(image)) => ImageOrTemplate::Named(image),
+            (from, _) => from,
+        };
+        SubmitRun {
+            steps: self.steps,
+            timeout: timeout.or(self.timeout),
+            sandbox: CreateSandbox {
+                from,
+                // More CPUs than any sandbox may have, where the product is too large.
+                vcpu_millis: sandbox
+                    .vcpu_millis
+                    .or(self.vcpu.map(|vcpu| vcpu.saturating_mul(1000))),
+                memory_mib: sandbox.memory_mib.or(self.memory_mib),
+                workdir: sandbox.workdir.or_else(|| Some(WORKDIR.to_owned())),
+                ..sandbox
+            },
+        }
     }
 }
 
@@ -182,6 +212,30 @@ mod tests {
         assert_eq!(steps[1].on_failure, OnFailure::Stop);
         assert!(PipelineDocument::parse("```bash timeout=soon\n```\n").is_err());
         assert!(PipelineDocument::parse("```bash timeout=-1\n```\n").is_err());
+    }
+
+    #[test]
+    fn the_caller_wins_over_the_document() {
+        let text = "---\nimage: python\nvcpu: 2\nmemory: 256\ntimeout: 60\n---\n```bash\na\n```\n";
+        let document = || PipelineDocument::parse(text).expect("good");
+        let run = document().into_request(CreateSandbox::default(), None);
+        assert_eq!(run.sandbox.from, ImageOrTemplate::Named("python".into()));
+        assert_eq!(run.sandbox.vcpu_millis, Some(2000));
+        assert_eq!(run.sandbox.memory_mib, Some(256));
+        assert_eq!(run.sandbox.workdir.as_deref(), Some(WORKDIR));
+        assert_eq!(run.timeout, Some(Duration::from_secs(60)));
+        let wanted = CreateSandbox {
+            from: ImageOrTemplate::Image("node".into()),
+            vcpu_millis: Some(500),
+            workdir: Some("/srv".into()),
+            ..CreateSandbox::default()
+        };
+        let run = document().into_request(wanted, Some(Duration::from_secs(5)));
+        assert_eq!(run.sandbox.from, ImageOrTemplate::Image("node".into()));
+        assert_eq!(run.sandbox.vcpu_millis, Some(500));
+        assert_eq!(run.sandbox.memory_mib, Some(256));
+        assert_eq!(run.sandbox.workdir.as_deref(), Some("/srv"));
+        assert_eq!(run.timeout, Some(Duration::from_secs(5)));
     }
 
     #[test]

@@ -57,6 +57,10 @@ impl LiveRun {
         self.view.borrow().clone()
     }
 
+    pub(super) fn watch(&self) -> watch::Receiver<PipelineRun> {
+        self.view.subscribe()
+    }
+
     pub(crate) fn cancel(&self) {
         self.view.send_modify(|run| run.cancel = true);
         self.cancelled.cancel();

@@ -8,8 +8,14 @@ use pinfold_runtime::journal::{Journals, OpenError};
 use crate::Engine;
 use crate::errors::journal_error;
 
-/// Bytes of all steps together in one report.
-const REPORT_MAX_BYTES: usize = 64 << 20;
+/// How much of what steps wrote a report holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReportBounds {
+    /// Bytes of each stream of each step.
+    pub stream_bytes: usize,
+    /// Bytes of all steps together.
+    pub total_bytes: usize,
+}
 
 /// A run with the beginning of what its finished steps wrote.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,13 +36,18 @@ pub struct StepOutput {
 }
 
 impl Engine {
-    /// A run as it is now, with at most `stream_bytes` of each stream of each finished step, and 64
-    /// MiB altogether. Output is kept as long as that of other commands.
-    pub async fn report_run(&self, ctx: &Ctx, id: RunId, stream_bytes: usize) -> Result<RunReport> {
+    /// A run as it is now, with the beginning of what each finished step wrote. Output is kept as
+    /// long as that of other commands.
+    pub async fn report_run(
+        &self,
+        ctx: &Ctx,
+        id: RunId,
+        bounds: ReportBounds,
+    ) -> Result<RunReport> {
         self.timed("pipeline.report", async {
             let run = self.any_run(ctx, id).await?;
             let (steps, journals) = (run.steps.clone(), self.inner.parts.journals.clone());
-            let read = move || collect(&journals, &steps, stream_bytes);
+            let read = move || collect(&journals, &steps, bounds);
             let output = tokio::task::spawn_blocking(read)
                 .await
                 .map_err(Error::internal)??;
@@ -46,12 +57,16 @@ impl Engine {
     }
 }
 
-fn collect(journals: &Journals, steps: &[StepRun], stream_bytes: usize) -> Result<Vec<StepOutput>> {
-    let mut room = REPORT_MAX_BYTES;
+fn collect(
+    journals: &Journals,
+    steps: &[StepRun],
+    bounds: ReportBounds,
+) -> Result<Vec<StepOutput>> {
+    let mut room = bounds.total_bytes;
     let output = |step: &StepRun| match &step.command {
         // What a step writes while it runs would be read again at each look at the run.
         Some(id) if step.state.is_terminal() => {
-            of_step(journals, step, id, stream_bytes, &mut room)
+            of_step(journals, step, id, bounds.stream_bytes, &mut room)
         }
         _ => Ok(StepOutput::default()),
     };

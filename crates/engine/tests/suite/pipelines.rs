@@ -24,13 +24,9 @@ fn run_of(scripts: &[&str]) -> SubmitRun {
 
 async fn ended(life: &Life, id: RunId) -> PipelineRun {
     loop {
-        let report = life
-            .engine
-            .report_run(&life.ctx, id, 0)
-            .await
-            .expect("a run");
-        if report.run.state.is_terminal() {
-            return report.run;
+        let run = life.engine.get_run(&life.ctx, id).await.expect("a run");
+        if run.state.is_terminal() {
+            return run;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -59,8 +55,7 @@ fn a_run_that_was_refused_can_be_asked_for_again_with_its_key() {
         let again = again.expect("accepted");
         assert_eq!(again.origin, Origin::New);
         let run = loop {
-            let report = engine.report_run(&ctx, again.value.id, 0).await;
-            let run = report.expect("a run").run;
+            let run = engine.get_run(&ctx, again.value.id).await.expect("a run");
             if run.state.is_terminal() {
                 break run;
             }

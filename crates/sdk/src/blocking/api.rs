@@ -7,15 +7,17 @@ use pinfold_wire::{
     AuditEvent, CancelMode, CodeContext, CodeRun, Command, CreateCodeContext, CreateKey,
     CreateObject, CreatePreview, CreateProject, CreateSandbox, CreatedKey, CreatedPreview,
     DirectoryList, FileEntry, Gauge, Image, ImagePull, Key, LinkUse, ListAudit, ListCommands,
-    ListImages, ListKeys, ListObjects, ListPreviews, ListSandboxUsage, ListSandboxes, LogPage,
-    LogsQuery, MakeDirectory, MoveFile, Object, Page, PageQuery, Preview, PreviewLink, Project,
-    PtyQuery, PullImage, PutTemplate, RunCode, RunResult, Sandbox, SandboxUsage, SignedUrl,
-    StartCommand, Template, UpdateKey, UpdateProject, UploadObjectQuery, Usage, UsageQuery,
-    WindowSize,
+    ListImages, ListKeys, ListObjects, ListPipelineRuns, ListPreviews, ListSandboxUsage,
+    ListSandboxes, LogPage, LogsQuery, MakeDirectory, MoveFile, Object, Page, PageQuery,
+    PipelineReport, PipelineRun, Preview, PreviewLink, Project, PtyQuery, PullImage, PutTemplate,
+    RunCode, RunResult, Sandbox, SandboxUsage, SignedUrl, StartCommand, SubmitPipeline, Template,
+    UpdateKey, UpdateProject, UploadObjectQuery, Usage, UsageQuery, WindowSize,
 };
 
 use super::Driver;
-use super::streams::{ByteStream, CodeStream, CommandStream, Items, Pty, WatchStream};
+use super::streams::{
+    ByteStream, CodeStream, CommandStream, Items, PipelineStream, Pty, WatchStream,
+};
 use crate::body::Upload;
 use crate::commands::OutputOptions;
 use crate::error::Result;
@@ -168,6 +170,31 @@ impl Code {
     #[must_use]
     pub fn stream(&self, run_id: &str, after_seq: u64) -> CodeStream {
         CodeStream::new(&self.driver, self.inner.stream(run_id, after_seq))
+    }
+}
+
+mirrored! { Pipelines {
+    fn submit(request: &SubmitPipeline) -> PipelineRun;
+    fn submit_named(
+        request: &SubmitPipeline, idempotency_key: Option<&str>
+    ) -> PipelineRun;
+    fn get(id: u64) -> PipelineRun;
+    fn list(query: &ListPipelineRuns) -> Page<PipelineRun>;
+    fn cancel(id: u64) -> PipelineRun;
+    fn report(id: u64, stream_bytes: Option<u32>) -> PipelineReport;
+    fn wait(id: u64) -> PipelineRun;
+}}
+
+impl Pipelines {
+    /// As [`crate::Pipelines::all`].
+    pub fn all(&self, query: ListPipelineRuns) -> Items<PipelineRun> {
+        Items::new(&self.driver, self.inner.all(query))
+    }
+
+    /// As [`crate::Pipelines::stream`], as an iterator.
+    #[must_use]
+    pub fn stream(&self, id: u64, after_seq: u64) -> PipelineStream {
+        PipelineStream::new(&self.driver, self.inner.stream(id, after_seq))
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pinfold_model::pipeline::{OnFailure, RunSpec, RunState, Step};
 use pinfold_model::{PipelineRun, SandboxId};
-use pinfold_store::{Idempotency, Inserted, NewRun, StoreError};
+use pinfold_store::{Idempotency, Inserted, NewRun, PageRequest, Scope, StoreError};
 
 use crate::world::{World, at};
 
@@ -70,6 +70,40 @@ pub(crate) async fn a_cancel_and_a_save_do_not_undo_each_other(world: World) {
     runs.save(&run).await.expect("save");
     let found = runs.get(run.id).await.expect("get").expect("there");
     assert_eq!((found.cancel, found.state), (true, RunState::Running));
+}
+
+pub(crate) async fn runs_are_listed_by_scope_and_state_newest_first(world: World) {
+    let runs = world.store.pipeline_runs();
+    let mut all = Vec::new();
+    for _ in 0..5 {
+        all.push(recorded(&world).await);
+    }
+    for run in &mut all[1..3] {
+        run.state = RunState::Failed;
+        run.ended_at = Some(at(3));
+        runs.save(run).await.expect("save");
+    }
+    all.reverse();
+    let own = Scope::Project(world.project());
+    let org = Scope::Org(world.home.org.id.clone());
+    for scope in [&own, &org] {
+        let first = PageRequest::new(3, None);
+        let page = runs.list(scope, None, &first).await.expect("list");
+        assert_eq!(page.items, all[..3]);
+        let rest = PageRequest::new(3, page.next);
+        let page = runs.list(scope, None, &rest).await.expect("list");
+        assert_eq!(page.items, all[3..]);
+        assert_eq!(page.next, None);
+
+        let failed = Some(RunState::Failed);
+        let page = runs.list(scope, failed, &first).await.expect("list");
+        assert_eq!(page.items, all[2..4]);
+        let none = runs.list(scope, Some(RunState::Cancelled), &first).await;
+        assert!(none.expect("list").items.is_empty());
+    }
+    let elsewhere = Scope::Project(pinfold_model::ProjectId::generate());
+    let page = runs.list(&elsewhere, None, &PageRequest::default()).await;
+    assert!(page.expect("list").items.is_empty());
 }
 
 pub(crate) async fn a_key_makes_one_run_until_that_is_taken_back(world: World) {

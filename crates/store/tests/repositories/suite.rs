@@ -46,6 +46,7 @@ const CASES: &[Case] = cases! {
     pipeline_runs::{
         a_run_comes_back_as_it_went_in_and_its_ending_stays,
         a_cancel_and_a_save_do_not_undo_each_other,
+        runs_are_listed_by_scope_and_state_newest_first,
         a_key_makes_one_run_until_that_is_taken_back,
     }
     keys::{
