@@ -35,7 +35,7 @@ mod usage;
 
 pub use auth::EngineKeys;
 pub use convert::image::to_wire as image_to_wire;
-pub use convert::pipeline::pipeline_event;
+pub use convert::pipeline::{from_submit as pipeline_request, pipeline_event};
 pub use document::{document, document_json};
 pub use render::FACADE;
 pub use router::router;

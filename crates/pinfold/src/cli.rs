@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    audit, completion, doctor, images, keys, objects, preview, projects, run, sandbox, serve,
-    templates, usage, version,
+    audit, completion, doctor, images, keys, objects, pipeline, preview, projects, run, sandbox,
+    serve, templates, usage, version,
 };
 
 /// Isolated Linux sandboxes for AI agents, on machines that you own.
@@ -56,6 +56,9 @@ pub(crate) enum Command {
     /// Sandboxes of a server
     #[command(subcommand, visible_alias = "sandboxes")]
     Sandbox(sandbox::SandboxCommand),
+    /// Runs of markdown documents with bash steps
+    #[command(subcommand, visible_alias = "pipelines")]
+    Pipeline(pipeline::PipelineCommand),
     /// Addresses outside that reach a port inside
     #[command(subcommand, visible_alias = "previews")]
     Preview(preview::PreviewCommand),

@@ -6,6 +6,7 @@ pub(crate) mod doctor;
 pub(crate) mod images;
 pub(crate) mod keys;
 pub(crate) mod objects;
+pub(crate) mod pipeline;
 pub(crate) mod preview;
 pub(crate) mod projects;
 pub(crate) mod run;

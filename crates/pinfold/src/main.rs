@@ -33,6 +33,7 @@ fn main() -> ExitCode {
     let own_failure = match command {
         Command::Run(_) => Ending::Ourselves,
         Command::Sandbox(ref sandbox) if sandbox.runs_a_command() => Ending::Ourselves,
+        Command::Pipeline(ref pipeline) if pipeline.runs_steps() => Ending::Ourselves,
         _ => Ending::Failed,
     };
     match dispatch(&global, command) {
@@ -51,6 +52,7 @@ fn dispatch(global: &Global, command: Command) -> Result<Ending> {
         Command::Run(args) => alone(commands::run::run(global, args)),
         Command::Serve(args) => commands::serve::run(global, args),
         Command::Sandbox(command) => alone(commands::sandbox::run(global, command)),
+        Command::Pipeline(command) => alone(commands::pipeline::run(global, command)),
         Command::Preview(command) => alone(commands::preview::run(global, command)),
         Command::Images(command) => alone(commands::images::run(global, command)),
         Command::Templates(command) => alone(commands::templates::run(global, command)),

@@ -59,6 +59,12 @@ pub(crate) fn json<T: Serialize + ?Sized>(value: &T) -> Result<()> {
     line(&text)
 }
 
+/// JSON on a line of its own, for streams of them.
+pub(crate) fn json_line<T: Serialize>(value: &T) -> Result<()> {
+    let text = serde_json::to_string(value).context("cannot write as JSON")?;
+    line(&text)
+}
+
 /// A line on stdout. Its reader may have gone, which is an error here and silent in `main`.
 pub(crate) fn line(text: &str) -> Result<()> {
     Ok(writeln!(io::stdout(), "{text}")?)
@@ -123,7 +129,7 @@ pub(crate) fn time(text: &str) -> String {
 }
 
 /// Names come from other people: their control characters must not reach a terminal.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { '\u{fffd}' } else { c })
         .collect()

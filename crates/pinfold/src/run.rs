@@ -6,7 +6,9 @@
 //! Nothing is recorded and no port is opened. The sandbox ends with this process, however that
 //! ends; what a killed one leaves (cgroups, a directory) the next run or server clears.
 
+mod installation;
 mod leftovers;
+mod pipeline;
 mod plan;
 mod pump;
 mod scratch;
@@ -27,8 +29,10 @@ use crate::compose;
 use crate::exit::Ending;
 use crate::paths::{DataDir, make_private, runtime_dir};
 
+pub(crate) use installation::Installation;
 pub(crate) use leftovers::clean as clean_leftovers;
-pub(crate) use signals::Signals;
+pub(crate) use pipeline::{PipelineWanted, pipeline};
+pub(crate) use signals::{SIGCONT, SIGTSTP, SIGWINCH, Signals, stop_ourselves};
 pub(crate) use terminal::{Raw, is_interactive, size as terminal_size};
 
 use plan::Plan;
@@ -41,12 +45,9 @@ pub(crate) struct Wanted {
     pub(crate) sandbox: CreateSandbox,
     /// An image's name or id, or a template's name; `None` is the image `host`.
     pub(crate) image: Option<String>,
-    /// How a missing image is pulled into the installation.
-    pub(crate) pull: EngineConfig,
     pub(crate) command: CommandSpec,
-    /// Where images are kept; PostgreSQL where their records are, if not beside them.
-    pub(crate) data: DataDir,
-    pub(crate) database: Option<String>,
+    /// Where images are kept.
+    pub(crate) installation: Installation,
     pub(crate) subnet: Subnet,
 }
 
@@ -61,7 +62,7 @@ struct Place {
 /// Runs the command to its end and leaves nothing behind.
 pub(crate) async fn embedded(mut wanted: Wanted) -> Result<Ending> {
     let mut signals = Signals::listen().context("cannot listen to signals")?;
-    let place = Place::find(&wanted.data)?;
+    let place = Place::find(&wanted.installation.data)?;
     let scratch = Scratch::create(&place.runs)
         .with_context(|| format!("cannot use {}", place.runs.display()))?;
     let cleaning = tokio::spawn(leftovers::clean(place.runs.clone()));
@@ -176,10 +177,12 @@ pub(crate) async fn check(data: DataDir) -> Result<Checked> {
     let wanted = Wanted {
         sandbox: CreateSandbox::default(),
         image: None,
-        pull: EngineConfig::default(),
         command: CommandSpec::new(Program::Argv(vec!["true".to_owned()])),
-        data,
-        database: None,
+        installation: Installation {
+            data,
+            database: None,
+            pull: EngineConfig::default(),
+        },
         subnet: Subnet::default(),
     };
     let (directory, instance) = (scratch.sandboxes(), scratch.instance());

@@ -11,7 +11,11 @@ use pinfold_wire as wire;
 use super::quantity::{millis, time, vcpu};
 use super::sandbox;
 
-pub(crate) fn from_submit(request: wire::SubmitPipeline) -> Result<engine::SubmitRun> {
+/// The run that a request asks for.
+///
+/// # Errors
+/// What is wrong with the document, or with the sandbox that is asked for.
+pub fn from_submit(request: wire::SubmitPipeline) -> Result<engine::SubmitRun> {
     let document = engine::PipelineDocument::parse(&request.markdown)?;
     let wanted = sandbox::from_wire(request.sandbox.unwrap_or_default())?;
     let timeout = request.timeout_ms.map(Duration::from_millis);

@@ -15,7 +15,7 @@ use crate::cli::Global;
 use crate::commands::serve::{Pull, registry_credentials};
 use crate::exit::Ending;
 use crate::paths::DataDir;
-use crate::run::{Wanted, embedded, is_interactive, terminal_size};
+use crate::run::{Installation, Wanted, embedded, is_interactive, terminal_size};
 use crate::subnet::SubnetArgs;
 use crate::values::{self, Variable};
 
@@ -182,14 +182,16 @@ fn wanted(args: RunArgs, data: DataDir, database: Option<String>) -> Result<Want
     Ok(Wanted {
         sandbox,
         image: args.image,
-        pull: EngineConfig {
-            pull: args.pull.into(),
-            registry_credentials: registry_credentials(args.registry_auth.as_deref())?,
-            ..EngineConfig::default()
-        },
         command,
-        data,
-        database,
+        installation: Installation {
+            data,
+            database,
+            pull: EngineConfig {
+                pull: args.pull.into(),
+                registry_credentials: registry_credentials(args.registry_auth.as_deref())?,
+                ..EngineConfig::default()
+            },
+        },
         subnet: args.subnet.chosen(),
     })
 }

@@ -6,12 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use pinfold_engine::{
-    CreateSandbox, Drain, Engine, EngineConfig, ImageOrTemplate, PullImage, PullPolicy, Wait,
-};
+use pinfold_engine::{CreateSandbox, Engine, EngineConfig, ImageOrTemplate, Wait};
 use pinfold_model::{
-    Code, CommandId, CommandSpec, Ctx, Error, Image, ImageId, ImageName, Sandbox, SandboxId,
-    StdinMode, Time,
+    Code, CommandId, CommandSpec, Ctx, Error, Image, Sandbox, SandboxId, StdinMode,
 };
 use pinfold_runtime::driver::BootSpec;
 use pinfold_runtime::guest::StartSpec;
@@ -22,7 +19,6 @@ use super::Wanted;
 use super::scratch::Scratch;
 use crate::compose;
 use crate::planning::Planning;
-use crate::pulling;
 
 pub(super) struct Plan {
     pub(super) boot: BootSpec,
@@ -36,7 +32,7 @@ pub(super) async fn make(wanted: Wanted, images: &Path, scratch: &Scratch) -> Re
     wanted.command.validate()?;
     let store = Store::in_memory().await?;
     if let Some(name) = &wanted.image {
-        learn(&wanted, name, &store).await?;
+        wanted.installation.teach(name, &store).await?;
     }
     tracing::debug!("store open");
     let (driver, orders) = Planning::new();
@@ -58,7 +54,10 @@ pub(super) async fn make(wanted: Wanted, images: &Path, scratch: &Scratch) -> Re
     };
     let sandbox = match accepted(&engine, &ctx, &request, wanted.image.as_deref()).await {
         Err(error) if is_missing_image(&error) => {
-            pull(&wanted, error, &store).await?;
+            let Some(name) = &wanted.image else {
+                return Err(error);
+            };
+            wanted.installation.pull(name, error, &store).await?;
             accepted(&engine, &ctx, &request, wanted.image.as_deref()).await?
         }
         answer => answer?,
@@ -106,35 +105,9 @@ async fn accepted(
     }
 }
 
-fn is_missing_image(error: &anyhow::Error) -> bool {
+pub(super) fn is_missing_image(error: &anyhow::Error) -> bool {
     let engines = error.downcast_ref::<Error>();
     engines.is_some_and(|error| error.code() == Code::ImageNotFound)
-}
-
-/// Pulls the image that the run, or the template it names, wants, into the installation, where
-/// later runs and servers find it.
-async fn pull(wanted: &Wanted, missing: anyhow::Error, store: &Store) -> Result<()> {
-    let Some(name) = &wanted.image else {
-        return Err(missing);
-    };
-    if wanted.pull.pull == PullPolicy::Never || name.parse::<ImageId>().is_ok() {
-        return Err(missing);
-    }
-    let opened = compose::offline_engine(
-        &wanted.data,
-        wanted.database.as_deref(),
-        wanted.pull.clone(),
-    );
-    let engine = opened.await?;
-    let ctx = Ctx::new(engine.system_principal());
-    let reference = match engine.get_template(&ctx, name, None).await {
-        Ok(template) => template.spec.image.to_string(),
-        Err(_) => name.clone(),
-    };
-    let pulled = pulling::watched(&engine, &ctx, PullImage::new(reference)).await;
-    engine.shutdown(Drain::KeepSandboxes).await;
-    let image = pulled.with_context(|| format!("there is no image {name:?} here"))?;
-    copy(store, image).await
 }
 
 /// The order to boot, or why the engine gives none.
@@ -172,61 +145,4 @@ fn start(sandbox: &Sandbox, image: &Image, command: CommandSpec) -> StartSpec {
         terminal: command.tty,
         timeout: command.timeout,
     }
-}
-
-/// Tells `store` what the installation knows under that name. The installation's own database is
-/// only read; where there is none, nothing is known.
-async fn learn(wanted: &Wanted, name: &str, store: &Store) -> Result<()> {
-    if wanted.database.is_none() && !wanted.data.database().exists() {
-        return Ok(());
-    }
-    let theirs = compose::open_store(&wanted.data, wanted.database.as_deref()).await?;
-    let now = Time::now();
-    let home = theirs.projects().bootstrap(now).await?;
-    if let Some(template) = theirs.templates().latest(&home.project.id, name).await? {
-        copy_image(&theirs, store, &home.project.id, &template.spec.image).await?;
-        store
-            .templates()
-            .set(None, &template.name, &template.spec, now)
-            .await?;
-    }
-    let by_id = match name.parse() {
-        Ok(id) => theirs.images().get(&id).await?,
-        Err(_) => None,
-    };
-    match (by_id, name.parse::<ImageName>()) {
-        (Some(image), _) => copy(store, image).await?,
-        (None, Ok(name)) => copy_image(&theirs, store, &home.project.id, &name).await?,
-        (None, Err(_)) => {}
-    }
-    Ok(())
-}
-
-async fn copy_image(
-    theirs: &Store,
-    ours: &Store,
-    project: &pinfold_model::ProjectId,
-    name: &ImageName,
-) -> Result<()> {
-    match theirs.images().resolve(project, name).await? {
-        Some(image) => copy(ours, image).await,
-        None => Ok(()),
-    }
-}
-
-/// With all its names, to everybody: nobody else uses that store.
-async fn copy(ours: &Store, image: Image) -> Result<()> {
-    if ours.images().get(&image.id).await?.is_some() {
-        return Ok(());
-    }
-    let copied = ours
-        .images()
-        .insert(&Image {
-            project: None,
-            ..image
-        })
-        .await;
-    copied
-        .map_err(Error::from)
-        .context("cannot use an image of the installation")
 }

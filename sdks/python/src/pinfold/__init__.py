@@ -22,6 +22,7 @@ from pinfold._async.commands import AsyncCommand, AsyncCommands
 from pinfold._async.files import AsyncFiles
 from pinfold._async.images import AsyncImages, AsyncTemplates
 from pinfold._async.objects import AsyncObjects
+from pinfold._async.pipelines import AsyncPipelineEvents, AsyncPipelines
 from pinfold._async.previews import AsyncPreviews, AsyncSandboxPreviews
 from pinfold._async.pty import AsyncPty
 from pinfold._async.sandboxes import AsyncSandbox, AsyncSandboxes
@@ -36,6 +37,7 @@ from pinfold._sync.commands import Command, Commands
 from pinfold._sync.files import Files
 from pinfold._sync.images import Images, Templates
 from pinfold._sync.objects import Objects
+from pinfold._sync.pipelines import PipelineEvents, Pipelines
 from pinfold._sync.previews import Previews, SandboxPreviews
 from pinfold._sync.pty import Pty
 from pinfold._sync.sandboxes import Sandbox, Sandboxes
@@ -59,6 +61,8 @@ __all__ = [
     "AsyncKeys",
     "AsyncObjects",
     "AsyncPages",
+    "AsyncPipelineEvents",
+    "AsyncPipelines",
     "AsyncPreviews",
     "AsyncProjects",
     "AsyncPty",
@@ -87,6 +91,8 @@ __all__ = [
     "Output",
     "Pages",
     "PinfoldError",
+    "PipelineEvents",
+    "Pipelines",
     "Previews",
     "Projects",
     "Pty",

@@ -8,7 +8,7 @@ use pinfold_sdk::{Client, ListCommands, LogsQuery, Record, StreamName, StreamOpt
 
 use crate::client::sandbox;
 use crate::exit::Ending;
-use crate::output::{remark, time};
+use crate::output::{json_line, remark, time};
 
 #[derive(Debug, Args)]
 pub(crate) struct LogsArgs {
@@ -106,11 +106,6 @@ fn show(record: Record, args: &LogsArgs) -> Result<()> {
         }
         Record::End { .. } => Ok(()),
     }
-}
-
-fn json_line(record: &Record) -> Result<()> {
-    let text = serde_json::to_string(record)?;
-    crate::output::line(&text)
 }
 
 fn write(mut to: impl Write, at: Option<String>, bytes: &[u8]) -> Result<()> {

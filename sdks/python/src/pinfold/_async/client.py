@@ -14,6 +14,7 @@ from pinfold._async.commands import AsyncCommand, find
 from pinfold._async.http import AsyncHttp
 from pinfold._async.images import AsyncImages, AsyncTemplates
 from pinfold._async.objects import AsyncObjects
+from pinfold._async.pipelines import AsyncPipelines
 from pinfold._async.previews import AsyncPreviews
 from pinfold._async.sandboxes import AsyncSandboxes
 from pinfold._core import call
@@ -56,6 +57,8 @@ class AsyncClient:
         """Code contexts and runs of code."""
         self.objects = AsyncObjects(self._http)
         """Blobs that outlive sandboxes."""
+        self.pipelines = AsyncPipelines(self._http)
+        """Markdown documents that run."""
         self.previews = AsyncPreviews(self._http)
         """Addresses outside that reach ports inside."""
         self.projects = AsyncProjects(self._http)

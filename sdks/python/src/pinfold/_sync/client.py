@@ -15,6 +15,7 @@ from pinfold._sync.commands import Command, find
 from pinfold._sync.http import Http
 from pinfold._sync.images import Images, Templates
 from pinfold._sync.objects import Objects
+from pinfold._sync.pipelines import Pipelines
 from pinfold._sync.previews import Previews
 from pinfold._sync.sandboxes import Sandboxes
 from pinfold._core import call
@@ -57,6 +58,8 @@ class Client:
         """Code contexts and runs of code."""
         self.objects = Objects(self._http)
         """Blobs that outlive sandboxes."""
+        self.pipelines = Pipelines(self._http)
+        """Markdown documents that run."""
         self.previews = Previews(self._http)
         """Addresses outside that reach ports inside."""
         self.projects = Projects(self._http)

@@ -65,6 +65,21 @@ from pinfold.types._image import (
 )
 from pinfold.types._object import LinkUse, ObjectFacts, ObjectState, SignedUrl
 from pinfold.types._page import Page
+from pinfold.types._pipeline import (
+    PipelineEnded,
+    PipelineEvent,
+    PipelineFailure,
+    PipelineReport,
+    PipelineRun,
+    PipelineRunState,
+    PipelineStep,
+    PipelineStepState,
+    StepEnded,
+    StepOutput,
+    StepStarted,
+    StepTruncated,
+    StepWrote,
+)
 from pinfold.types._preview import (
     CreatedPreview,
     Preview,
@@ -127,6 +142,14 @@ __all__ = [
     "ObjectState",
     "Output",
     "Page",
+    "PipelineEnded",
+    "PipelineEvent",
+    "PipelineFailure",
+    "PipelineReport",
+    "PipelineRun",
+    "PipelineRunState",
+    "PipelineStep",
+    "PipelineStepState",
     "Preview",
     "PreviewAccess",
     "PreviewLink",
@@ -144,6 +167,11 @@ __all__ = [
     "SandboxUsage",
     "SignedUrl",
     "StdinMode",
+    "StepEnded",
+    "StepOutput",
+    "StepStarted",
+    "StepTruncated",
+    "StepWrote",
     "StreamName",
     "Template",
     "Truncated",
