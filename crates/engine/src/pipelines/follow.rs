@@ -152,7 +152,10 @@ impl RunReader {
     async fn begin(&mut self, step: usize) -> Result<Told> {
         let begun = self
             .when(|run| match run.steps.get(step).map(|step| step.state) {
-                None => run.state.is_terminal().then(|| Begun::Over(run.clone())),
+                None => run
+                    .state
+                    .is_terminal()
+                    .then(|| Begun::Over(Box::new(run.clone()))),
                 Some(StepState::Pending) => None,
                 Some(StepState::Skipped) => Some(Begun::Skipped),
                 Some(_) => Some(Begun::Started(name(run, step))),
@@ -162,7 +165,7 @@ impl RunReader {
             Begun::Over(run) => {
                 self.at = At::Over;
                 let seq = started(step).max(self.after_seq.saturating_add(1));
-                Ok((seq, RunEvent::Ended(Box::new(run))))
+                Ok((seq, RunEvent::Ended(run)))
             }
             Begun::Skipped => self.finish(step).await,
             Begun::Started(name) => {
@@ -260,7 +263,7 @@ enum Begun {
     Started(String),
     Skipped,
     /// There is no such step, and the run has ended.
-    Over(PipelineRun),
+    Over(Box<PipelineRun>),
 }
 
 fn name(run: &PipelineRun, step: usize) -> String {
