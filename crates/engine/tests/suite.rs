@@ -23,9 +23,11 @@ mod suite {
     mod create;
     mod files;
     mod images;
+    mod interpreters;
     mod lifetimes;
     mod links;
     pub(crate) mod objects;
+    mod objects_bounds;
     mod pipeline_events;
     mod pipelines;
     mod pulls;

@@ -190,6 +190,32 @@ pub struct HostMount {
     pub access: MountAccess,
 }
 
+impl HostMount {
+    /// Both paths are absolute, and the target says plainly where it is.
+    pub fn validate(&self) -> Result<()> {
+        const FIELD: &str = "mounts";
+        validate_path(FIELD, &self.source)?;
+        validate_path(FIELD, &self.target)?;
+        let mut parts = self.target.split('/').filter(|part| !part.is_empty());
+        if parts.clone().any(|part| part == "." || part == "..") {
+            return Err(Error::invalid(
+                FIELD,
+                format!(
+                    "a mount's target holds no \".\" or \"..\": {:?}",
+                    self.target
+                ),
+            ));
+        }
+        match parts.next() {
+            Some(_) => Ok(()),
+            None => Err(Error::invalid(
+                FIELD,
+                "a mount cannot replace the root directory",
+            )),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MountAccess {

@@ -130,11 +130,14 @@ pub(crate) fn mount(text: &str) -> Result<HostMount, String> {
         .into_os_string()
         .into_string()
         .map_err(|path| format!("{} is not UTF-8", Path::new(&path).display()))?;
-    Ok(HostMount {
+    let mount = HostMount {
         source,
         target: target.to_owned(),
         access,
-    })
+    };
+    let checked = mount.validate();
+    checked.map_err(|error| error.message().to_owned())?;
+    Ok(mount)
 }
 
 fn existing(path: &Path) -> Result<PathBuf, String> {
@@ -221,7 +224,17 @@ mod tests {
             mount("/:/host").expect("valid").access,
             MountAccess::ReadWrite
         );
-        for bad in ["", "/a", ":/a", "/no/such/directory:/x", "/:"] {
+        for bad in [
+            "",
+            "/a",
+            ":/a",
+            "/no/such/directory:/x",
+            "/:",
+            "/:work",
+            "/:/",
+            "/:/../x",
+            "/:/a/./b",
+        ] {
             assert!(mount(bad).is_err(), "{bad:?}");
         }
     }

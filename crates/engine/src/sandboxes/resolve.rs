@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pinfold_model::sandbox::{HostMount, IdleAction, SandboxSpec, TemplateOrigin, validate_path};
+use pinfold_model::sandbox::{HostMount, IdleAction, SandboxSpec, TemplateOrigin};
 use pinfold_model::template::TemplateSpec;
 use pinfold_model::{
     Code, Ctx, Error, Image, ImageName, ImageSource, KeyId, NetworkMode, ProjectId, Resources,
@@ -107,21 +107,7 @@ impl Engine {
                 "directories of the server cannot be mounted; upload files instead",
             ));
         }
-        for mount in mounts {
-            validate_path("mounts", &mount.source)?;
-            validate_path("mounts", &mount.target)?;
-            if mount
-                .target
-                .split('/')
-                .all(|part| part.is_empty() || part == "." || part == "..")
-            {
-                return Err(Error::invalid(
-                    "mounts",
-                    "a mount cannot replace the root directory",
-                ));
-            }
-        }
-        Ok(())
+        mounts.iter().try_for_each(HostMount::validate)
     }
 }
 

@@ -1,20 +1,14 @@
 //! Objects: copied from files, uploaded in one step and in several, read, deleted, collected.
 
-use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::StreamExt;
-use pinfold_engine::{
-    CreateObject, EngineConfig, ObjectBody, ObjectFilter, Origin, PageRequest, QuotaChange,
-    ReadRange,
-};
-use pinfold_model::{Code, Error, Object, ObjectState, Result, SandboxState};
+use pinfold_engine::{CreateObject, ObjectBody, ObjectFilter, Origin, PageRequest, ReadRange};
+use pinfold_model::{Code, Error, Object, ObjectState, Result};
 use sha2::{Digest, Sha256};
 
 use super::access::stranger;
-use super::clock::ManualClock;
 use super::place::{Life, Place};
 
 pub(crate) fn named(name: &str) -> CreateObject {
@@ -36,7 +30,7 @@ pub(crate) fn body(bytes: &[u8]) -> ObjectBody {
 }
 
 /// Breaks off after its first piece.
-fn broken(first: Vec<u8>) -> ObjectBody {
+pub(super) fn broken(first: Vec<u8>) -> ObjectBody {
     let pieces = [
         Ok(Bytes::from(first)),
         Err(Error::invalid("body", "the body broke off")),
@@ -55,7 +49,7 @@ pub(crate) async fn put(life: &Life, name: &str, bytes: &[u8]) -> Object {
     made.expect("create").value
 }
 
-async fn read(life: &Life, object: &Object, range: ReadRange) -> Result<Vec<u8>> {
+pub(super) async fn read(life: &Life, object: &Object, range: ReadRange) -> Result<Vec<u8>> {
     let mut reader = life
         .engine
         .read_object(&life.ctx, &object.id, range)
@@ -67,13 +61,13 @@ async fn read(life: &Life, object: &Object, range: ReadRange) -> Result<Vec<u8>>
     Ok(bytes)
 }
 
-async fn whole(life: &Life, object: &Object) -> Vec<u8> {
+pub(super) async fn whole(life: &Life, object: &Object) -> Vec<u8> {
     let bytes = read(life, object, ReadRange::default()).await;
     bytes.expect("read")
 }
 
 /// The files of the storage.
-fn stored(place: &Place) -> Vec<String> {
+pub(super) fn stored(place: &Place) -> Vec<String> {
     fn names(directory: &Path) -> Vec<String> {
         let Ok(entries) = std::fs::read_dir(directory) else {
             return Vec::new();
@@ -92,13 +86,13 @@ fn stored(place: &Place) -> Vec<String> {
 }
 
 /// Waits until so many files are in the storage: what is dropped is removed behind.
-async fn until_stored(place: &Place, count: usize) {
+pub(super) async fn until_stored(place: &Place, count: usize) {
     while stored(place).len() != count {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
-fn digest_of(bytes: &[u8]) -> String {
+pub(super) fn digest_of(bytes: &[u8]) -> String {
     let digest: [u8; 32] = Sha256::digest(bytes).into();
     pinfold_model::Digest::from_sha256(digest).to_string()
 }
@@ -431,161 +425,6 @@ fn objects_of_another_project_do_not_exist() {
             .create_object_from_file(&stranger, &sandbox, "/etc/passwd", named("x"), None)
             .await;
         assert_eq!(copied.expect_err("foreign").code(), Code::SandboxNotFound);
-    });
-    life.clean_up(&place);
-}
-
-#[test]
-fn a_project_holds_no_more_bytes_than_its_quota() {
-    let place = Place::new();
-    let life = place.live();
-    life.run(async {
-        let (engine, ctx) = (&life.engine, &life.ctx);
-        let change = QuotaChange {
-            object_bytes: Some(Some(1_000_000)),
-            ..QuotaChange::default()
-        };
-        let project = ctx.principal.project.clone();
-        engine
-            .change_quota(ctx, &project, change)
-            .await
-            .expect("quota");
-        let first = put(&life, "first", &[1; 900_000]).await;
-        // Neither announced nor unannounced bytes pass it.
-        for announced in [Some(200_000), None] {
-            let body = ObjectBody {
-                announced,
-                ..body(&[2; 200_000])
-            };
-            let over = engine.create_object(ctx, named("x"), body, None).await;
-            let over = over.expect_err("over the quota");
-            assert_eq!(over.code(), Code::QuotaExceeded);
-            assert_eq!(over.details()["quota"], "object_bytes");
-            assert!(over.message().contains("delete objects"), "{over}");
-        }
-        let sandbox = life.sandbox().await;
-        life.sh(&sandbox, "head -c 200000 /dev/zero > big").await;
-        let over = engine
-            .create_object_from_file(ctx, &sandbox, "big", named("x"), None)
-            .await;
-        assert_eq!(over.expect_err("over").code(), Code::QuotaExceeded);
-        until_stored(&place, 1).await;
-        assert_eq!(
-            engine.object_usage(ctx).await.expect("usage"),
-            (900_000, Some(1_000_000))
-        );
-        engine.delete_object(ctx, &first.id).await.expect("delete");
-        put(&life, "second", &[2; 200_000]).await;
-    });
-    life.clean_up(&place);
-}
-
-#[test]
-fn an_object_whose_time_is_over_goes_by_itself() {
-    let place = Place::new();
-    let clock = Arc::new(ManualClock::new());
-    let life = place.live_with(EngineConfig::default(), clock.clone());
-    life.run(async {
-        let (engine, ctx) = (&life.engine, &life.ctx);
-        let hour = Duration::from_secs(3600);
-        let request = CreateObject {
-            retention: Some(hour),
-            ..named("short")
-        };
-        let made = engine
-            .create_object(ctx, request, body(b"short"), None)
-            .await;
-        let short = made.expect("create").value;
-        let kept = put(&life, "kept", b"kept").await;
-        let begun = engine.begin_object(ctx, named("begun"), None).await;
-        let begun = begun.expect("begin").value;
-        assert_eq!(stored(&place).len(), 2);
-        clock.forward(hour);
-        // Nobody can use it from that moment, whenever the reconciler comes.
-        let over = read(&life, &short, ReadRange::default()).await;
-        assert_eq!(over.expect_err("over").code(), Code::ObjectGone);
-        // A turn of the reconciler that is under way counts its next from the time it ends.
-        while stored(&place).len() != 1 {
-            clock.forward(Duration::from_secs(60));
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        assert_eq!(whole(&life, &kept).await, b"kept");
-        clock.forward(8 * 24 * hour);
-        loop {
-            clock.forward(Duration::from_secs(60));
-            let state = engine.get_object(ctx, &begun.id).await.expect("get").state;
-            if state == ObjectState::Deleted {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    });
-    life.clean_up(&place);
-}
-
-#[test]
-fn a_kill_in_the_middle_of_an_upload_leaves_nothing_half_made() {
-    let place = Place::new();
-    let life = place.live();
-    let object = life.run(async {
-        let object = put(&life, "whole", b"whole").await;
-        let engine = life.engine.clone();
-        let ctx = life.ctx.clone();
-        tokio::spawn(async move {
-            let first = Ok(Bytes::from(vec![1; 5 << 20]));
-            let stuck = futures::stream::iter([first]).chain(futures::stream::pending());
-            let body = ObjectBody {
-                pieces: stuck.boxed(),
-                announced: None,
-            };
-            engine.create_object(&ctx, named("half"), body, None).await
-        });
-        until_stored(&place, 2).await;
-        object
-    });
-    life.crash();
-    // A kill runs no destructor, which the runtime's end does: put back what one leaves.
-    let half = format!("{}#1", pinfold_model::BlobId::generate());
-    let unrecorded = pinfold_model::BlobId::generate().to_string();
-    for name in [&half, &unrecorded] {
-        std::fs::write(place.objects().join(name), b"left").expect("write");
-    }
-
-    let life = place.live();
-    life.run(async {
-        until_stored(&place, 1).await;
-        assert_eq!(whole(&life, &object).await, b"whole");
-        let list = life
-            .engine
-            .list_objects(&life.ctx, &ObjectFilter::default(), &PageRequest::default())
-            .await;
-        assert_eq!(list.expect("list").items, [object]);
-    });
-    life.clean_up(&place);
-}
-
-#[test]
-fn a_copy_keeps_its_sandbox_from_idling_and_ends_with_it() {
-    let place = Place::new();
-    let life = place.live();
-    life.run(async {
-        let sandbox = life.sandbox().await;
-        // Longer than its announced size: it grows while it is read.
-        life.sh(&sandbox, "head -c 20000000 /dev/zero > big").await;
-        let copies = (0..4).map(|_| {
-            life.engine.create_object_from_file(
-                &life.ctx,
-                &sandbox,
-                "big",
-                CreateObject::default(),
-                None,
-            )
-        });
-        for made in futures::future::join_all(copies).await {
-            assert_eq!(made.expect("copy").value.size_bytes, Some(20_000_000));
-        }
-        assert_eq!(stored(&place).len(), 1, "equal content is kept once");
-        assert_eq!(life.state(&sandbox).await.state, SandboxState::Running);
     });
     life.clean_up(&place);
 }

@@ -9,8 +9,9 @@ use std::time::Duration;
 #[cfg(doc)]
 use pinfold_model::limits;
 use pinfold_model::{CommandId, Program, WindowSize};
-use pinfold_proto::{self as proto, reply, request};
+use pinfold_proto::{self as proto, FailureKind, reply, request};
 use rustix::fs::{FileType, OFlags};
+use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 pub use pinfold_proto::KillScope;
@@ -201,7 +202,18 @@ fn fill(writer: &OwnedFd, input: &[u8]) -> Result<(), GuestError> {
         return Ok(());
     }
     if input.len() > rustix::pipe::fcntl_getpipe_size(writer)? {
-        rustix::pipe::fcntl_setpipe_size(writer, input.len())?;
+        rustix::pipe::fcntl_setpipe_size(writer, input.len()).map_err(|errno| match errno {
+            // Trying again would not help: an ordinary user has its share of pipes only.
+            Errno::PERM => GuestError::Refused {
+                kind: FailureKind::TooMany,
+                message: format!(
+                    "this server may not hold {} bytes of input ready; send them as stdin instead",
+                    input.len()
+                ),
+                errno: errno.raw_os_error(),
+            },
+            _ => errno.into(),
+        })?;
     }
     match rustix::io::write(writer, input)? {
         written if written == input.len() => Ok(()),

@@ -3,7 +3,8 @@
 //! One file a command, `ID.input`, there before the command is recorded and gone after its end is.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use pinfold_model::CommandId;
@@ -16,7 +17,12 @@ impl Journals {
     /// Keeps `bytes` for a command. Only afterwards may the command be recorded, so nobody ever
     /// meets a part of them.
     pub fn keep_input(&self, id: &CommandId, bytes: &[u8]) -> io::Result<()> {
-        fs::write(self.input(id), bytes)
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(self.input(id))?;
+        file.write_all(bytes)
     }
 
     /// What was kept for a command; `None` where nothing is (any more).
@@ -65,6 +71,13 @@ mod tests {
         journals.keep_input(&id, b"\0bytes").expect("keep");
         let kept = journals.read_input(&id).expect("read");
         assert_eq!(kept.as_deref(), Some(&b"\0bytes"[..]));
+        let mode = fs::metadata(journals.input(&id))
+            .expect("there")
+            .permissions();
+        assert_eq!(
+            std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777,
+            0o600
+        );
         assert_eq!(journals.list().expect("list"), [id.clone()]);
         assert_eq!(journals.list_inputs().expect("list"), [id.clone()]);
         journals.remove_input(&id).expect("remove");

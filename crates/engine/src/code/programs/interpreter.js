@@ -14,6 +14,9 @@ const QUEUE_MAX = 64;
 const SEEN_MAX = 4 * QUEUE_MAX;
 const LINE_MAX = 10 << 20;
 const OUTPUTS_MAX = 16 << 20;
+// Bytes of a line that count as one of output. Escapes take up to six, and all lines of a run have to
+// fit into its journal, the last one above all.
+const ESCAPED = 3;
 const INTERRUPT_GRACE = 3000;
 // How long a run waits for one that was accepted before it and has not come: its relay may have died.
 const EARLIER_GRACE = 5000;
@@ -93,8 +96,9 @@ function supervise(name, again, language) {
 
     text(stream, text) {
       if (this.room <= 0 || text === '') return;
-      this.room -= Buffer.byteLength(text);
-      this.send({ t: stream, d: text });
+      const line = encode({ t: stream, d: text });
+      this.room -= Math.max(Buffer.byteLength(text), line.length / ESCAPED);
+      this.sendLine(line);
       if (this.room <= 0) this.send({ t: 'truncated', max: STREAMS_MAX });
     }
 

@@ -31,6 +31,9 @@ QUEUE_MAX = 64
 SEEN_MAX = 4 * QUEUE_MAX
 LINE_MAX = 10 << 20
 OUTPUTS_MAX = 16 << 20
+# Bytes of a line that count as one of output. Escapes take up to six, and all lines of a run have to
+# fit into its journal, the last one above all.
+ESCAPED = 3
 INTERRUPT_GRACE = 3.0
 # How long a run waits for one that was accepted before it and has not come: its relay may have died.
 EARLIER_GRACE = 5.0
@@ -219,8 +222,9 @@ class Supervisor:
         text = worker.text[stream].decode(data)
         if run.room <= 0 or not text:
             return
-        run.room -= len(data)
-        run.send({"t": stream, "d": text})
+        line = encode({"t": stream, "d": text})
+        run.room -= max(len(data), len(line) // ESCAPED)
+        run.send_line(line)
         if run.room <= 0:
             run.send({"t": "truncated", "max": STREAMS_MAX})
 
