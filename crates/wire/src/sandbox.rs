@@ -106,7 +106,8 @@ pub struct CreateSandbox {
     pub idle_timeout_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idle_action: Option<IdleAction>,
-    /// Answer when it runs (default), or at once with state `creating`.
+    /// Answer when it runs (default), or at once with state `creating`. A missing image is pulled
+    /// before either answer; start a pull to wait for that apart.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wait: Option<bool>,
 }
