@@ -1,5 +1,6 @@
 //! Objects: copied from files, uploaded in one step and in several, read, deleted, collected.
 
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
