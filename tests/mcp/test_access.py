@@ -197,5 +197,7 @@ async def test_a_server_that_comes_back_serves_its_sandboxes_to_new_sessions(tmp
             assert (await call(client, "get_sandbox", sandbox_id=box))["state"] == "running"
             # A session whose stream is open does not hold up the end.
             server.stop()
+            log = (tmp_path / "data.log").read_text()
+            assert "draining" in log and "cut after the time" not in log
     finally:
         server.stop()

@@ -22,6 +22,8 @@ const WAIT_MAX_SECONDS: u64 = 50;
 const RUN_DEFAULT_SECONDS: u64 = 600;
 const RUN_MAX_SECONDS: u64 = 3000;
 const LISTED_MAX: u32 = 100;
+/// Of a shell line where it is listed.
+const LINE_MAX_CHARS: usize = 500;
 
 /// How a command stands and what it wrote.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -51,7 +53,7 @@ pub(crate) struct CommandFacts {
     state: String,
     exit_code: Option<i32>,
     signal: Option<i32>,
-    /// The shell line.
+    /// The shell line; its beginning where it is long.
     command: Option<String>,
     started_at: Option<String>,
     ended_at: Option<String>,
@@ -271,23 +273,24 @@ fn has_ended(command: &Command) -> bool {
 }
 
 fn line(command: &Command) -> String {
-    let words = match (&command.shell, &command.argv) {
-        (Some(line), _) => line.clone(),
-        (None, Some(argv)) => argv.join(" "),
-        (None, None) => String::new(),
-    };
-    let words: String = words.chars().take(100).collect();
+    let words = beginning(command).unwrap_or_default();
     format!("{} {}: {words:?}", command.id, ending(command))
+}
+
+fn beginning(command: &Command) -> Option<String> {
+    let argv = || command.argv.as_ref().map(|argv| argv.join(" "));
+    let whole = command.shell.clone().or_else(argv)?;
+    Some(whole.chars().take(LINE_MAX_CHARS).collect())
 }
 
 impl From<Command> for CommandFacts {
     fn from(command: Command) -> Self {
         Self {
+            command: beginning(&command),
             command_id: command.id,
             state: command.state.to_string(),
             exit_code: command.exit_code,
             signal: command.signal,
-            command: command.shell.or(command.argv.map(|argv| argv.join(" "))),
             started_at: command.started_at,
             ended_at: command.ended_at,
         }

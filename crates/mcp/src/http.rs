@@ -169,7 +169,7 @@ impl Mcp {
             headers,
             passed_on(&parts.extensions),
         );
-        made.map_err(|error| Error::internal(error).into())
+        made.map_err(|_| Error::invalid("host", "the header Host names no host").into())
     }
 }
 

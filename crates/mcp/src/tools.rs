@@ -3,7 +3,9 @@
 use std::sync::{Arc, LazyLock};
 
 use rmcp::model::{JsonObject, Tool, ToolAnnotations};
-use rmcp::schemars::{JsonSchema, schema_for};
+use rmcp::schemars::JsonSchema;
+use rmcp::schemars::generate::SchemaSettings;
+use serde_json::Value;
 
 use crate::arguments as args;
 use crate::{code, commands, files, images, ports, sandboxes};
@@ -188,15 +190,21 @@ fn tool<I: JsonSchema, O: JsonSchema>(
         .idempotent(matches!(effect, Effect::Reads | Effect::Replaces))
         // A sandbox may reach the internet, and a port be reached from it.
         .open_world(matches!(effect, Effect::Runs | Effect::Adds));
-    Tool::new(name, description, Arc::new(schema::<I>()))
+    let mut takes = schema::<I>();
+    simplify(&mut takes, without_null);
+    Tool::new(name, description, Arc::new(takes))
         .with_title(title)
         .with_raw_output_schema(Arc::new(schema::<O>()))
         .with_annotations(hints)
 }
 
+/// Without references, which not every model's provider follows.
 fn schema<T: JsonSchema>() -> JsonObject {
-    let mut object = match schema_for!(T).to_value() {
-        serde_json::Value::Object(object) => object,
+    let settings =
+        SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+    let schema = settings.into_generator().into_root_schema_for::<T>();
+    let mut object = match schema.to_value() {
+        Value::Object(object) => object,
         _ => JsonObject::new(),
     };
     object.remove("title");
@@ -204,7 +212,54 @@ fn schema<T: JsonSchema>() -> JsonObject {
     object
         .entry("properties")
         .or_insert_with(|| JsonObject::new().into());
+    simplify(&mut object, without_format);
     object
+}
+
+/// Applies `change` to a schema and to each one in it.
+fn simplify(schema: &mut JsonObject, change: fn(&mut JsonObject)) {
+    change(schema);
+    if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+        for property in properties.values_mut().filter_map(Value::as_object_mut) {
+            simplify(property, change);
+        }
+    }
+    for inner in ["items", "additionalProperties"] {
+        if let Some(Value::Object(inner)) = schema.get_mut(inner) {
+            simplify(inner, change);
+        }
+    }
+}
+
+/// Formats of numbers such as `uint32` are nobody else's.
+fn without_format(schema: &mut JsonObject) {
+    schema.remove("format");
+}
+
+/// What need not be there need not be null either: some providers know no unions.
+fn without_null(schema: &mut JsonObject) {
+    if let Some(Value::Array(kinds)) = schema.get_mut("type") {
+        kinds.retain(|kind| kind != "null");
+        if let [kind] = &kinds[..] {
+            let kind = kind.clone();
+            schema.insert("type".to_owned(), kind);
+        }
+    }
+    if let Some(Value::Array(forms)) = schema.get_mut("enum") {
+        forms.retain(|form| !form.is_null());
+    }
+    if let Some(Value::Array(mut forms)) = schema.remove("anyOf") {
+        forms.retain(|form| form["type"] != "null");
+        for form in forms
+            .into_iter()
+            .filter_map(|form| form.as_object().cloned())
+        {
+            for (name, value) in form {
+                // The field's own words before those of its type.
+                schema.entry(name).or_insert(value);
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -227,6 +282,24 @@ mod tests {
             let answers = tool.output_schema.expect("facts");
             assert_eq!(answers["type"], "object", "{}", tool.name);
         }
+    }
+
+    #[test]
+    fn schemas_are_of_the_simple_kind_that_every_client_knows() {
+        for tool in all() {
+            let takes = serde_json::to_string(&tool.input_schema).expect("JSON");
+            for word in ["$ref", "$defs", "anyOf", "null", "\"format\""] {
+                assert!(!takes.contains(word), "{}: {takes}", tool.name);
+            }
+            let answers = serde_json::to_string(&tool.output_schema).expect("JSON");
+            for word in ["$ref", "$defs", "\"format\""] {
+                assert!(!answers.contains(word), "{}: {answers}", tool.name);
+            }
+        }
+        let read = all().into_iter().find(|tool| tool.name == "write_file");
+        let encoding = &read.expect("a tool").input_schema["properties"]["encoding"];
+        assert_eq!(encoding["type"], "string");
+        assert_eq!(encoding["enum"], serde_json::json!(["text", "base64"]));
     }
 
     #[test]
