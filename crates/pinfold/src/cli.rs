@@ -77,6 +77,8 @@ pub(crate) enum Command {
     /// Projects and their quotas
     #[command(subcommand, visible_alias = "project")]
     Projects(projects::ProjectsCommand),
+    /// Serve an MCP client over stdin and stdout with the tools of a server
+    Mcp,
     /// What the project has used
     Usage(usage::UsageArgs),
     /// Who did what

@@ -5,6 +5,7 @@ pub(crate) mod completion;
 pub(crate) mod doctor;
 pub(crate) mod images;
 pub(crate) mod keys;
+pub(crate) mod mcp;
 pub(crate) mod objects;
 pub(crate) mod pipeline;
 pub(crate) mod preview;

@@ -58,6 +58,7 @@ fn dispatch(global: &Global, command: Command) -> Result<Ending> {
         Command::Templates(command) => alone(commands::templates::run(global, command)),
         Command::Objects(command) => alone(commands::objects::run(global, command)),
         Command::Keys(command) => alone(commands::keys::run(global, command)),
+        Command::Mcp => alone(commands::mcp::run(global)),
         Command::Projects(command) => alone(commands::projects::run(global, command)),
         Command::Usage(args) => alone(commands::usage::run(global, args)),
         Command::Audit(args) => alone(commands::audit::run(global, args)),

@@ -75,8 +75,11 @@ pub(crate) async fn serve(settings: Settings) -> Result<Ending> {
         ..ApiConfig::new(uploads(&settings.data)?, metrics)
     };
     let authority: Arc<dyn Authenticate> = Arc::new(EngineKeys(engine.clone()));
-    let router = pinfold_api::router(engine.clone(), config)
-        .merge(pinfold_dialects::router(&engine, &authority));
+    let api = pinfold_api::router(engine.clone(), config);
+    let mcp = pinfold_mcp::router(api.clone(), Arc::clone(&authority))?;
+    let router = api
+        .merge(pinfold_dialects::router(&engine, &authority))
+        .merge(mcp);
     let router = pinfold_preview::serve_with_previews(
         engine.clone(),
         settings.addresses.clone(),

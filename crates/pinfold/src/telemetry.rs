@@ -24,7 +24,7 @@ pub(crate) fn log(format: LogFormat) -> Result<()> {
     let filter = match std::env::var(LOG_VARIABLE) {
         Ok(text) => EnvFilter::try_new(&text)
             .with_context(|| format!("{LOG_VARIABLE}={text:?} is no log filter"))?,
-        Err(_) => EnvFilter::new("info,sqlx=warn,hyper=warn"),
+        Err(_) => EnvFilter::new("info,sqlx=warn,hyper=warn,rmcp=error"),
     };
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)

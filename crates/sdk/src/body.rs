@@ -6,6 +6,7 @@ use std::path::Path;
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use reqwest::Response;
+use reqwest::header::CONTENT_RANGE;
 use tokio::io::AsyncWriteExt;
 use tokio_util::io::ReaderStream;
 
@@ -140,6 +141,13 @@ impl ByteStream {
     #[must_use]
     pub fn total_bytes(&self) -> Option<u64> {
         self.response.content_length()
+    }
+
+    /// How many bytes the whole has, where this is a range of it.
+    #[must_use]
+    pub fn whole_bytes(&self) -> Option<u64> {
+        let range = self.response.headers().get(CONTENT_RANGE)?.to_str().ok()?;
+        range.rsplit_once('/')?.1.parse().ok()
     }
 
     #[must_use]

@@ -12,6 +12,7 @@ use crate::commands::Commands;
 use crate::error::{Error, Result};
 use crate::files::Files;
 use crate::images::Images;
+use crate::in_process::Destination;
 use crate::objects::Objects;
 use crate::pipelines::Pipelines;
 use crate::previews::Previews;
@@ -39,6 +40,8 @@ pub(crate) struct Inner {
     pub(crate) base: Url,
     /// For connections that reqwest does not make (WebSocket).
     pub(crate) authorization: HeaderValue,
+    /// Where requests go when that is not over the network.
+    pub(crate) destination: Option<Destination>,
 }
 
 impl Client {
@@ -64,13 +67,23 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|error| Error::Config(format!("cannot set up HTTP: {error}")))?;
-        Ok(Self {
+        Ok(Self::assembled(http, base, authorization, None))
+    }
+
+    pub(crate) fn assembled(
+        http: reqwest::Client,
+        base: Url,
+        authorization: HeaderValue,
+        destination: Option<Destination>,
+    ) -> Self {
+        Self {
             inner: Arc::new(Inner {
                 http,
                 base,
                 authorization,
+                destination,
             }),
-        })
+        }
     }
 
     /// From `PINFOLD_URL` (default `http://127.0.0.1:7070`) and `PINFOLD_API_KEY`.
@@ -164,7 +177,7 @@ impl Client {
     }
 }
 
-fn base_url(text: &str) -> Result<Url> {
+pub(crate) fn base_url(text: &str) -> Result<Url> {
     let wrong = |why: &str| Error::Config(format!("{text:?} is not a server's URL: {why}"));
     let mut url = Url::parse(text).map_err(|error| wrong(&error.to_string()))?;
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {

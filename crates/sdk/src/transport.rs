@@ -171,7 +171,7 @@ impl Client {
             .request(&call)
             .header(CONTENT_TYPE, "application/octet-stream")
             .body(body);
-        accepted(request.send().await.map_err(|e| self.failed(e, &call))?).await
+        accepted(self.exchange(request, &call).await?).await
     }
 
     pub(crate) async fn send_once(&self, call: &Call) -> Result<Response> {
@@ -181,7 +181,27 @@ impl Client {
                 .header(CONTENT_TYPE, content_type)
                 .body(bytes.clone());
         }
-        accepted(request.send().await.map_err(|e| self.failed(e, call))?).await
+        accepted(self.exchange(request, call).await?).await
+    }
+
+    /// Over the network, or to the service that stands for it.
+    async fn exchange(&self, request: reqwest::RequestBuilder, call: &Call) -> Result<Response> {
+        let Some(destination) = &self.inner.destination else {
+            return request.send().await.map_err(|e| self.failed(e, call));
+        };
+        let request = request.build().map_err(|e| self.failed(e, call))?;
+        let answered = destination.answer(request);
+        let answered = match call.timeout {
+            None => answered.await,
+            Some(after) => match tokio::time::timeout(after, answered).await {
+                Ok(answered) => answered,
+                Err(_) => {
+                    let url = self.url().to_owned();
+                    return Err(Error::Timeout { url, after });
+                }
+            },
+        };
+        answered.map_err(|e| self.failed(e, call))
     }
 
     fn request(&self, call: &Call) -> reqwest::RequestBuilder {
