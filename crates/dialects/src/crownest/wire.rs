@@ -337,7 +337,8 @@ pub(super) struct ApiKey {
     pub(super) name: String,
     pub(super) prefix: String,
     pub(super) last4: String,
-    pub(super) project_ids: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) project_ids: Option<Vec<String>>,
     pub(super) scopes: Vec<&'static str>,
     pub(super) created_by_user_id: String,
     pub(super) created_at: String,
