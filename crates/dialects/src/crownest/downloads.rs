@@ -35,9 +35,7 @@ pub(super) async fn of_artifact(
     Path(id): Path<String>,
 ) -> Result<Json<wire::DownloadUrl>, Refused> {
     let object = artifacts::found(&engine, &ctx, &id).await?;
-    let link = engine
-        .sign_object_download(&ctx, &object.id, None)
-        .await?;
+    let link = engine.sign_object_download(&ctx, &object.id, None).await?;
     Ok(Json(wire::DownloadUrl {
         headers: Some(BTreeMap::new()),
         ..to_wire::download_url(&base, &link)

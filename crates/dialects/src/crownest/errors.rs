@@ -59,6 +59,7 @@ words! {
     FileAlreadyExists = "file_already_exists" CONFLICT,
     StreamGap = "stream_gap" CONFLICT,
     SandboxDestroyed = "sandbox_destroyed" GONE,
+    CodeSourceTooLarge = "code_source_too_large" PAYLOAD_TOO_LARGE,
     FileTooLarge = "file_too_large" PAYLOAD_TOO_LARGE,
     QuotaExceeded = "quota_exceeded" TOO_MANY_REQUESTS,
     RateLimited = "rate_limited" TOO_MANY_REQUESTS,

@@ -2,6 +2,7 @@
 
 mod account;
 mod artifact;
+mod code;
 mod command;
 mod file;
 mod output;
@@ -15,8 +16,9 @@ use super::wire;
 
 pub(super) use account::{api_key, project, usage};
 pub(super) use artifact::{artifact, artifacts, download_url};
+pub(super) use code::{Form, Promotable, code_error, code_run, context, forms};
 pub(super) use command::{accepted, command, command_with_output};
-pub(super) use file::{content, directory, file, shown_path};
+pub(super) use file::{content, directory, file};
 pub(super) use output::{log_event, logs};
 pub(super) use preview::preview;
 pub(super) use sandbox::sandbox;

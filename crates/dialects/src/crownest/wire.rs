@@ -113,6 +113,25 @@ pub(super) struct MoveFile {
     pub(super) overwrite: Option<bool>,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CreateContext {
+    pub(super) language: Option<String>,
+    pub(super) cwd: Option<String>,
+    pub(super) timeout_ms: Option<i64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RunCode {
+    pub(super) code: String,
+    pub(super) language: Option<String>,
+    pub(super) context_id: Option<String>,
+    pub(super) cwd: Option<String>,
+    pub(super) timeout_ms: Option<i64>,
+    pub(super) artifact_policy: Option<String>,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct CreatePreview {
@@ -272,7 +291,9 @@ pub(super) struct Artifact {
     pub(super) name: String,
     pub(super) object_key: String,
     pub(super) size_bytes: u64,
-    pub(super) source_path: String,
+    /// What code has shown was in no file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) source_path: Option<String>,
     pub(super) content_type: String,
     pub(super) created_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -291,6 +312,91 @@ pub(super) struct DownloadUrl {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) headers: Option<BTreeMap<String, String>>,
     pub(super) auth_mode: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CodeContext {
+    pub(super) id: String,
+    pub(super) sandbox_id: String,
+    pub(super) language: &'static str,
+    pub(super) cwd: String,
+    pub(super) is_default: bool,
+    pub(super) created_at: String,
+    pub(super) expires_at: String,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CodeRun {
+    pub(super) sandbox_id: String,
+    pub(super) context_id: String,
+    pub(super) language: &'static str,
+    pub(super) execution_count: u32,
+    pub(super) stdout: Vec<String>,
+    pub(super) stderr: Vec<String>,
+    pub(super) stdout_truncated: bool,
+    pub(super) stderr_truncated: bool,
+    pub(super) outputs: Vec<CodeOutput>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) error: Option<CodeError>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) duration_ms: Option<f64>,
+}
+
+/// One form of what code has shown.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(
+    tag = "kind",
+    rename_all = "lowercase",
+    rename_all_fields = "camelCase"
+)]
+pub(super) enum CodeOutput {
+    Inline {
+        format: &'static str,
+        value: Value,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        truncated: bool,
+    },
+    Artifact {
+        format: &'static str,
+        artifact_id: String,
+        content_type: String,
+        size_bytes: u64,
+    },
+    Rejected {
+        format: String,
+        reason: RejectedReason,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum RejectedReason {
+    ArtifactScopeRequired,
+    OutputTooLarge,
+    RequiresArtifactPromotion,
+    UnsafeActiveContent,
+    UnsupportedFormat,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct CodeError {
+    pub(super) name: String,
+    pub(super) message: String,
+    pub(super) traceback: Vec<String>,
+}
+
+/// One event of a run of code.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", content = "data", rename_all = "lowercase")]
+pub(super) enum CodeEvent {
+    Stdout(String),
+    Stderr(String),
+    Output(CodeOutput),
+    Error(CodeError),
+    /// The last one.
+    Complete(Box<CodeRun>),
 }
 
 #[derive(Debug, Serialize)]
@@ -407,6 +513,8 @@ envelopes! {
     Files { data: Vec<FileStat> },
     Deleted { deleted: bool },
     OneArtifact { artifact: Artifact },
+    OneContext { context: CodeContext },
+    OneRun { run: CodeRun },
     OnePreview { preview: Preview },
     OneProject { project: Project },
     OneApiKey { api_key: ApiKey },

@@ -23,7 +23,7 @@ pub(in crate::crownest) fn artifact(ctx: &Ctx, object: Object) -> Result<wire::A
         sandbox_id: source.sandbox.into(),
         name: object.name,
         size_bytes: object.size_bytes.unwrap_or(0),
-        source_path: shown_path(&source.path),
+        source_path: source.path.as_deref().map(shown_path),
         content_type: object.content_type,
         created_at: time(object.created_at),
         deleted_at: object.deleted_at.map(time),

@@ -77,7 +77,7 @@ pub(in crate::crownest) fn content(
 
 /// An absolute path without `.`, `..` and doubled slashes, as the vendor shows paths. By its names
 /// alone: it is for people to read, and nothing is opened by it.
-pub(in crate::crownest) fn shown_path(path: &str) -> String {
+pub(super) fn shown_path(path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     let base = if path.starts_with('/') { "" } else { WORKSPACE };
     for part in base.split('/').chain(path.split('/')) {

@@ -6,7 +6,11 @@ use pinfold_model::{Ctx, Preview};
 use super::time;
 use crate::crownest::wire;
 
-pub(in crate::crownest) fn preview(ctx: &Ctx, preview: Preview, urls: &PreviewUrls) -> wire::Preview {
+pub(in crate::crownest) fn preview(
+    ctx: &Ctx,
+    preview: Preview,
+    urls: &PreviewUrls,
+) -> wire::Preview {
     wire::Preview {
         // Callers of this vendor put a path with its own slash behind it.
         url: urls.of(&preview.slug).trim_end_matches('/').to_owned(),
