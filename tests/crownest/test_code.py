@@ -466,3 +466,15 @@ display(Shown(forms={"text/plain": "not", "text/html": "x" * 20}))
         "kind": "rejected", "format": "html", "reason": "output_too_large",
     }
     await sdk(client.sandboxes.kill, sandbox.id)
+
+
+async def test_a_run_makes_so_many_artifacts_and_no_more(sdk, client, sandbox):
+    code = SHOWS + """
+for n in range(130):
+    display(Shown(forms={"text/plain": str(n), "text/html": "h", "image/svg+xml": "s"}))
+"""
+    run = await sdk(client.code.run, sandbox.id, code, artifact_policy="promote")
+    kept = [one["artifactId"] for one in run["outputs"] if one["kind"] == "artifact"]
+    assert len(kept) == len(set(kept)) == 256 and len(values(run)) == 130
+    left = [one for one in run["outputs"] if one["kind"] == "rejected"]
+    assert len(left) == 4 and {one["reason"] for one in left} == {"output_too_large"}

@@ -8,6 +8,9 @@ use crate::crownest::ids::with_prefix;
 use crate::crownest::to_wire::{self, Form, Promotable};
 use crate::crownest::wire::{self, RejectedReason};
 
+/// Artifacts of one run at most. What a run shows comes from inside, where anybody may have said it.
+const KEPT_MAX: u32 = 256;
+
 /// The outputs of one run, in order.
 #[derive(Debug)]
 pub(super) struct Outputs {
@@ -15,6 +18,8 @@ pub(super) struct Outputs {
     promotes: bool,
     /// Outputs taken so far: the number names an artifact.
     taken: u32,
+    /// Artifacts made so far, or tried to.
+    kept: u32,
     shown: Vec<wire::CodeOutput>,
 }
 
@@ -24,6 +29,7 @@ impl Outputs {
             run: run.clone(),
             promotes,
             taken: 0,
+            kept: 0,
             shown: Vec::new(),
         }
     }
@@ -44,9 +50,15 @@ impl Outputs {
         for form in to_wire::forms(output) {
             let shown = match form {
                 Form::Shown(shown) => shown,
-                Form::Promotable(form) if self.promotes => self.kept(engine, ctx, form).await?,
-                Form::Promotable(form) => {
+                Form::Promotable(form) if !self.promotes => {
                     rejected(form.format, RejectedReason::RequiresArtifactPromotion)
+                }
+                Form::Promotable(form) if self.kept == KEPT_MAX => {
+                    rejected(form.format, RejectedReason::OutputTooLarge)
+                }
+                Form::Promotable(form) => {
+                    self.kept += 1;
+                    self.keep(engine, ctx, form).await?
                 }
             };
             self.shown.push(shown);
@@ -58,7 +70,7 @@ impl Outputs {
         self.shown
     }
 
-    async fn kept(
+    async fn keep(
         &self,
         engine: &Engine,
         ctx: &Ctx,
