@@ -5,6 +5,7 @@ import hashlib
 
 import httpx
 import pytest
+from server import KEY
 
 pytestmark = pytest.mark.anyio
 
@@ -48,6 +49,60 @@ async def test_a_deleted_artifact_leaves_its_facts(sdk, client, sandbox, fails):
                 await sdk(call, nobody)
     with fails("not_found", 404):
         await sdk(client.artifacts.list, "sbx_0")
+
+
+async def test_other_objects_of_the_server_are_no_artifacts(sdk, client, server, fails):
+    uploaded = server.native(
+        "POST", "/v1/objects/upload", params={"name": "theirs"}, content=b"not an artifact"
+    ).json()
+    begun = server.native("POST", "/v1/objects", json={"name": "begun"}).json()
+    for other in (uploaded, begun):
+        id_ = other["id"].replace("obj_", "art_")
+        for call in (
+            client.artifacts.get,
+            client.artifacts.download,
+            client.artifacts.download_url,
+            client.artifacts.delete,
+        ):
+            with fails("not_found", 404):
+                await sdk(call, id_)
+            with fails("not_found", 404):
+                await sdk(call, other["id"])
+        # Nothing happened to it.
+        assert server.native("GET", f"/v1/objects/{other['id']}").json() == other
+    content = server.native("GET", f"/v1/objects/{uploaded['id']}/content")
+    assert content.content == b"not an artifact"
+
+
+async def test_downloads_say_what_they_are_and_run_nowhere(sdk, client, sandbox, server):
+    page = "<script>alert(1)</script>"
+    await sdk(client.files.write, sandbox.id, "büro.html", page)
+    made = await sdk(client.artifacts.create, sandbox.id, path="büro.html")
+    assert made["contentType"] == "text/html"
+    signed = (await sdk(client.artifacts.download_url, made["id"]))["url"]
+    direct = f"{server.base_url}/v1/artifacts/{made['id']}/download"
+    headers = {"Authorization": f"Bearer {KEY}"}
+    for url in (signed, direct):
+        whole = httpx.get(url, headers=headers)
+        assert (whole.status_code, whole.text) == (200, page)
+        assert whole.headers["content-length"] == str(len(page))
+        assert "b%C3%BCro.html" in whole.headers["content-disposition"]
+        assert whole.headers["content-disposition"].startswith("attachment")
+        assert whole.headers["x-content-type-options"] == "nosniff"
+        assert "sandbox" in whole.headers["content-security-policy"]
+        tag = whole.headers["etag"]
+        for wanted, status, body in [
+            ({"Range": "bytes=1-6"}, 206, page[1:7]),
+            ({"Range": "bytes=-3"}, 206, page[-3:]),
+            ({"Range": "bytes=20-", "If-Range": tag}, 206, page[20:]),
+            ({"Range": "bytes=20-", "If-Range": '"other"'}, 200, page),
+        ]:
+            part = httpx.get(url, headers={**headers, **wanted})
+            assert (part.status_code, part.text) == (status, body)
+        beyond = httpx.get(url, headers={**headers, "Range": "bytes=1000-"})
+        assert (beyond.status_code, beyond.json()["error"]["code"]) == (416, "invalid_request")
+        head = httpx.head(url, headers=headers)
+        assert (head.status_code, head.content) == (200, b"")
 
 
 async def test_artifacts_come_from_the_workspace_alone(sdk, client, sandbox, fails):

@@ -142,6 +142,15 @@ async def test_list_shows_direct_children_with_their_stat(sdk, client, sandbox, 
     assert len(await sdk(client.files.list, sandbox.id, "many")) == 2500
 
 
+async def test_a_listing_is_whole_or_refused(sdk, client, sandbox, fails):
+    fill = "mkdir full && cd full && seq -f 'f%06g' 100000 | xargs touch"
+    await sh(sdk, client, sandbox, fill)
+    assert len(await sdk(client.files.list, sandbox.id, "full")) == 100_000
+    await sdk(client.files.write, sandbox.id, "full/one-more", "")
+    with fails("file_too_large", 413, "path"):
+        await sdk(client.files.list, sandbox.id, "full")
+
+
 async def test_stat_of_files_directories_and_the_workspace(sdk, client, sandbox):
     await sdk(client.files.write, sandbox.id, "f", "123")
     stat = await sdk(client.files.stat, sandbox.id, "./f")

@@ -4,6 +4,7 @@
 
 mod account;
 mod artifacts;
+mod code;
 mod commands;
 mod downloads;
 mod errors;

@@ -26,6 +26,8 @@ use serde::Serialize;
 
 use crate::clock::later;
 use crate::commands::absolute;
+use crate::files::{FileAt, require_directory};
+use crate::live::Lease;
 use crate::usecase::Note;
 use crate::{Accepted, Engine, Origin};
 
@@ -41,6 +43,9 @@ pub struct CreateCodeContext {
     pub language: CodeLanguage,
     /// Where code begins, from the sandbox's working directory on, which is also the default.
     pub cwd: Option<String>,
+    /// A directory that `cwd` has to be in, as in [`FileAt::within`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cwd_within: Option<String>,
     /// For runs that name none: 1 ms to 10 minutes, 60 s unless given.
     pub timeout: Option<Duration>,
     /// How long the context is kept unused: 1 minute to 7 days, 4 hours unless given.
@@ -53,6 +58,7 @@ impl CreateCodeContext {
         Self {
             language,
             cwd: None,
+            cwd_within: None,
             timeout: None,
             idle_timeout: None,
         }
@@ -75,6 +81,15 @@ fn check_cwd(cwd: Option<&str>) -> Result<()> {
     }
 }
 
+/// Refuses a directory that is not where it has to be, or is none. What runs in the sandbox may put
+/// another one in its place at once, and code may go anywhere by itself: this is for callers who err.
+async fn check_within(lease: &Lease, cwd: Option<&str>, within: Option<&str>) -> Result<()> {
+    match (cwd, within) {
+        (Some(cwd), Some(within)) => require_directory(lease, FileAt::within(cwd, within)).await,
+        _ => Ok(()),
+    }
+}
+
 impl Engine {
     /// Makes a context and starts its interpreter.
     ///
@@ -91,12 +106,8 @@ impl Engine {
         let note = Note::new("code.context_create");
         self.audited(ctx, &note, async {
             request.validate()?;
-            let claim = self.claim(
-                ctx,
-                "code.context_create",
-                idempotency,
-                &(sandbox, &request),
-            )?;
+            let operation = "code.context_create";
+            let claim = self.claim_in(ctx, sandbox, operation, idempotency, &request)?;
             let accepted = match self.known_context(ctx, claim.as_ref()).await? {
                 Some(context) => Accepted {
                     value: context,
@@ -215,6 +226,8 @@ impl Engine {
         claim: Option<Idempotency>,
     ) -> Result<Accepted<CodeContext>> {
         let lease = self.lease(ctx, sandbox).await?;
+        let within = request.cwd_within.as_deref();
+        check_within(&lease, request.cwd.as_deref(), within).await?;
         let context = self.new_context(lease.sandbox(), request, false);
         let context = self.first_interpreter(&lease, context).await?;
         let inserted = self
@@ -268,7 +281,8 @@ impl Engine {
         is_default: bool,
     ) -> CodeContext {
         let workdir = &sandbox.spec.workdir;
-        let asked = request.cwd.as_deref().map(|cwd| absolute(workdir, cwd));
+        let base = request.cwd_within.as_ref().unwrap_or(workdir);
+        let asked = request.cwd.as_deref().map(|cwd| absolute(base, cwd));
         let idle_timeout = request.idle_timeout.unwrap_or(limits::CODE_IDLE_DEFAULT);
         let now = self.now();
         CodeContext {

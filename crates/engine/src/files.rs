@@ -77,6 +77,18 @@ pub struct MoveFile {
     pub within: Option<String>,
 }
 
+/// Refuses what is no directory, or leads out of where it has to be.
+pub(crate) async fn require_directory(lease: &Lease, at: FileAt<'_>) -> Result<()> {
+    let entry = entry::stat(lease, &at.located(lease, Follow::Yes)?).await?;
+    match entry.kind {
+        FileKind::Directory => Ok(()),
+        FileKind::File | FileKind::Symlink | FileKind::Other => Err(Error::new(
+            Code::NotADirectory,
+            format!("{:?} is not a directory", at.path()),
+        )),
+    }
+}
+
 impl Engine {
     /// What a path is. A symlink in its last part is described, not followed.
     pub async fn stat_file<'a>(

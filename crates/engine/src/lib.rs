@@ -57,7 +57,7 @@ pub use images::{
 };
 pub use keys::{BOOTSTRAP_SECRET_MIN_CHARS, CreateKey, CreatedKey};
 pub use links::{Link, LinkUse, Linked, Redeemed};
-pub use objects::{CreateObject, ObjectBody, ObjectReader};
+pub use objects::{CreateObject, ObjectBody, ObjectReader, ShownForm};
 pub use pipelines::{
     PIPELINE_DOCUMENT_MAX_BYTES, PipelineDocument, ReportBounds, RunEvent, RunReader, RunReport,
     StepOutput, SubmitRun,

@@ -12,6 +12,7 @@ mod kind;
 mod pour;
 mod read;
 mod removal;
+mod shown;
 
 use futures::stream::BoxStream;
 use pinfold_model::{Code, Ctx, Error, Object, ObjectId, ObjectState, Result, SandboxId};
@@ -28,6 +29,7 @@ use crate::{Accepted, Engine, Origin};
 pub use draft::CreateObject;
 pub use read::ObjectReader;
 pub(crate) use removal::{discard, give_up, remove};
+pub use shown::ShownForm;
 
 /// Content on its way to an object.
 pub struct ObjectBody {
@@ -217,7 +219,7 @@ impl Engine {
         .await
     }
 
-    /// Those that were copied from files of one sandbox, newest first, also when it has ended.
+    /// Those that were copied out of one sandbox, newest first, also when it has ended.
     pub async fn list_objects_of(
         &self,
         ctx: &Ctx,

@@ -87,12 +87,12 @@ impl std::str::FromStr for ObjectState {
     }
 }
 
-/// The file that an object was copied from.
+/// What an object was copied from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectSource {
     pub sandbox: SandboxId,
-    /// Absolute, as it was inside.
-    pub path: String,
+    /// The file, absolute, as it was inside; `None` for what code there has shown.
+    pub path: Option<String>,
 }
 
 /// An object as it is now.

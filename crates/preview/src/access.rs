@@ -221,7 +221,7 @@ fn secret_of(value: &str) -> Option<&str> {
 }
 
 /// Browsers that show a page say so; programs that fetch data rather not.
-fn wants_page(headers: &HeaderMap) -> bool {
+pub(crate) fn wants_page(headers: &HeaderMap) -> bool {
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
     accept.is_some_and(|accept| accept.contains("text/html"))
 }

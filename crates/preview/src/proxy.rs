@@ -17,7 +17,7 @@ use pinfold_http::{BaseUrl, Draining, Failure, Peer};
 use pinfold_model::{Code, Error, Result, Slug};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::access::{Admission, admit};
+use crate::access::{Admission, admit, wants_page};
 use crate::address::{Address, Kind};
 use crate::body::{Answered, Held, Lent, Progress, Sent};
 use crate::exchange::send;
@@ -98,11 +98,11 @@ fn check(parts: &Parts, address: &Address) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether a bare `/p/SLUG` is asked for as a page is. Most clients follow no redirect with anything
-/// else: they have no body to send again, or no answer to their upgrade.
+/// Whether a bare `/p/SLUG` is asked for by somebody who shows pages. Others are answered in place:
+/// programs need not follow a redirect, have no body to send again, or no answer to their upgrade.
 fn goes_to_slash(parts: &Parts) -> bool {
     let read = parts.method == Method::GET || parts.method == Method::HEAD;
-    read && !request::wants_websocket(parts)
+    read && wants_page(&parts.headers) && !request::wants_websocket(parts)
 }
 
 /// Relative references of a page at `/p/SLUG` would lead out of the preview.

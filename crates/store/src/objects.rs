@@ -212,9 +212,7 @@ fn to_object(row: &Row) -> Result<Object> {
 fn to_source(row: &Row) -> Result<Option<ObjectSource>> {
     let sandbox = row.opt_parse("source_sandbox_id")?;
     let path = row.opt_text("source_path")?;
-    Ok(sandbox
-        .zip(path)
-        .map(|(sandbox, path)| ObjectSource { sandbox, path }))
+    Ok(sandbox.map(|sandbox| ObjectSource { sandbox, path }))
 }
 
 fn no_project(project: &ProjectId) -> StoreError {

@@ -20,6 +20,7 @@ pub(crate) fn from_create(request: wire::CreateCodeContext) -> Result<engine::Cr
     Ok(engine::CreateCodeContext {
         language: from_language(request.language)?,
         cwd: request.cwd,
+        cwd_within: None,
         timeout: request.timeout_ms.map(Duration::from_millis),
         idle_timeout: request.idle_timeout_ms.map(Duration::from_millis),
     })
@@ -34,7 +35,9 @@ pub(crate) fn from_run(request: wire::RunCode) -> Result<engine::RunCode> {
             .transpose()
             .map_err(|_| Error::new(Code::CodeContextNotFound, "there is no such code context"))?,
         cwd: request.cwd,
+        cwd_within: None,
         timeout: request.timeout_ms.map(Duration::from_millis),
+        keeps: false,
     })
 }
 

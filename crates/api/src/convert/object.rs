@@ -12,7 +12,7 @@ use super::quantity::time;
 
 pub(crate) fn to_wire(object: Object) -> wire::Object {
     let (sandbox_id, path) = match object.source {
-        Some(source) => (Some(source.sandbox.into()), Some(source.path)),
+        Some(source) => (Some(source.sandbox.into()), source.path),
         None => (None, None),
     };
     wire::Object {

@@ -5,6 +5,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use pinfold_engine::{Engine, FileAt};
 use pinfold_http::{Caller, IdempotencyKey, Json, Path, Query};
+use pinfold_model::{Code, Ctx, Object};
 
 use super::errors::Refused;
 use super::from_wire::{self, WORKSPACE};
@@ -44,8 +45,7 @@ pub(super) async fn show(
     Caller(ctx): Caller,
     Path(id): Path<String>,
 ) -> Answer {
-    let object = engine.get_object(&ctx, &ids::artifact(&id)?).await?;
-    let artifact = to_wire::artifact(&ctx, object)?;
+    let artifact = to_wire::artifact(&ctx, found(&engine, &ctx, &id).await?)?;
     Ok(Json(wire::OneArtifact { artifact }))
 }
 
@@ -54,8 +54,8 @@ pub(super) async fn remove(
     Caller(ctx): Caller,
     Path(id): Path<String>,
 ) -> Answer {
-    let object = engine.delete_object(&ctx, &ids::artifact(&id)?).await?;
-    let artifact = to_wire::artifact(&ctx, object)?;
+    let object = found(&engine, &ctx, &id).await?;
+    let artifact = to_wire::artifact(&ctx, engine.delete_object(&ctx, &object.id).await?)?;
     Ok(Json(wire::OneArtifact { artifact }))
 }
 
@@ -65,5 +65,18 @@ pub(super) async fn download(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Refused> {
-    downloads::object(&engine, &ctx, &ids::artifact(&id)?, &headers).await
+    let object = found(&engine, &ctx, &id).await?;
+    downloads::object(&engine, &ctx, &object, &headers).await
+}
+
+/// The object that an artifact is. One that came in another way than out of a sandbox is not of
+/// this API, whoever asks: nothing is shown, handed out or deleted of it. Where an object came from
+/// never changes, so what is looked at here holds for the call behind it.
+pub(super) async fn found(engine: &Engine, ctx: &Ctx, id: &str) -> Result<Object, Refused> {
+    match engine.get_object(ctx, &ids::artifact(id)?).await {
+        Ok(object) if object.source.is_some() => Ok(object),
+        Ok(_) => Err(Refused::no("artifact", id)),
+        Err(error) if error.code() == Code::ObjectNotFound => Err(Refused::no("artifact", id)),
+        Err(error) => Err(error.into()),
+    }
 }

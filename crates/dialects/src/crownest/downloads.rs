@@ -4,22 +4,15 @@ use std::collections::BTreeMap;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE};
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::http::HeaderMap;
+use axum::response::Response;
 use pinfold_engine::{Engine, FileAt, LinkUse, Linked, ReadRange};
-use pinfold_http::{BaseUrl, Caller, Json, Path, RequestTag, resolve_range};
-use pinfold_model::{Ctx, Error, ObjectId, SandboxId};
+use pinfold_http::{BaseUrl, ByteRange, Caller, Download, Json, Path, RequestTag};
+use pinfold_model::{Ctx, Error, Object, SandboxId};
 
 use super::errors::{Refused, Word};
 use super::from_wire::WORKSPACE;
-use super::{ids, to_wire, wire};
-
-/// What the bytes are is not for a browser to guess, since they are of tenants.
-const PLAIN: [(&str, &str); 2] = [
-    ("x-content-type-options", "nosniff"),
-    ("content-security-policy", "sandbox; default-src 'none'"),
-];
+use super::{artifacts, ids, to_wire, wire};
 
 /// A URL for a file of the workspace, as it is at the time of the download.
 pub(super) async fn of_file(
@@ -41,8 +34,8 @@ pub(super) async fn of_artifact(
     base: BaseUrl,
     Path(id): Path<String>,
 ) -> Result<Json<wire::DownloadUrl>, Refused> {
-    let id = ids::artifact(&id)?;
-    let link = engine.sign_object_download(&ctx, &id, None).await?;
+    let object = artifacts::found(&engine, &ctx, &id).await?;
+    let link = engine.sign_object_download(&ctx, &object.id, None).await?;
     Ok(Json(wire::DownloadUrl {
         headers: Some(BTreeMap::new()),
         ..to_wire::download_url(&base, &link)
@@ -58,7 +51,10 @@ pub(super) async fn signed(
 ) -> Result<Response, Refused> {
     let found = engine.redeem(&token, LinkUse::Read, tag.id).await?;
     match found.linked {
-        Linked::ObjectDownload { object: id } => object(&engine, &found.ctx, &id, &headers).await,
+        Linked::ObjectDownload { object: id } => {
+            let linked = engine.get_object(&found.ctx, &id).await?;
+            object(&engine, &found.ctx, &linked, &headers).await
+        }
         Linked::FileDownload {
             sandbox,
             path,
@@ -77,39 +73,23 @@ pub(super) async fn signed(
 pub(super) async fn object(
     engine: &Engine,
     ctx: &Ctx,
-    id: &ObjectId,
+    object: &Object,
     headers: &HeaderMap,
 ) -> Result<Response, Refused> {
-    let whole = engine.read_object(ctx, id, ReadRange::default()).await?;
-    let total = whole.total_bytes();
-    let kind = whole.object().content_type.clone();
-    let range = resolve_range(headers, total)?;
-    let reader = match range {
-        Some(range) => {
-            let part = ReadRange {
-                offset: range.offset,
-                length: Some(range.length),
-            };
-            engine.read_object(ctx, id, part).await?
-        }
-        None => whole,
+    object.state.require_sealed()?;
+    let download = Download {
+        name: &object.name,
+        content_type: &object.content_type,
+        total_bytes: object.size_bytes,
+        etag: object.digest.as_ref().map(|digest| digest.as_str()),
     };
+    let range = download.range(headers)?;
+    let reader = engine.read_object(ctx, &object.id, wanted(range)).await?;
     let pieces = futures::stream::try_unfold(reader, |mut reader| async move {
         let piece = reader.next().await?;
         Ok::<_, Error>(piece.map(|piece| (piece, reader)))
     });
-    let body = Body::from_stream(pieces);
-    let about = [(CONTENT_TYPE, kind), (ACCEPT_RANGES, "bytes".to_owned())];
-    Ok(match range {
-        Some(range) => {
-            let part = [
-                (CONTENT_LENGTH, range.length.to_string()),
-                (CONTENT_RANGE, range.content_range(total)),
-            ];
-            (StatusCode::PARTIAL_CONTENT, PLAIN, about, part, body).into_response()
-        }
-        None => (PLAIN, about, [(CONTENT_LENGTH, total.to_string())], body).into_response(),
-    })
+    Ok(download.answer(range, Body::from_stream(pieces)))
 }
 
 pub(super) async fn file(
@@ -119,42 +99,30 @@ pub(super) async fn file(
     at: FileAt<'_>,
     headers: &HeaderMap,
 ) -> Result<Response, Refused> {
-    let whole = engine
+    let mut reader = engine
         .read_file(ctx, sandbox, at, ReadRange::default())
         .await?;
-    let total = whole.total_bytes().unwrap_or(0);
-    let range = resolve_range(headers, total)?;
-    let reader = match range {
-        Some(range) => {
-            let part = ReadRange {
-                offset: range.offset,
-                length: Some(range.length),
-            };
-            engine.read_file(ctx, sandbox, at, part).await?
-        }
-        None => whole,
+    let download = Download {
+        name: at.path(),
+        content_type: "application/octet-stream",
+        // Files of devices say 0 and hold something.
+        total_bytes: reader.total_bytes().filter(|total| *total > 0),
+        etag: None,
     };
+    let range = download.range(headers)?;
+    if range.is_some() {
+        reader = engine.read_file(ctx, sandbox, at, wanted(range)).await?;
+    }
     let pieces = futures::stream::try_unfold(reader, |mut reader| async move {
         let piece = reader.next().await?;
         Ok::<_, Error>(piece.map(|piece| (piece, reader)))
     });
-    let body = Body::from_stream(pieces);
-    let about = [
-        (CONTENT_TYPE, "application/octet-stream"),
-        (ACCEPT_RANGES, "bytes"),
-    ];
-    Ok(match range {
-        Some(range) => {
-            let part = [
-                (CONTENT_LENGTH, range.length.to_string()),
-                (CONTENT_RANGE, range.content_range(total)),
-            ];
-            (StatusCode::PARTIAL_CONTENT, PLAIN, about, part, body).into_response()
-        }
-        None if total > 0 => {
-            (PLAIN, about, [(CONTENT_LENGTH, total.to_string())], body).into_response()
-        }
-        // An empty file, or one whose size nobody knows before its end.
-        None => (PLAIN, about, body).into_response(),
+    Ok(download.answer(range, Body::from_stream(pieces)))
+}
+
+fn wanted(range: Option<ByteRange>) -> ReadRange {
+    range.map_or(ReadRange::default(), |range| ReadRange {
+        offset: range.offset,
+        length: Some(range.length),
     })
 }

@@ -59,6 +59,7 @@ words! {
     FileAlreadyExists = "file_already_exists" CONFLICT,
     StreamGap = "stream_gap" CONFLICT,
     SandboxDestroyed = "sandbox_destroyed" GONE,
+    CodeSourceTooLarge = "code_source_too_large" PAYLOAD_TOO_LARGE,
     FileTooLarge = "file_too_large" PAYLOAD_TOO_LARGE,
     QuotaExceeded = "quota_exceeded" TOO_MANY_REQUESTS,
     RateLimited = "rate_limited" TOO_MANY_REQUESTS,
@@ -213,9 +214,15 @@ pub(super) fn shown_word(error: &Error) -> Word {
 
 fn render(failure: &Failure, _request_id: &str) -> Response {
     let error = failure.error();
-    let word = shown_word(error);
+    // Where the HTTP edge chose a status of its own (405, 408, 414, 415, 416), the request itself
+    // was at fault.
+    let chosen = failure.status() != pinfold_http::status_of(error.kind());
+    let word = match shown_word(error) {
+        word if chosen && word.status().is_server_error() => Word::InvalidRequest,
+        word => word,
+    };
     let status = match error.code() {
-        Code::MethodNotAllowed | Code::UnsupportedMediaType => failure.status(),
+        _ if chosen => failure.status(),
         // The server is going away or too busy: another try is worth it.
         Code::ImagePullFailed | Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         _ => word.status(),
@@ -270,6 +277,16 @@ mod tests {
                 assert!(runtime.contains(code), "{code}: {status} and {ours}");
             }
         }
+    }
+
+    #[test]
+    fn a_status_of_the_http_edge_is_kept() {
+        for status in [StatusCode::REQUEST_TIMEOUT, StatusCode::URI_TOO_LONG] {
+            let slow = Failure::from(Error::new(Code::Timeout, "too slow")).with_status(status);
+            assert_eq!(render(&slow, "req_0").status(), status);
+        }
+        let ours = Failure::from(Error::new(Code::Timeout, "not ready in time"));
+        assert_eq!(render(&ours, "req_0").status(), 500);
     }
 
     #[test]

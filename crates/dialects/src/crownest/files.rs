@@ -66,12 +66,7 @@ pub(super) async fn list(
     let listing = engine
         .list_directory(&ctx, &sandbox, at, ENTRIES_MAX)
         .await?;
-    let data = listing
-        .entries
-        .iter()
-        .map(to_wire::directory_entry)
-        .collect();
-    Ok(Json(wire::Files { data }))
+    Ok(Json(to_wire::directory(&listing)?))
 }
 
 pub(super) async fn stat(

@@ -17,6 +17,10 @@ use serde_json::{Map, Value};
 use super::errors::{Refused, Word};
 use super::{ids, wire};
 
+mod code;
+
+pub(super) use code::{create_context, run_code};
+
 /// Where everything of the vendor's file API happens, and where commands begin.
 pub(super) const WORKSPACE: &str = "/workspace";
 /// The template of a sandbox that names none.
@@ -260,22 +264,24 @@ fn command(request: wire::RunCommand) -> Result<CommandSpec, Refused> {
             format!("{key:?}: names that begin with {RESERVED_ENV_PREFIX} are reserved"),
         ));
     }
-    let timeout = match request.timeout_ms {
-        None => TIMEOUT_DEFAULT,
-        Some(millis @ 1..=TIMEOUT_MAX_MS) => Duration::from_millis(millis.unsigned_abs()),
-        Some(_) => {
-            return Err(Refused::invalid(
-                "timeoutMs",
-                format!("timeoutMs must be from 1 to {TIMEOUT_MAX_MS}"),
-            ));
-        }
-    };
     Ok(CommandSpec {
         cwd: request.cwd.filter(|cwd| !cwd.is_empty()),
         secret_env: SecretEnv::new(env),
-        timeout: Some(timeout),
+        timeout: Some(timeout(request.timeout_ms)?.unwrap_or(TIMEOUT_DEFAULT)),
         ..CommandSpec::new(Program::Shell(request.command))
     })
+}
+
+/// Of a command, or of a run of code.
+fn timeout(millis: Option<i64>) -> Result<Option<Duration>, Refused> {
+    match millis {
+        None => Ok(None),
+        Some(millis @ 1..=TIMEOUT_MAX_MS) => Ok(Some(Duration::from_millis(millis.unsigned_abs()))),
+        Some(_) => Err(Refused::invalid(
+            "timeoutMs",
+            format!("timeoutMs must be from 1 to {TIMEOUT_MAX_MS}"),
+        )),
+    }
 }
 
 pub(super) fn cancel_mode(request: &wire::CancelCommand) -> Result<CancelMode, Refused> {

@@ -2,7 +2,7 @@
 //! rule: nothing is looked up.
 
 use pinfold_model::{
-    CommandId, KeyId, ObjectId, PreviewId, ProjectId, SandboxId, TemplateVersionId,
+    CodeContextId, CommandId, KeyId, ObjectId, PreviewId, ProjectId, SandboxId, TemplateVersionId,
 };
 
 use super::errors::Refused;
@@ -13,6 +13,10 @@ pub(super) fn sandbox(text: &str) -> Result<SandboxId, Refused> {
 
 pub(super) fn command(text: &str) -> Result<CommandId, Refused> {
     text.parse().map_err(|_| Refused::no("command", text))
+}
+
+pub(super) fn code_context(text: &str) -> Result<CodeContextId, Refused> {
+    text.parse().map_err(|_| Refused::no("code context", text))
 }
 
 /// An artifact is an object of ours.

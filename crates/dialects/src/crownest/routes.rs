@@ -7,7 +7,9 @@ use axum::routing::{get, post};
 use pinfold_engine::Engine;
 use pinfold_http::{Authenticate, authenticated};
 
-use super::{account, artifacts, commands, downloads, errors, files, previews, sandboxes, stream};
+use super::{
+    account, artifacts, code, commands, downloads, errors, files, previews, sandboxes, stream,
+};
 
 #[rustfmt::skip]
 pub(crate) fn router(engine: Engine, authority: Arc<dyn Authenticate>) -> Router {
@@ -29,6 +31,12 @@ pub(crate) fn router(engine: Engine, authority: Arc<dyn Authenticate>) -> Router
         .route("/v1/sandboxes/{sandbox}/files/move", post(files::rename))
         .route("/v1/sandboxes/{sandbox}/files/download", get(files::download))
         .route("/v1/sandboxes/{sandbox}/files/download-url", post(downloads::of_file))
+        .route("/v1/sandboxes/{sandbox}/code/contexts",
+            get(code::list_contexts).post(code::create_context))
+        .route("/v1/sandboxes/{sandbox}/code/contexts/{context}",
+            get(code::show_context).delete(code::remove_context))
+        .route("/v1/sandboxes/{sandbox}/code/runs", post(code::run))
+        .route("/v1/sandboxes/{sandbox}/code/runs/stream", post(code::stream))
         .route("/v1/sandboxes/{sandbox}/artifacts", get(artifacts::list).post(artifacts::create))
         .route("/v1/artifacts/{artifact}", get(artifacts::show).delete(artifacts::remove))
         .route("/v1/artifacts/{artifact}/download", get(artifacts::download))

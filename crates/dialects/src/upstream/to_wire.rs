@@ -139,6 +139,8 @@ fn step(index: usize, step: &Step, result: &StepRun, output: &StepOutput, now: T
         exit_code: result.exit_code,
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        stdout_truncated: output.stdout_truncated,
+        stderr_truncated: output.stderr_truncated,
         duration_ms: between(result.started_at, result.ended_at.or(Some(now))),
     }
 }

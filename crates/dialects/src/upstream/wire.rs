@@ -119,6 +119,11 @@ pub(super) struct Step {
     pub(super) exit_code: Option<i32>,
     pub(super) stdout: String,
     pub(super) stderr: String,
+    /// More was written than is shown, or it is no longer kept. Only then are these there.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) stdout_truncated: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) stderr_truncated: bool,
     pub(super) duration_ms: u64,
 }
 

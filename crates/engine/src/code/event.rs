@@ -54,6 +54,8 @@ pub struct CodeOutput {
 pub struct RejectedForm {
     pub format: String,
     pub reason: String,
+    /// It was there, and is over a bound.
+    pub too_large: bool,
 }
 
 /// What the code raised, or why it could not go on.
@@ -126,6 +128,9 @@ enum Line {
 struct Rejected {
     format: String,
     reason: String,
+    /// Interpreters that began under an earlier server do not say.
+    #[serde(default)]
+    large: bool,
 }
 
 /// Puts lines together from bytes, and events from lines. Ends with the first `Complete`.
@@ -219,6 +224,7 @@ fn bounded(rejected: Rejected) -> RejectedForm {
     RejectedForm {
         format: rejected.format.chars().take(FORM_MAX_CHARS).collect(),
         reason: rejected.reason.chars().take(1000).collect(),
+        too_large: rejected.large,
     }
 }
 

@@ -31,9 +31,16 @@ pub struct RunCode {
     pub context: Option<CodeContextId>,
     /// For this run alone, from the context's directory on. `None`: where the last run left off.
     pub cwd: Option<String>,
+    /// A directory that `cwd` has to be in, as in [`crate::FileAt::within`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cwd_within: Option<String>,
     /// From when it is accepted, so time spent waiting for earlier runs of the context counts. At
     /// most 10 minutes; the context's unless given.
     pub timeout: Option<Duration>,
+    /// Whether the caller is going to keep what the run shows, by
+    /// [`Engine::create_object_from_code`]: a repeated request has to want the same.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub keeps: bool,
 }
 
 impl RunCode {
@@ -44,7 +51,9 @@ impl RunCode {
             language: None,
             context: None,
             cwd: None,
+            cwd_within: None,
             timeout: None,
+            keeps: false,
         }
     }
 }
@@ -114,8 +123,8 @@ impl From<CodeEnding> for CodeRunState {
 }
 
 impl Engine {
-    /// Starts a run; answers as soon as it is accepted. The same idempotency key with the same
-    /// request answers with the same run.
+    /// Starts a run; answers as soon as it is accepted. The same idempotency key in the same sandbox
+    /// with the same request answers with the same run, unless that came from [`Engine::run_code`].
     ///
     /// # Errors
     /// [`Code::BodyTooLarge`] for more than 256 KiB; [`Code::UnsupportedCodeLanguage`] where the
@@ -128,7 +137,9 @@ impl Engine {
         request: RunCode,
         idempotency: Option<&str>,
     ) -> Result<Accepted<CodeRun>> {
-        let accepted = self.accept_code(ctx, sandbox, request, idempotency).await?;
+        let accepted = self
+            .accept_code("code.start", ctx, sandbox, request, idempotency)
+            .await?;
         Ok(Accepted {
             value: self.code_run(ctx, &accepted.value.id).await?,
             origin: accepted.origin,
@@ -144,7 +155,9 @@ impl Engine {
         request: RunCode,
         idempotency: Option<&str>,
     ) -> Result<Accepted<CodeRun>> {
-        let accepted = self.accept_code(ctx, sandbox, request, idempotency).await?;
+        let accepted = self
+            .accept_code("code.run", ctx, sandbox, request, idempotency)
+            .await?;
         self.wait_command(ctx, &accepted.value.id, None).await?;
         Ok(Accepted {
             value: self.code_run(ctx, &accepted.value.id).await?,
@@ -168,15 +181,16 @@ impl Engine {
 
     async fn accept_code(
         &self,
+        operation: &'static str,
         ctx: &Ctx,
         sandbox: &SandboxId,
         request: RunCode,
         idempotency: Option<&str>,
     ) -> Result<Accepted<Command>> {
-        let note = Note::new("code.run");
+        let note = Note::new(operation);
         self.audited_behind(ctx, &note, async {
             request.validate()?;
-            let claim = self.claim(ctx, "code.run", idempotency, &(sandbox, &request))?;
+            let claim = self.claim_in(ctx, sandbox, operation, idempotency, &request)?;
             let accepted = match self.known_by(claim.as_ref()).await? {
                 Some(id) => Accepted {
                     value: self
@@ -203,6 +217,8 @@ impl Engine {
         claim: Option<Idempotency>,
     ) -> Result<Accepted<Command>> {
         let lease = self.lease(ctx, sandbox).await?;
+        let within = request.cwd_within.as_deref();
+        super::check_within(&lease, request.cwd.as_deref(), within).await?;
         let context = self.context_for(ctx, &lease, request).await?;
         let context = self.with_interpreter(&lease, context).await?;
         let timeout = request.timeout.unwrap_or(context.timeout);
@@ -213,7 +229,7 @@ impl Engine {
         let cwd = request
             .cwd
             .as_deref()
-            .map(|cwd| absolute(&context.cwd, cwd));
+            .map(|cwd| absolute(within.unwrap_or(&context.cwd), cwd));
         // Nothing waits from here until the run can be found, so that the next one comes behind it.
         let runs = self.inner.registry.runs_of(&context.id);
         if runs.len() >= limits::CODE_QUEUE_MAX {
@@ -263,7 +279,7 @@ impl Engine {
     }
 
     /// The command of a run; every other command is no run.
-    pub(super) async fn code_command(
+    pub(crate) async fn code_command(
         &self,
         ctx: &Ctx,
         id: &CommandId,

@@ -118,8 +118,8 @@ impl Engine {
             None => None,
         };
         let journals = self.inner.parts.journals.clone();
-        let (id, last_seq) = (command.id.clone(), command.last_seq);
-        let read = move || written(&journals, &id, last_seq, options.inline_bytes);
+        let (id, lost) = (command.id.clone(), may_have_written(&command));
+        let read = move || written(&journals, &id, lost, options.inline_bytes);
         let read = tokio::task::spawn_blocking(read).await;
         let (stdout, stderr) = read.map_err(Error::internal)??;
         Ok(RunOutput {
@@ -134,22 +134,32 @@ impl Engine {
     }
 }
 
-/// The beginning of both streams of a command that has ended with record `last_seq`.
+/// Whether a command that has ended has written anything, as far as its record tells: its last
+/// record is its End, so one alone says that nothing was written. Where nobody knows the last one,
+/// whatever has begun may have.
+fn may_have_written(command: &Command) -> bool {
+    match command.last_seq {
+        Some(last) => last > 1,
+        None => command.started_at.is_some(),
+    }
+}
+
+/// The beginning of both streams of a command that has ended; where they are no longer kept, `lost`
+/// tells whether that is missed.
 fn written(
     journals: &Journals,
     id: &CommandId,
-    last_seq: Option<u64>,
+    lost: bool,
     bytes: usize,
 ) -> Result<(Collected, Collected)> {
     let journal = match journals.get(id) {
         Ok(journal) => journal,
         Err(OpenError::NotFound(_)) => {
-            // Its last record is its End: one alone says that nothing was written.
-            let lost = Collected {
+            let nothing = Collected {
                 bytes: Vec::new(),
-                truncated: last_seq.is_some_and(|seq| seq > 1),
+                truncated: lost,
             };
-            return Ok((lost.clone(), lost));
+            return Ok((nothing.clone(), nothing));
         }
         Err(error) => return Err(journal_error(error)),
     };

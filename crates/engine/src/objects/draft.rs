@@ -49,12 +49,12 @@ impl Engine {
         let mut object = self.fresh(file.project(), name, request, ObjectState::Sealed)?;
         object.source = Some(ObjectSource {
             sandbox: sandbox.clone(),
-            path: entry.path.clone(),
+            path: Some(entry.path.clone()),
         });
         Ok(object)
     }
 
-    fn fresh(
+    pub(super) fn fresh(
         &self,
         project: &ProjectId,
         name: String,

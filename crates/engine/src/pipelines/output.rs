@@ -84,7 +84,7 @@ fn of_step(
         Ok(journal) => journal,
         Err(OpenError::NotFound(_)) => {
             // Of one that ran it is no longer kept, and nobody knows whether there was any.
-            let lost = step.exit_code.is_some();
+            let lost = step.started_at.is_some();
             return Ok(StepOutput {
                 stdout_truncated: lost,
                 stderr_truncated: lost,

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use pinfold_engine::{
     CodeEvent, CodeRun, CodeRunState, CreateCodeContext, CreateSandbox, Origin, PageRequest,
-    RunCode,
+    RunCode, ShownForm,
 };
-use pinfold_model::{Code, CodeContext, CodeLanguage, Result, SandboxId};
+use pinfold_model::{Code, CodeContext, CodeLanguage, CommandId, Result, SandboxId};
 
 use super::place::{Life, Place, small};
 
@@ -251,6 +251,56 @@ fn one_key_runs_code_once_and_not_another_code() {
         assert_eq!(run(code).await.expect("run").origin, Origin::Replay);
         let other = run("other").await.expect_err("another request");
         assert_eq!(other.code(), Code::IdempotencyConflict);
+        // The same key names another run where the operation or the sandbox is another.
+        let engine = &life.engine;
+        let started = engine.start_code(&life.ctx, &sandbox, RunCode::new("n"), Some("k"));
+        assert_eq!(started.await.expect("start").origin, Origin::New);
+        let elsewhere = life.sandbox().await;
+        let there = engine.run_code(&life.ctx, &elsewhere, RunCode::new(code), Some("k"));
+        assert_eq!(text(&there.await.expect("run").value), "1");
+    });
+    life.clean_up(&place);
+}
+
+#[test]
+fn what_code_shows_is_kept_once_and_of_runs_alone() {
+    let place = Place::new();
+    let life = place.live();
+    life.run(async {
+        let (engine, ctx) = (&life.engine, &life.ctx);
+        let sandbox = life.sandbox().await;
+        let run = python(&life, &sandbox, "1").await;
+        let command = life.sh(&sandbox, "true").await.command;
+        let form = |run: &CommandId, output| ShownForm {
+            run: run.clone(),
+            output,
+            media: "image/png".to_owned(),
+            bytes: b"png".as_slice().into(),
+            name: format!("output-{output}.png"),
+        };
+        let keep = |run, output| engine.create_object_from_code(ctx, form(run, output));
+        let (first, again) = tokio::join!(keep(&run.id, 1), keep(&run.id, 1));
+        let (first, again) = (first.expect("kept"), again.expect("kept"));
+        assert_eq!(first.value, again.value);
+        let object = first.value;
+        assert_eq!(
+            (object.size_bytes, object.content_type.as_str()),
+            (Some(3), "image/png")
+        );
+        let source = object.source.clone().expect("from a sandbox");
+        assert_eq!((source.sandbox, source.path), (sandbox.clone(), None));
+        let other = keep(&run.id, 2).await.expect("another output").value;
+        assert_ne!(other.id, object.id);
+        let refused = keep(&command.id, 1).await.expect_err("no run of code");
+        assert_eq!(refused.code(), Code::CommandNotFound);
+        let page = PageRequest::default();
+        let listed = engine.list_objects_of(ctx, &sandbox, &page).await;
+        assert_eq!(listed.expect("list").items, [other, object.clone()]);
+        engine
+            .destroy_sandbox(ctx, &sandbox)
+            .await
+            .expect("destroy");
+        assert_eq!(keep(&run.id, 1).await.expect("the same").value, object);
     });
     life.clean_up(&place);
 }

@@ -125,8 +125,8 @@ fn a_file_becomes_an_object_that_outlives_its_sandbox() {
         assert_eq!(object.digest.clone().expect("sealed").as_str(), expected);
         let source = object.source.clone().expect("from a file");
         assert_eq!(
-            (source.sandbox, source.path.as_str()),
-            (sandbox.clone(), "/workspace/out/data.csv")
+            (source.sandbox, source.path.as_deref()),
+            (sandbox.clone(), Some("/workspace/out/data.csv"))
         );
 
         // The bytes are those of that moment.

@@ -164,7 +164,7 @@ async fn insert_row(tx: &mut Tx, object: &Object, org: &OrgId) -> Result<()> {
         .bind(object.size_bytes)
         .bind(object.digest.as_ref().map(|digest| digest.as_str()))
         .bind(source.map(|source| source.sandbox.as_str()))
-        .bind(source.map(|source| source.path.as_str()))
+        .bind(source.and_then(|source| source.path.as_deref()))
         .bind(object.created_at)
         .bind(object.sealed_at)
         .bind(object.deleted_at)

@@ -63,7 +63,7 @@ pub(crate) async fn an_object_comes_back_as_it_went_in(world: World) {
     let mut object = object(world.project(), ObjectState::Sealed);
     object.source = Some(ObjectSource {
         sandbox: SandboxId::generate(),
-        path: "/out/ä".into(),
+        path: Some("/out/ä".into()),
     });
     object.expires_at = Some(seconds(9));
     let content = content(1, 5);
@@ -278,7 +278,7 @@ pub(crate) async fn lists_of_objects_filter_and_page(world: World) {
         object.name = format!("n{}", number % 2);
         object.source = (number == 3).then(|| ObjectSource {
             sandbox: sandbox.clone(),
-            path: "/f".into(),
+            path: None,
         });
         objects.insert(&object, None, None).await.expect("recorded");
         ids.push(object.id);

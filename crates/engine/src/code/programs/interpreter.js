@@ -534,8 +534,10 @@ function work(language) {
       let value = given;
       if (form === 'application/json' || form.endsWith('+json')) {
         const text = JSON.stringify(value);
-        if (text === undefined || text.length > TEXT_MAX) {
-          rejected.push({ format: form, reason: 'no JSON, or more than 1 MiB of it' });
+        if (text === undefined) {
+          rejected.push({ format: form, reason: 'no JSON' });
+        } else if (text.length > TEXT_MAX) {
+          rejected.push({ format: form, reason: 'more than 1 MiB of JSON', large: true });
         } else {
           kept[form] = JSON.parse(text);
         }
@@ -545,13 +547,13 @@ function work(language) {
         if (ArrayBuffer.isView(value)) value = Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('base64');
         value = String(value);
         if (value.length > BINARY_MAX * 4 / 3 + 4) {
-          rejected.push({ format: form, reason: 'more than 6 MiB' });
+          rejected.push({ format: form, reason: 'more than 6 MiB', large: true });
           continue;
         }
       } else {
         value = String(value);
         if (value.length > TEXT_MAX && form !== 'text/plain') {
-          rejected.push({ format: form, reason: 'more than 1 MiB of text' });
+          rejected.push({ format: form, reason: 'more than 1 MiB of text', large: true });
           continue;
         }
         if (value.length > TEXT_MAX) {
@@ -571,7 +573,7 @@ function work(language) {
     if (shown > COUNT_MAX || line.length > room) {
       if (shown > COUNT_MAX + 1) return;
       const why = 'the run shows more than 256 outputs or 16 MiB';
-      const forms = Object.keys(data).map((format) => ({ format, reason: why }));
+      const forms = Object.keys(data).map((format) => ({ format, reason: why, large: true }));
       line = encode({ t: 'output', data: {}, rejected: forms, truncated: [], result });
       shown = Math.max(shown, COUNT_MAX + 1);
     }

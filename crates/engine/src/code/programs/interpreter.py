@@ -698,6 +698,9 @@ def work(link, acks):
             data["text/plain"] = repr(value)
         return data, rejected
 
+    class TooLarge(ValueError):
+        """It is over a bound of ours."""
+
     def failed(error):
         return "%s: %s" % (type(error).__name__, text_of(error)[:500])
 
@@ -710,28 +713,30 @@ def work(link, acks):
                 if form == "application/json" or form.endswith("+json"):
                     text = json.dumps(value, allow_nan=False, ensure_ascii=False)
                     if len(text) > TEXT_MAX:
-                        raise ValueError("more than 1 MiB of JSON")
+                        raise TooLarge("more than 1 MiB of JSON")
                     kept[form] = json.loads(text.encode("utf-8", "replace"))
                     continue
                 if isinstance(value, (bytes, bytearray, memoryview)):
                     value = bytes(value)
                     if form in BINARY or not form.startswith(("text/", "image/svg")):
                         if len(value) > BINARY_MAX:
-                            raise ValueError("more than 6 MiB")
+                            raise TooLarge("more than 6 MiB")
                         kept[form] = base64.b64encode(value).decode("ascii")
                         continue
                     value = value.decode("utf-8", "replace")
                 value = value if isinstance(value, str) else str(value)
                 if form in BINARY:
                     if len(value) > BINARY_MAX * 4 // 3 + 4:
-                        raise ValueError("more than 6 MiB")
+                        raise TooLarge("more than 6 MiB")
                     value = "".join(value.split())
                 elif len(value) > TEXT_MAX:
                     if not form.startswith("text/plain"):
-                        raise ValueError("more than 1 MiB of text")
+                        raise TooLarge("more than 1 MiB of text")
                     value = value[:TEXT_MAX]
                     cut.append(form)
                 kept[form] = value
+            except TooLarge as error:
+                rejected.append({"format": form, "reason": str(error), "large": True})
             except Exception as error:
                 rejected.append({"format": form, "reason": failed(error)})
         return kept, cut
@@ -751,7 +756,7 @@ def work(link, acks):
             if State.shown > COUNT_MAX + 1:
                 return
             reason = "the run shows more than 256 outputs or 16 MiB"
-            rejected = [{"format": form, "reason": reason} for form in kept] or rejected
+            rejected = [{"format": form, "reason": reason, "large": True} for form in kept] or rejected
             line = encode({"t": "output", "data": {}, "rejected": rejected, "truncated": [],
                            "result": result})[:-1]
             State.shown = max(State.shown, COUNT_MAX + 1)
