@@ -24,6 +24,8 @@ _EXTENSION_MAX_BYTES = 1 << 20
 """Names and attributes that do not fit a header; more is an attack."""
 _MEMBERS_MAX = 10_000_000
 """Empty members cost no bytes, but inodes; more is an attack."""
+_DEPTH_MAX = 256
+"""Directories within one another; programs that remove trees fail on far deeper ones."""
 _SIZE_MAX = (1 << 63) - 1
 """No file of this machine is larger."""
 _RECORD = re.compile(rb"([1-9][0-9]{0,6}) ([^=\n]+)=")
@@ -206,6 +208,8 @@ class Unpacker:
         foreign = os.sep != "/" and (os.sep in name or ":" in name)
         if name.startswith("/") or ".." in parts or "\0" in name or foreign:
             raise UnsafeArchiveError(f"the archive wants to write to {name!r}")
+        if len(parts) > _DEPTH_MAX:
+            raise UnsafeArchiveError(f"the archive nests more than {_DEPTH_MAX} directories")
         return parts
 
     def _place(self, parts: list[str]) -> Path:
