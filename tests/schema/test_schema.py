@@ -99,9 +99,19 @@ def read_events(text: str, read: Callable[[Any], Any], last: type) -> list[bool]
     return [isinstance(event, last) for event in events]
 
 
-def test_no_operation_was_tried_with_unknown_names_alone(world: World) -> None:
-    # Each has been called by the test above, mostly with names of things that exist.
+# What never succeeds here, with the reason.
+NEVER = {
+    # The one image that there is, all others need.
+    "DELETE /v1/images/{image}",
+    # Bytes that happen to be a root filesystem are not found by chance.
+    "PUT /v1/images/{image}",
+    # It takes a WebSocket.
+    "GET /v1/sandboxes/{sandbox_id}/pty",
+}
+
+
+def test_every_operation_was_tried_with_things_that_exist(world: World) -> None:
+    # By the test above, which comes first.
     assert len(world.answers) > 60
-    unknown = {label for label, statuses in world.answers.items() if statuses <= {404}}
-    print({k: sorted(v) for k, v in world.answers.items() if min(v) >= 400})
-    assert unknown == set()
+    failed = {label: sorted(each) for label, each in world.answers.items() if min(each) >= 400}
+    assert failed.keys() <= NEVER, failed

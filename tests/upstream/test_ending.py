@@ -265,6 +265,8 @@ def test_lost_and_closed_streams_leave_no_descriptor(client: Any, sandbox: Any) 
     gc.collect()
     sandbox.exec(["true"])
     eventually(lambda: descriptors() <= before + 3)
+    transport = getattr(client, "_inner", client)._transport
+    assert not transport._streams and not transport._lost
 
 
 def test_a_stream_that_ended_spares_the_connection_it_had(connect: Callable[..., Any]) -> None:
