@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from conftest import PACKAGE
+from support.server import Server
 
 import pinfold
 from pinfold import AsyncClient, Client
@@ -113,3 +114,24 @@ def test_the_wheel_installs_and_the_quickstart_runs_in_a_fresh_environment(tmp_p
         assert said.strip()
     typed = "import pinfold, pathlib; print((pathlib.Path(pinfold.__file__).parent/'py.typed').exists())"
     assert run(fresh / "bin" / "python", "-c", typed, cwd=tmp_path).strip() == "True"
+
+
+GUIDE = (PACKAGE.parents[1] / "docs" / "guide" / "python.md").read_text()
+# What starts a server of its own is tested by itself; a pull asks the world outside.
+ELSEWHERE = ("Client.local()", "images.pull(")
+
+
+def test_the_programs_of_the_guide_run(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
+    told = [each for each in blocks if not any(word in each for word in ELSEWHERE)]
+    assert len(told) >= 6
+    with Client(server.url, server.key) as client, client.sandboxes.create() as sandbox:
+        # Each with what the ones before it left, as a reader has it.
+        names: dict[str, Any] = {"client": client}
+        for block in told:
+            names["sandbox"] = sandbox
+            exec(block, names)
+    assert (tmp_path / "out.txt").read_text() == "kept"

@@ -165,14 +165,17 @@ class Blocking:
 
 
 @pytest.fixture(params=["sync", "async"])
-def connect(request: pytest.FixtureRequest, server: Server) -> Iterator[Callable[..., Any]]:
-    """Makes clients of the server, each test with both kinds."""
+def connect(request: pytest.FixtureRequest) -> Iterator[Callable[..., Any]]:
+    """Makes clients of the server, or of another, each test with both kinds."""
     loop = Loop()
     made: list[Any] = []
 
     def connect(key: str | None = None, url: str | None = None, **options: Any) -> Any:
         kind = Upstream if request.param == "sync" else AsyncUpstream
-        client: Any = kind(key or server.key, base_url=url or server.url, **options)
+        if key is None or url is None:
+            server = request.getfixturevalue("server")
+            key, url = key or server.key, url or server.url
+        client: Any = kind(key, base_url=url, **options)
         made.append(client if kind is Upstream else Blocking(client, loop))
         return made[-1]
 

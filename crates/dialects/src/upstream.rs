@@ -3,7 +3,6 @@
 //! The vendor's own wire protocol is not wanted; this contract is ours, so that its SDK's interface
 //! can be kept. An account is a project: a key sees its own project and no other, whatever its role.
 
-mod decode;
 mod errors;
 mod exec;
 mod files;

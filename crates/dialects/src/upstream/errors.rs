@@ -18,6 +18,10 @@ const RETRY_AFTER_SECONDS: u64 = 1;
 
 fn render(failure: &Failure, _request_id: &str) -> Response {
     let (status, error) = described(failure.error());
+    // What the HTTP edge found wrong with the request itself (a body that never came) has a status
+    // of its own.
+    let chosen = failure.status() != pinfold_http::status_of(failure.error().kind());
+    let status = if chosen { failure.status() } else { status };
     let mut response = (status, Json(wire::ErrorEnvelope { error })).into_response();
     if status == StatusCode::TOO_MANY_REQUESTS {
         let hint = failure.headers().get(RETRY_AFTER).cloned();
@@ -111,6 +115,30 @@ mod tests {
             let (status, word) = public(*code);
             assert!(status.as_u16() >= 400, "{code}");
             assert!(word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'));
+        }
+    }
+
+    #[test]
+    fn a_status_of_the_http_edge_is_kept() {
+        let slow = || Error::new(Code::Timeout, "too slow");
+        for status in [StatusCode::REQUEST_TIMEOUT, StatusCode::URI_TOO_LONG] {
+            let edge = Failure::from(slow()).with_status(status);
+            assert_eq!(render(&edge, "req_0").status(), status);
+        }
+        let ours = render(&Failure::from(slow()), "req_0");
+        assert_eq!(ours.status(), StatusCode::GATEWAY_TIMEOUT);
+    }
+
+    #[test]
+    fn a_quota_says_when_to_come_back() {
+        for (after, told) in [(None, "1"), (Some(7), "7")] {
+            let mut error = Error::new(Code::QuotaExceeded, "full");
+            if let Some(seconds) = after {
+                error = error.retry_after(std::time::Duration::from_secs(seconds));
+            }
+            let response = render(&Failure::from(error), "req_0");
+            assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+            assert_eq!(response.headers()[RETRY_AFTER], told);
         }
     }
 

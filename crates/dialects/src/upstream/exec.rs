@@ -5,13 +5,12 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use futures::stream;
-use pinfold_engine::{Attended, Engine};
+use pinfold_engine::{Attended, Engine, TextDecoder};
 use pinfold_http::sse::{self, Event};
 use pinfold_http::{Draining, Failure, IdempotencyKey, Json, Path};
 use pinfold_model::journal::{Record, RecordBody, Stream};
 use pinfold_model::{Code, Error, Result as Outcome};
 
-use super::decode::Decoder;
 use super::{Account, errors, from_wire, to_wire, wire};
 
 /// Bytes of each stream in one answer; more is an error, and for the other kind of exec.
@@ -57,8 +56,8 @@ async fn whole(command: Attended, draining: Draining) -> Result<Response, Failur
 /// The events of one command.
 struct Events {
     command: Attended,
-    stdout: Decoder,
-    stderr: Decoder,
+    stdout: TextDecoder,
+    stderr: TextDecoder,
     /// What is ready to be sent, in reverse order.
     ready: Vec<Event>,
     ended: bool,
@@ -68,8 +67,8 @@ impl Events {
     fn new(command: Attended) -> Self {
         Self {
             command,
-            stdout: Decoder::default(),
-            stderr: Decoder::default(),
+            stdout: TextDecoder::default(),
+            stderr: TextDecoder::default(),
             ready: Vec::new(),
             ended: false,
         }
@@ -95,7 +94,7 @@ impl Events {
                     Stream::Stdout => self.stdout.push(&bytes),
                     Stream::Stderr => self.stderr.push(&bytes),
                 };
-                self.ready.extend(written(stream, text));
+                self.ready.extend(written(stream, Some(text)));
                 Ok(())
             }
             Some(RecordBody::Truncated) => Err(Error::new(
@@ -128,8 +127,9 @@ async fn next(events: Option<Events>) -> Option<(Event, Option<Events>)> {
     Some((event, Some(events)))
 }
 
-fn written(stream: Stream, text: String) -> Option<Event> {
-    (!text.is_empty()).then(|| json(stream.as_str(), &wire::Text { text }))
+fn written(stream: Stream, text: Option<String>) -> Option<Event> {
+    let text = text.filter(|text| !text.is_empty())?;
+    Some(json(stream.as_str(), &wire::Text { text }))
 }
 
 fn broken(error: &Error) -> Event {

@@ -42,14 +42,15 @@ pub(super) async fn list(
         let request = PageRequest::new(limits::PAGE_MAX, after);
         let page = engine.list_sandboxes(&ctx, &filter, &request).await?;
         let shown = page.items.iter();
-        let shown = shown.filter(|sandbox| !to_wire::is_forgotten(sandbox, now));
+        let shown = shown.filter(|sandbox| !to_wire::is_forgotten(sandbox.ended_at, now));
         sandboxes.extend(shown.map(to_wire::sandbox));
         after = page.next;
         if after.is_none() {
-            break;
+            return Ok(Json(wire::Sandboxes { sandboxes }));
         }
     }
-    Ok(Json(wire::Sandboxes { sandboxes }))
+    // A part of the list would pass for the whole: the contract has no pages.
+    Err(too_many().into())
 }
 
 pub(super) async fn get(
@@ -71,11 +72,22 @@ pub(super) async fn destroy(
     Ok(StatusCode::NO_CONTENT)
 }
 
+fn too_many() -> Error {
+    Error::new(
+        Code::BodyTooLarge,
+        format!(
+            "there are more than {} sandboxes, which one answer does not hold; read them page by \
+             page from /v1/sandboxes",
+            PAGES_MAX * limits::PAGE_MAX as usize
+        ),
+    )
+}
+
 /// One that ended a while ago is as absent as one that never was.
 async fn known(engine: &Engine, ctx: &Ctx, id: &str) -> Outcome<Sandbox> {
     let sandbox = engine.get_sandbox(ctx, &from_wire::sandbox_id(id)?).await?;
     let ended = sandbox.state == SandboxState::Destroyed;
-    if ended && to_wire::is_forgotten(&sandbox, Time::now()) {
+    if ended && to_wire::is_forgotten(sandbox.ended_at, Time::now()) {
         return Err(Error::new(
             Code::SandboxNotFound,
             format!("no sandbox {id:?}"),

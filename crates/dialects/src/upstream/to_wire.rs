@@ -67,9 +67,10 @@ fn why(sandbox: &Sandbox) -> String {
 }
 
 /// Whether one that has ended counts as forgotten.
-pub(super) fn is_forgotten(sandbox: &Sandbox, now: Time) -> bool {
+pub(super) fn is_forgotten(ended_at: Option<Time>, now: Time) -> bool {
+    // A clock that was set back makes nobody forget.
     let over = |at: Time| Duration::try_from(now.duration_since(at)).unwrap_or_default();
-    sandbox.ended_at.is_some_and(|at| over(at) > ENDED_SHOWN)
+    ended_at.is_some_and(|at| over(at) > ENDED_SHOWN)
 }
 
 pub(super) fn executed(output: &RunOutput) -> wire::Executed {
@@ -160,5 +161,26 @@ pub(super) fn usage(totals: &UsageTotals) -> wire::Usage {
         total_sessions: totals.sandboxes,
         total_vcpu_seconds: totals.vcpu_seconds,
         live_sandboxes: totals.live_sandboxes,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ended_is_shown_for_ten_minutes() {
+        let ended: Time = "2026-01-01T00:00:00Z".parse().expect("a time");
+        for (now, forgotten) in [
+            ("2025-12-31T23:00:00Z", false),
+            ("2026-01-01T00:00:00Z", false),
+            ("2026-01-01T00:10:00Z", false),
+            ("2026-01-01T00:10:01Z", true),
+            ("2027-01-01T00:00:00Z", true),
+        ] {
+            let now = now.parse().expect("a time");
+            assert_eq!(is_forgotten(Some(ended), now), forgotten, "{now}");
+        }
+        assert!(!is_forgotten(None, Time::MAX), "it lives");
     }
 }

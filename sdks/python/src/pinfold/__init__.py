@@ -29,7 +29,7 @@ from pinfold._async.sandboxes import AsyncSandbox, AsyncSandboxes
 from pinfold._async.streams import AsyncByteStream, AsyncPages, AsyncRecordStream, AsyncWatch
 from pinfold._core.pty import PtyEvent, PtyExit, PtyOutput, PtyPosition, PtyTruncated
 from pinfold._core.quota import KEEP
-from pinfold._core.tar import Unpacked
+from pinfold._core.untar import Unpacked
 from pinfold._sync.access import Audit, Keys, Projects, UsageReports
 from pinfold._sync.client import Client
 from pinfold._sync.code import Code, CodeEvents, SandboxCode

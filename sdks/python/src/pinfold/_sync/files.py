@@ -13,7 +13,7 @@ from pinfold._core import call, tar
 from pinfold._core.call import Call, Duration
 from pinfold._core.journal import SILENCE_MAX_SECONDS
 from pinfold._core.local import mode_of, size_of
-from pinfold._core.tar import Unpacked
+from pinfold._core.untar import Unpacked, Unpacker
 from pinfold.errors import ConfigurationError, NotFoundError
 from pinfold.types import DirectoryList, FileEntry, FileKind, SignedUrl
 
@@ -222,7 +222,7 @@ class Files:
 
 
 def _unpacked(archive: ByteStream, target: Path, max_bytes: int | None) -> Unpacked:
-    unpacker = in_thread(tar.Unpacker, target, max_bytes)
+    unpacker = in_thread(Unpacker, target, max_bytes)
     try:
         for piece in archive:
             in_thread(unpacker.feed, piece)

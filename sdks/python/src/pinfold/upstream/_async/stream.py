@@ -54,6 +54,7 @@ class AsyncStream:
     async def close(self) -> None:
         """Hangs up."""
         await self._connection.close()
+        self._transport.forget(self._connection)
 
     def __del__(self) -> None:
         # Not there where `__init__` failed.

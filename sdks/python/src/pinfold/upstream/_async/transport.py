@@ -75,8 +75,12 @@ class AsyncTransport:
 
     async def end(self, connection: Connection) -> None:
         """Nothing more comes on a stream."""
-        self._streams.discard(connection)
+        self.forget(connection)
         await connection.release()
+
+    def forget(self, connection: Connection) -> None:
+        """Nobody has this stream any more, or it waits to be released."""
+        self._streams.discard(connection)
 
     async def _body(
         self, response: httpx.Response, most: int | None, deadline: float | None

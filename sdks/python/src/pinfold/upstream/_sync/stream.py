@@ -55,6 +55,7 @@ class Stream:
     def close(self) -> None:
         """Hangs up."""
         self._connection.close()
+        self._transport.forget(self._connection)
 
     def __del__(self) -> None:
         # Not there where `__init__` failed.

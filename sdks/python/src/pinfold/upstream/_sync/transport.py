@@ -76,8 +76,12 @@ class Transport:
 
     def end(self, connection: Connection) -> None:
         """Nothing more comes on a stream."""
-        self._streams.discard(connection)
+        self.forget(connection)
         connection.release()
+
+    def forget(self, connection: Connection) -> None:
+        """Nobody has this stream any more, or it waits to be released."""
+        self._streams.discard(connection)
 
     def _body(
         self, response: httpx.Response, most: int | None, deadline: float | None
