@@ -91,6 +91,10 @@ async def test_another_project_does_not_exist_for_a_member(sdk, client, server, 
     made = new_key(server, project_id=other["id"])
     stranger = sdk.client(api_key=made["secret"], base_url=server.base_url)
     command = await sdk(client.commands.run, sandbox.id, "true")
+    context = await sdk(client.code.create_context, sandbox.id)
+    await sdk(client.files.write, sandbox.id, "kept", "x")
+    artifact = await sdk(client.artifacts.create, sandbox.id, path="kept")
+    preview = (await sdk(client.previews.create, sandbox.id, port=80))["preview"]
     for call, args in [
         (stranger.sandboxes.get, (sandbox.id,)),
         (stranger.sandboxes.kill, (sandbox.id,)),
@@ -100,9 +104,30 @@ async def test_another_project_does_not_exist_for_a_member(sdk, client, server, 
         (stranger.commands.logs, (command["id"],)),
         (stranger.files.read, (sandbox.id, "x")),
         (stranger.files.write, (sandbox.id, "x", "y")),
+        (stranger.files.download_url, (sandbox.id, "kept")),
+        (stranger.code.create_context, (sandbox.id,)),
+        (stranger.code.list_contexts, (sandbox.id,)),
+        (stranger.code.get_context, (sandbox.id, context["id"])),
+        (stranger.code.delete_context, (sandbox.id, context["id"])),
+        (stranger.code.run, (sandbox.id, "1")),
+        (stranger.artifacts.list, (sandbox.id,)),
+        (stranger.artifacts.get, (artifact["id"],)),
+        (stranger.artifacts.download, (artifact["id"],)),
+        (stranger.artifacts.download_url, (artifact["id"],)),
+        (stranger.artifacts.delete, (artifact["id"],)),
+        (stranger.previews.list, (sandbox.id,)),
+        (stranger.previews.get, (preview["id"],)),
+        (stranger.previews.revoke, (preview["id"],)),
     ]:
         with fails("not_found", 404):
             await sdk(call, *args)
+    for call, args in [
+        (stranger.code.run_stream, (sandbox.id, "1")),
+        (stranger.commands.stream_logs, (command["id"],)),
+    ]:
+        with fails("not_found", 404):
+            async for _ in sdk.each(call, *args):
+                pass
     with fails("not_found", 404):
         await sdk(stranger.sandboxes.extend, sandbox.id, ttl_ms=1000)
     with fails("not_found", 404):

@@ -247,6 +247,14 @@ async def test_a_run_over_its_time_is_interrupted_and_keeps_variables(sdk, clien
     )
     assert [event["type"] for event in events] == ["error", "complete"]
     assert events[0]["data"] == events[1]["data"]["error"]
+    # Also where nothing was raised in the end, and where nothing could be.
+    heedless = "try:\n    while True: pass\nexcept KeyboardInterrupt: pass"
+    late = await sdk(client.code.run, sandbox.id, heedless, timeout_ms=500)
+    assert late["error"]["name"] == "TimeoutError"
+    deaf = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: pass"
+    late = await sdk(client.code.run, sandbox.id, deaf, timeout_ms=500)
+    assert late["error"]["name"] == "TimeoutError"
+    assert "variables are gone" in late["error"]["message"]
 
 
 async def test_events_come_as_they_happen_and_complete_is_last(sdk, client, sandbox):
@@ -305,7 +313,10 @@ async def test_a_cut_stream_is_taken_up_by_its_key_and_nothing_runs_twice(
 ):
     proxy = Proxy(server.port, [2000, None])
     rough = sdk.client(api_key=KEY, base_url=f"{proxy.url}/crownest", timeout=60)
-    code = "n = globals().get('n', 0) + 1\nfor i in range(500): print('line', i)\nn"
+    code = SHOWS + (
+        "display(Shown(forms={'text/plain': 'p', 'text/html': '<b>'}))\n"
+        "n = globals().get('n', 0) + 1\nfor i in range(500): print('line', i)\nn"
+    )
     options = {"idempotency_key": "cut", "artifact_policy": "promote"}
     seen = []
     with pytest.raises(httpx.TransportError):
@@ -314,7 +325,8 @@ async def test_a_cut_stream_is_taken_up_by_its_key_and_nothing_runs_twice(
     assert not any(event["type"] == "complete" for event in seen)
     whole = await streamed(sdk, rough.code.run_stream, sandbox.id, code, **options)
     assert whole[: len(seen)] == seen
-    assert values(whole[-1]["data"]) == ["1"]
+    assert values(whole[-1]["data"]) == ["p", "1"]
+    assert len(await sdk(client.artifacts.list, sandbox.id)) == 1
     proxy.close()
     await sdk.close(rough)
 

@@ -125,12 +125,13 @@ def test_the_programs_of_the_guide_run(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "steps.md").write_text("---\nimage: host\n---\n```bash\necho $STAGE\n```\n")
     blocks = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
     told = [each for each in blocks if not any(word in each for word in ELSEWHERE)]
     assert len(told) >= 6
     with Client(server.url, server.key) as client, client.sandboxes.create() as sandbox:
         # Each with what the ones before it left, as a reader has it.
-        names: dict[str, Any] = {"client": client}
+        names: dict[str, Any] = {"client": client, "Path": Path}
         for block in told:
             names["sandbox"] = sandbox
             exec(block, names)

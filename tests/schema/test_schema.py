@@ -21,6 +21,7 @@ from world import World
 
 from pinfold.types._code import CodeComplete, code_event_from_json
 from pinfold.types._command import End, record_from_json
+from pinfold.types._pipeline import PipelineEnded, pipeline_event_from_json
 
 # Not among them: `positive_data_acceptance`, since no schema can say which names exist, and
 # `ignored_auth`, which takes one valid key beside an invalid one for none; that no route answers
@@ -43,6 +44,10 @@ UNFIT = {
     # records are read by hand below.
     "GET /v1/commands/{command_id}/stream": {response_schema_conformance, negative_data_rejection},
     "GET /v1/code/runs/{run_id}/stream": {response_schema_conformance, negative_data_rejection},
+    "GET /v1/pipeline-runs/{pipeline_run_id}/stream": {
+        response_schema_conformance,
+        negative_data_rejection,
+    },
     # Whoever does not speak WebSocket hears that first, whatever else is wrong.
     "GET /v1/sandboxes/{sandbox_id}/pty": {negative_data_rejection},
 }
@@ -81,6 +86,7 @@ RESUMING = {"after_seq", "last-event-id"}
 EVENTS: dict[str, tuple[Callable[[Any], Any], type]] = {
     "GET /v1/commands/{command_id}/stream": (record_from_json, End),
     "GET /v1/code/runs/{run_id}/stream": (code_event_from_json, CodeComplete),
+    "GET /v1/pipeline-runs/{pipeline_run_id}/stream": (pipeline_event_from_json, PipelineEnded),
 }
 
 

@@ -12,11 +12,13 @@ REAL_OF = 4
 FILE = "/tmp/schema-file"
 REMOVE = "DELETE /v1/sandboxes/{sandbox_id}/files"
 MOVE = "POST /v1/sandboxes/{sandbox_id}/files/move"
+PIPELINE = {"markdown": "```bash\necho out\n```\n", "sandbox": {"image": "host", "memory_mib": 256}}
 # Fields that make sense together, put into bodies that the schema allows.
 SENSIBLE: dict[str, dict[str, Any]] = {
     "POST /v1/sandboxes/{sandbox_id}/run": {"argv": ["true"], "cwd": "/"},
     "POST /v1/sandboxes/{sandbox_id}/commands": {"argv": ["true"], "cwd": "/"},
     "POST /v1/sandboxes/{sandbox_id}/files/chmod": {"path": FILE, "mode": "0600"},
+    "POST /v1/pipeline-runs": PIPELINE,
     MOVE: {"from": FILE, "to": FILE + ".moved", "overwrite": True},
     "POST /v1/commands/{command_id}/signal": {"signal": "WINCH"},
     "POST /v1/commands/{command_id}/resize": {"rows": 30, "cols": 100},
@@ -81,6 +83,7 @@ class World:
         self._write()
         self._preview()
         self._run()
+        self._ids["pipeline_run_id"] = self._made("/v1/pipeline-runs", PIPELINE)["id"]
 
     def _write(self) -> None:
         """The file that calls name."""
@@ -139,6 +142,10 @@ class World:
         if isinstance(body, dict) and isinstance(body.get("image"), str) and body["image"]:
             # Another name would be looked for in the registries of the world.
             body["image"] = "host"
+        if isinstance(body, dict) and isinstance(body.get("sandbox"), dict):
+            inner = body["sandbox"]
+            if isinstance(inner.get("image"), str) and inner["image"]:
+                inner["image"] = "host"
         label = case.operation.label
         if label.endswith(tuple(BOUNDS_MS)) and isinstance(body, dict):
             bound = next(ms for end, ms in BOUNDS_MS.items() if label.endswith(end))

@@ -77,9 +77,9 @@ pub struct Object {
     pub size_bytes: Option<u64>,
     /// `sha256:` and 64 hex digits; `null` before the upload.
     pub digest: Option<String>,
-    /// The sandbox whose file was copied.
+    /// The sandbox that it was copied out of.
     pub sandbox_id: Option<String>,
-    /// That file's absolute path.
+    /// The copied file's absolute path; `null` for what code there has shown.
     pub path: Option<String>,
     pub created_at: String,
     pub sealed_at: Option<String>,

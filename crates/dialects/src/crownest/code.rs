@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use pinfold_engine::Engine;
 use pinfold_http::{Caller, IdempotencyKey, Json, Path};
-use pinfold_model::{CodeContext, Ctx};
+use pinfold_model::{CodeContext, Ctx, Error};
 
 use super::errors::Refused;
 use super::{from_wire, ids, to_wire, wire};
@@ -79,7 +79,7 @@ async fn found(
     found.ok_or_else(|| Refused::no("code context", id))
 }
 
-/// Answers when the run has ended. If the caller goes away it goes on.
+/// Answers when the run has ended. If the caller goes away it goes on, and what it shows is kept.
 pub(super) async fn run(
     State(engine): State<Engine>,
     Caller(ctx): Caller,
@@ -90,14 +90,16 @@ pub(super) async fn run(
     let sandbox = ids::sandbox(&sandbox)?;
     let request = from_wire::run_code(request)?;
     let keeps = request.keeps;
-    let ran = engine
-        .run_code(&ctx, &sandbox, request, key.as_deref())
-        .await?;
-    let mut run = ran.value;
-    let mut outputs = Outputs::new(&run.id, keeps);
-    for output in std::mem::take(&mut run.outputs) {
-        outputs.take(&engine, &ctx, output).await?;
-    }
-    let run = to_wire::code_run(run, outputs.shown());
+    // In a task of its own: what is promoted must not end with the connection.
+    let whole = tokio::spawn(async move {
+        let ran = engine.run_code(&ctx, &sandbox, request, key.as_deref());
+        let mut run = ran.await?.value;
+        let mut outputs = Outputs::new(&run.id, keeps);
+        for output in std::mem::take(&mut run.outputs) {
+            outputs.take(&engine, &ctx, output).await?;
+        }
+        Ok::<_, Error>(to_wire::code_run(run, outputs.shown()))
+    });
+    let run = whole.await.map_err(Error::internal)??;
     Ok(Json(wire::OneRun { run }))
 }

@@ -53,6 +53,9 @@ pub(super) async fn signed(
     match found.linked {
         Linked::ObjectDownload { object: id } => {
             let linked = engine.get_object(&found.ctx, &id).await?;
+            if linked.source.is_none() {
+                return Err(Refused::no("artifact", id.as_str()));
+            }
             object(&engine, &found.ctx, &linked, &headers).await
         }
         Linked::FileDownload {

@@ -12,6 +12,8 @@ use serde_json::Value;
 const LINE_MAX_BYTES: usize = 12 << 20;
 /// Media types of one output at most.
 const FORMS_MAX: usize = 16;
+/// Outputs of a run: those that an interpreter shows, and the one that tells of the rest.
+const OUTPUTS_MAX: usize = 257;
 const FORM_MAX_CHARS: usize = 100;
 const NAME_MAX_CHARS: usize = 200;
 const MESSAGE_MAX_BYTES: usize = 1 << 20;
@@ -140,6 +142,7 @@ pub(super) struct Lines {
     /// The line is over its bound: its rest is passed over.
     skipping: bool,
     complete: bool,
+    outputs: usize,
 }
 
 impl Lines {
@@ -161,11 +164,19 @@ impl Lines {
             let line = std::mem::take(&mut self.line);
             if !std::mem::take(&mut self.skipping)
                 && let Some(found) = parse(&line)
+                && self.admits(&found)
             {
                 self.complete = matches!(found, CodeEvent::Complete(_));
                 event(found);
             }
         }
+    }
+
+    /// Interpreters hold this bound themselves, but code can speak in their place.
+    fn admits(&mut self, found: &CodeEvent) -> bool {
+        let output = matches!(found, CodeEvent::Output(_));
+        self.outputs += usize::from(output);
+        !output || self.outputs <= OUTPUTS_MAX
     }
 
     pub(super) fn is_complete(&self) -> bool {

@@ -107,8 +107,7 @@ impl Following {
         // The interpreter's last word comes before the end of the run's own process.
         self.engine.wait_command(&self.ctx, &self.id, None).await?;
         let run = self.engine.get_code_run(&self.ctx, &self.id).await?;
-        if let Some(error) = self.error.take() {
-            let error = to_wire::code_error(error, run.state);
+        if let Some(error) = to_wire::code_error(self.error.take(), run.state) {
             self.ready.push_back(wire::CodeEvent::Error(error));
         }
         let outputs = self.outputs.take().map(Outputs::shown).unwrap_or_default();

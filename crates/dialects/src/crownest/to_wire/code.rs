@@ -36,24 +36,40 @@ pub(in crate::crownest) fn code_run(run: CodeRun, outputs: Vec<wire::CodeOutput>
         stdout_truncated: run.truncated,
         stderr_truncated: run.truncated,
         outputs,
-        error: run.error.map(|error| code_error(error, run.state)),
+        error: code_error(run.error, run.state),
         duration_ms: run.duration.map(|took| took.as_secs_f64() * 1000.0),
     }
 }
 
-/// A run has no status here: what ended one that ran too long is told by its error alone.
-pub(in crate::crownest) fn code_error(error: CodeError, state: CodeRunState) -> wire::CodeError {
-    let late = state == CodeRunState::TimedOut;
+/// A run has no status here: that it did not come to its own end is told by its error alone, also
+/// where the code swallowed the interrupt and raised nothing.
+pub(in crate::crownest) fn code_error(
+    error: Option<CodeError>,
+    state: CodeRunState,
+) -> Option<wire::CodeError> {
+    let (name, message) = match (state, &error) {
+        (CodeRunState::TimedOut, _) => (
+            "TimeoutError",
+            "the run took longer than its timeout and was interrupted",
+        ),
+        (CodeRunState::Interrupted, None) => ("Interrupted", "the run was interrupted"),
+        _ => return error.map(|error| shown(error.name, error.message, &error.traceback)),
+    };
+    let (said, traceback) = error.map_or_else(Default::default, |e| (e.message, e.traceback));
+    // Words without a traceback are the platform's: whether it began, and that variables are gone.
+    let message = match traceback.is_empty() && !said.is_empty() {
+        true => said,
+        false => message.to_owned(),
+    };
+    Some(shown(name.to_owned(), message, &traceback))
+}
+
+fn shown(name: String, message: String, traceback: &str) -> wire::CodeError {
+    let traceback = traceback.lines().map(str::to_owned).collect();
     wire::CodeError {
-        name: match late {
-            true => "TimeoutError".to_owned(),
-            false => error.name,
-        },
-        message: match late {
-            true => "the run took longer than its timeout and was interrupted".to_owned(),
-            false => error.message,
-        },
-        traceback: error.traceback.lines().map(str::to_owned).collect(),
+        name,
+        message,
+        traceback,
     }
 }
 

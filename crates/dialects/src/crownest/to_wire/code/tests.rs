@@ -105,11 +105,29 @@ fn a_run_over_its_time_says_so() {
         message: String::new(),
         traceback: "a\nb".to_owned(),
     };
-    let late = code_error(error.clone(), CodeRunState::TimedOut);
+    let late = code_error(Some(error.clone()), CodeRunState::TimedOut).expect("told");
     assert_eq!(
         (late.name.as_str(), late.traceback.len()),
         ("TimeoutError", 2)
     );
-    let stopped = code_error(error, CodeRunState::Interrupted);
+    let stopped = code_error(Some(error.clone()), CodeRunState::Interrupted).expect("told");
     assert_eq!(stopped.name, "KeyboardInterrupt");
+    // What swallowed the interrupt raised nothing, and did not come to its own end either.
+    for (state, name) in [
+        (CodeRunState::TimedOut, "TimeoutError"),
+        (CodeRunState::Interrupted, "Interrupted"),
+    ] {
+        assert_eq!(code_error(None, state).expect("told").name, name);
+    }
+    assert_eq!(code_error(None, CodeRunState::Succeeded), None);
+    let gone = CodeError {
+        name: "InterpreterDied".to_owned(),
+        message: "its variables are gone".to_owned(),
+        traceback: String::new(),
+    };
+    let gone = code_error(Some(gone), CodeRunState::TimedOut).expect("told");
+    assert_eq!(
+        (gone.name.as_str(), gone.message.as_str()),
+        ("TimeoutError", "its variables are gone")
+    );
 }
