@@ -43,10 +43,15 @@ def interrupted(call: Callable[[], Any], when: Callable[[], Any]) -> None:
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)
-    thread.start()
-    with pytest.raises(KeyboardInterrupt):
-        call()
-    thread.join()
+    # What a shell starts in the background ignores Ctrl-C, and so would this process.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        thread.start()
+        with pytest.raises(KeyboardInterrupt):
+            call()
+        thread.join()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def cancelled(server: Any, call: Callable[[AsyncUpstream], Awaitable[Any]], when: Callable[[], Any]) -> None:

@@ -55,7 +55,8 @@ impl CodeReader {
         loop {
             while let Some(event) = self.found.pop_front() {
                 self.seq += 1;
-                if self.seq > self.after_seq {
+                // The end is told also to whoever asks for what comes behind it.
+                if self.seq > self.after_seq || matches!(event, CodeEvent::Complete(_)) {
                     return Ok(Some((self.seq, event)));
                 }
             }

@@ -215,6 +215,10 @@ fn a_killed_engine_loses_no_context_and_no_run() {
             .await
             .expect("events");
         assert_eq!(rest.next().await.expect("event").as_ref(), seen.get(2));
+        let beyond = life.engine.code_events(&life.ctx, &run.id, u64::MAX);
+        let mut beyond = beyond.await.expect("events");
+        assert_eq!(beyond.next().await.expect("event").as_ref(), seen.last());
+        assert_eq!(beyond.next().await.expect("the end"), None);
         let done = life
             .engine
             .get_code_run(&life.ctx, &run.id)
