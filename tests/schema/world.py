@@ -134,9 +134,16 @@ class World:
         self._calls += 1
         if self._calls % REAL_OF and not _is_removal_of_all(case):
             names = self._known(case.operation.label)
-            known = {k: v for k, v in names.items() if k in (case.path_parameters or {})}
-            case.path_parameters = {**(case.path_parameters or {}), **known}
-            if case.meta is not None and case.meta.generation.mode.is_positive:
+            made = case.path_parameters or {}
+            sound = case.meta is not None and case.meta.generation.mode.is_positive
+            # What is made instead of a number may be what is wrong with the call.
+            known = {
+                name: value
+                for name, value in names.items()
+                if name in made and (sound or not str(value).isdigit())
+            }
+            case.path_parameters = {**made, **known}
+            if sound:
                 self._make_sense(case)
         body = case.body
         if isinstance(body, dict) and isinstance(body.get("image"), str) and body["image"]:

@@ -4,10 +4,10 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use futures::Stream;
-use pinfold_engine::{ReportBounds, RunReader};
+use pinfold_engine::{PageRequest, ReportBounds, RunReader};
 use pinfold_http::sse::{self, Event};
 use pinfold_http::{Caller, Draining, Failure, IdempotencyKey, Json, Path, Query, RequestTag};
-use pinfold_model::Error;
+use pinfold_model::{Error, limits};
 use pinfold_wire as wire;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -58,10 +58,20 @@ async fn list_pipeline_runs(
     Caller(ctx): Caller,
     Query(query): Query<wire::ListPipelineRuns>,
 ) -> Answer<wire::Page<wire::PipelineRun>> {
-    let request = page::request(query.limit, query.cursor.as_deref())?;
+    let request = run_page(query.limit, query.cursor.as_deref())?;
     let state = query.state.map(convert::from_state).transpose()?;
     let found = api.engine.list_runs(&ctx, state, &request).await?;
     Ok(Json(page::to_wire(found, convert::summary)))
+}
+
+fn run_page(limit: Option<u32>, cursor: Option<&str>) -> Result<PageRequest, Failure> {
+    let limit = limit.unwrap_or(limits::RUN_PAGE_MAX);
+    if limit > limits::RUN_PAGE_MAX {
+        let most = limits::RUN_PAGE_MAX;
+        let text = format!("limit must be from 1 to {most}: runs are larger than other items");
+        return Err(Error::invalid("limit", text).into());
+    }
+    page::request(Some(limit), cursor)
 }
 
 /// One run with its steps.

@@ -1,6 +1,9 @@
 //! The whole way: SDK, HTTP over a real socket, engine, namespace driver, real commands in a real
 //! sandbox on the image `host`.
 
+#[path = "live/pipelines.rs"]
+mod pipelines;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;

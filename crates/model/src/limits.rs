@@ -39,6 +39,9 @@ pub const LINK_DEFAULT: Duration = Duration::from_secs(3600);
 pub const LINK_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 pub const PAGE_DEFAULT: u32 = 50;
 pub const PAGE_MAX: u32 = 500;
+/// Runs of pipelines in one page, also when the caller names no number: each is read with all of its
+/// scripts, up to 1 MiB.
+pub const RUN_PAGE_MAX: u32 = 50;
 /// Source of one run of code.
 pub const CODE_MAX_BYTES: usize = 256 << 10;
 pub const CODE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);

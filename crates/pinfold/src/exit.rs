@@ -5,10 +5,10 @@
 //! | 0 | done |
 //! | 1 | what was asked for failed |
 //! | 2 | the command line is wrong (clap's own) |
-//! | 124 | `run`, `exec`: the command's time ran out |
-//! | 125 | `run`, `exec`: Pinfold itself failed |
+//! | 124 | `run`, `exec`: the command's time ran out; `pipeline run`: the run's or a step's |
+//! | 125 | `run`, `exec`, `pipeline run`: Pinfold itself failed |
 //! | 126, 127 | `run`, `exec`: the program is not executable, not found |
-//! | other | `run`, `exec`: the command's own |
+//! | other | `run`, `exec`: the command's own; `pipeline run`: that of the step that stopped it |
 
 use std::process::ExitCode;
 
@@ -23,7 +23,8 @@ pub(crate) enum Ending {
     /// A command ended by itself or by a signal, and so do we.
     Command(ExitStatus),
     TimedOut,
-    /// `run` or `exec` failed before or beside its command; the reason has been told.
+    /// `run`, `exec` or `pipeline run` failed before or beside its command; the reason has been
+    /// told.
     Ourselves,
 }
 

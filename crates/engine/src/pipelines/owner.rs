@@ -18,7 +18,7 @@ use crate::live::{Change, LiveSandbox};
 use crate::sandboxes::{Resolved, accept, destroy_ended, fresh};
 
 /// Between two attempts at something that has to happen.
-const RETRY: Duration = Duration::from_millis(500);
+pub(super) const RETRY: Duration = Duration::from_millis(500);
 
 /// Gives a run its task.
 pub(super) fn start(shared: &Arc<Shared>, live: Arc<LiveRun>) {
@@ -59,7 +59,7 @@ impl Owner {
         {
             self.run.failure = Some(failure);
         }
-        self.skip_the_rest();
+        self.settle_the_rest().await;
         self.save().await;
         self.destroy_sandbox().await;
         self.run.state = self.run.outcome();
@@ -160,10 +160,19 @@ impl Owner {
         }
     }
 
-    fn skip_the_rest(&mut self) {
-        for step in &mut self.run.steps {
-            if !step.state.is_terminal() {
-                step.state = StepState::Skipped;
+    /// A step whose command was accepted has run, and is told so; the others are skipped.
+    async fn settle_the_rest(&mut self) {
+        for index in 0..self.run.steps.len() {
+            if self.run.steps[index].state.is_terminal() {
+                continue;
+            }
+            let stopped = self.run.failure.clone();
+            match self.settle_known(index, stopped).await {
+                None => self.run.steps[index].state = StepState::Skipped,
+                Some(Ok(())) => {}
+                Some(Err(failure)) => {
+                    self.run.failure.get_or_insert(failure);
+                }
             }
         }
     }

@@ -10,7 +10,7 @@ use pinfold_model::{
 };
 use pinfold_runtime::guest::{FilePath, Follow, WriteOptions};
 
-use super::owner::{Owner, failure};
+use super::owner::{Owner, RETRY, failure};
 use crate::commands::{new_command, start};
 use crate::errors::guest_error;
 use crate::live::{Lease, LiveCommand, LiveSandbox};
@@ -33,12 +33,16 @@ impl Owner {
         let id = self.command_of(index).await;
         let command = tokio::select! {
             command = self.command(sandbox, index, &id) => command,
-            stopped = self.stopped() => Err(stopped),
+            // What is known of the command by then is settled with the rest.
+            stopped = self.stopped() => return Err(stopped),
         };
         let command = match command {
             Ok(command) => command,
             Err(failure) => {
-                self.run.steps[index].state = StepState::Failed;
+                let known = self.settle_known(index, Some(failure.clone())).await;
+                if known.is_none() {
+                    self.run.steps[index].state = StepState::Failed;
+                }
                 return Err(failure);
             }
         };
@@ -133,6 +137,37 @@ impl Owner {
             Error::new(Code::GuestUnavailable, "the script could not be placed").because(error)
         }))?;
         Ok(path)
+    }
+
+    /// Ends a step by what is known of its command, which is killed if it runs; `None` where no
+    /// command was accepted for it.
+    pub(super) async fn settle_known(
+        &mut self,
+        index: usize,
+        stopped: Option<RunFailure>,
+    ) -> Option<Result<(), RunFailure>> {
+        let id = self.run.steps[index].command.clone()?;
+        let command = self.ended_command(&id).await?;
+        Some(self.settle(index, &command, stopped))
+    }
+
+    async fn ended_command(&self, id: &CommandId) -> Option<Command> {
+        if let Some(live) = self.shared.registry.command(id) {
+            let command = killed(&live).await;
+            if command.state.is_terminal() {
+                return Some(command);
+            }
+            // Its record knows whether it was accepted at all.
+        }
+        loop {
+            match self.shared.store.commands().get(id).await {
+                Ok(recorded) => return recorded,
+                Err(error) => {
+                    tracing::error!(run = %self.run.id, %error, "step not looked up, trying again");
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
+        }
     }
 
     /// Takes over how the command ended.

@@ -1,12 +1,16 @@
 //! Following runs of pipelines: from anywhere, through crashes, after their end.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use pinfold_engine::{
-    CreateKey, CreateSandbox, PageRequest, QuotaChange, ReportBounds, RunEvent, RunReader,
-    SubmitRun,
+    CreateKey, CreateSandbox, EngineConfig, PageRequest, QuotaChange, ReportBounds, RunEvent,
+    RunReader, SubmitRun,
 };
 use pinfold_model::pipeline::{OnFailure, RunState, Step, StepState};
-use pinfold_model::{Code, Ctx, KeyKind, Role, RunId};
+use pinfold_model::{Code, Ctx, KeyKind, Role, RunId, SandboxState};
 
+use super::clock::ManualClock;
 use super::place::{DEADLINE, Life, Place, small};
 
 type Told = (u64, RunEvent);
@@ -168,6 +172,41 @@ fn output_comes_while_a_step_runs_and_through_a_crash_nothing_is_missing_or_twic
             "1 Passed Some(0)",
             "Completed",
         ];
+        assert_eq!(lines(&told), expected);
+    });
+    life.clean_up(&place);
+}
+
+#[test]
+fn a_step_that_ran_is_told_as_such_also_where_the_time_was_over_before_the_next_engine() {
+    let place = Place::new();
+    let clock = Arc::new(ManualClock::new());
+    let life = place.live_with(EngineConfig::default(), clock.clone());
+    let timeout = Duration::from_secs(60);
+    let id = life.run(async {
+        let request = SubmitRun {
+            timeout: Some(timeout),
+            ..run_of(&["echo begun; sleep 1000", "echo never"])
+        };
+        let id = submitted(&life, request).await;
+        let mut reader = reader(&life, id, 0).await;
+        next(&mut reader).await.expect("a start");
+        let output = next(&mut reader).await.expect("output");
+        assert_eq!(lines(&[output]), ["0 Stdout begun\n"]);
+        id
+    });
+    life.crash();
+    clock.forward(timeout);
+    let life = place.live_with(EngineConfig::default(), clock);
+    life.run(async {
+        let expected = [
+            "0 started",
+            "0 Stdout begun\n",
+            "0 Failed Some(124)",
+            "1 Skipped None",
+            "Failed",
+        ];
+        let told = all(reader(&life, id, 0).await).await;
         assert_eq!(lines(&told), expected);
     });
     life.clean_up(&place);
@@ -337,6 +376,8 @@ fn the_sandbox_of_a_run_counts_for_the_quota_of_its_key_also_after_a_crash() {
         bounded.principal.key = Some(key);
         let more = engine.create_sandbox(&bounded, small(), None).await;
         assert_eq!(more.expect_err("still full").code(), Code::QuotaExceeded);
+        // The run may have been a sandbox being made when its engine died.
+        life.until(&run.sandbox, SandboxState::Running).await;
         life.sh(&run.sandbox, "touch /tmp/go").await;
         let told = all(reader(&life, id, 0).await).await;
         let (_, last) = told.last().expect("an end");

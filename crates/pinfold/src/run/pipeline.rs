@@ -69,7 +69,7 @@ async fn in_scratch(
     let engine = engine(&driver, &store, images, scratch).await?;
     let ctx = Ctx::new(engine.system_principal());
     let submitted = tokio::select! {
-        run = submit(&engine, &ctx, &store, wanted) => run.map(Some),
+        run = submit(&engine, &ctx, &store, wanted) => run,
         // An image that has to be pulled first takes minutes. What the engine had accepted by then
         // ends with it below.
         signal = signals.next_ending() => {
@@ -78,8 +78,7 @@ async fn in_scratch(
         }
     };
     let ended = match submitted {
-        Ok(Some(run)) => followed(&engine, &ctx, &run, signals, view).await,
-        Ok(None) => Ok(Ending::Ourselves),
+        Ok(run) => followed(&engine, &ctx, &run, signals, view).await,
         Err(error) => Err(error),
     };
     engine.shutdown(Drain::DestroySandboxes).await;
@@ -143,7 +142,7 @@ async fn followed(
         id: run.id,
         reader,
     };
-    follow(source, view(run)?, signals).await
+    follow(source, view(run)?, signals, None).await
 }
 
 struct Embedded {

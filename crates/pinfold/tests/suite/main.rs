@@ -3,6 +3,7 @@
 mod bad_input;
 mod client;
 mod leftovers;
+mod pipeline;
 mod rootless;
 mod run_ending;
 mod run_network;

@@ -30,7 +30,8 @@ impl Server {
             .expect("log");
         // What an earlier server announced is not this one's.
         let _ = std::fs::write(world.data().join("server.lock"), "");
-        let mut command = world.pinfold(["serve", "--listen", "127.0.0.1:0"]);
+        let mut command = world.pinfold(["serve"]);
+        command.env("PINFOLD_LISTEN", "127.0.0.1:0");
         let child = adjust(command.stderr(log)).spawn().expect("start");
         let mut server = Self { child };
         eventually("the server announces itself", || {

@@ -6,11 +6,12 @@ use anyhow::{Context, Result};
 use futures::future::BoxFuture;
 use pinfold_model::ExitStatus;
 use pinfold_sdk::{PipelineEvent, PipelineRun, PipelineRunState, PipelineStepState};
-use tokio::time::Interval;
+use tokio::task::JoinHandle;
+use tokio::time::{Interval, MissedTickBehavior};
 
 use super::view::View;
 use crate::exit::Ending;
-use crate::output::{is_broken_pipe, remark};
+use crate::output::remark;
 use crate::run::{SIGCONT, SIGTSTP, SIGWINCH, Signals, stop_ourselves};
 
 /// Between two looks of the line that shows how long a step has taken.
@@ -29,33 +30,50 @@ pub(crate) trait Source {
 }
 
 /// Shows the run up to its end. The first signal to end us cancels it and waits for its end, the
-/// second leaves at once; where nobody reads us any more the run is cancelled, too.
+/// second leaves at once; where nobody reads us any more the run is cancelled, too. `heard` is the
+/// signal that came before there was a run to follow.
 pub(crate) async fn follow(
     mut source: impl Source,
-    mut view: View,
+    view: View,
     signals: &mut Signals,
+    heard: Option<i32>,
 ) -> Result<Ending> {
-    let mut ender = Ender::new(source.cancel());
     let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut follower = Follower {
+        screen: Screen::Idle(view),
+        ender: Ender::new(source.cancel(), heard),
+        ticks,
+        signals,
+    };
     loop {
-        let event = match until_event(&mut source, &mut view, &mut ender, signals, &mut ticks).await
-        {
+        let event = match follower.event(&mut source).await {
             Ok(Happened::Event(event)) => event,
             Ok(Happened::Leaving(ending)) => return Ok(ending),
             Err(error) => {
-                view.clear();
+                follower.screen.clear();
                 source.left().as_deref().map(remark);
                 return Err(error);
             }
         };
-        if let Err(error) = view.show(&event) {
-            if is_broken_pipe(&error) && !matches!(event, PipelineEvent::Ended { .. }) {
-                source.cancel().await?;
-            }
-            return Err(error);
+        let run = match &event {
+            PipelineEvent::Ended { run, .. } => Some(run.clone()),
+            _ => None,
+        };
+        if run.is_some() {
+            // What comes of a cancel no longer matters.
+            follower.ender.state = Asked::Cancelled;
         }
-        if let PipelineEvent::Ended { run, .. } = &event {
-            return Ok(ending(run, ender.heard));
+        match (follower.show(event).await, run) {
+            (Ok(Some(leaving)), _) => return Ok(leaving),
+            (Ok(None), Some(run)) => return Ok(ending(&run, follower.ender.heard)),
+            (Ok(None), None) => {}
+            (Err(error), run) => {
+                if run.is_none() {
+                    follower.give_up(&source).await;
+                }
+                return Err(error);
+            }
         }
     }
 }
@@ -65,29 +83,120 @@ enum Happened {
     Leaving(Ending),
 }
 
-/// The future of one event lives through ticks and signals: it may be connecting.
-async fn until_event(
-    source: &mut impl Source,
-    view: &mut View,
-    ender: &mut Ender,
-    signals: &mut Signals,
-    ticks: &mut Interval,
-) -> Result<Happened> {
-    let next = source.next();
-    tokio::pin!(next);
-    loop {
-        tokio::select! {
-            event = &mut next => {
-                let event = event?.context("the events of the run ended without its end")?;
-                return Ok(Happened::Event(event));
+struct Follower<'a> {
+    screen: Screen,
+    ender: Ender,
+    ticks: Interval,
+    signals: &'a mut Signals,
+}
+
+impl Follower<'_> {
+    /// The future of one event lives through ticks and signals: it may be connecting.
+    async fn event(&mut self, source: &mut impl Source) -> Result<Happened> {
+        let next = source.next();
+        tokio::pin!(next);
+        loop {
+            tokio::select! {
+                event = &mut next => {
+                    let event = event?.context("the events of the run ended without its end")?;
+                    return Ok(Happened::Event(event));
+                }
+                done = &mut self.ender.cancel, if self.ender.is_asked() => self.ender.done(done)?,
+                signal = self.signals.next() => {
+                    if let Some(ending) = self.ender.hear(signal, &mut self.screen) {
+                        return Ok(Happened::Leaving(ending));
+                    }
+                }
+                _ = self.ticks.tick(), if self.screen.is_live() => {
+                    self.screen.begin(|view| { view.tick(); Ok(()) });
+                }
+                done = self.screen.idle(), if self.screen.is_busy() => done?,
             }
-            done = &mut ender.cancel, if ender.is_asked() => ender.done(done)?,
-            signal = signals.next() => {
-                if let Some(ending) = ender.hear(signal, view) {
-                    return Ok(Happened::Leaving(ending));
+        }
+    }
+
+    /// Returns when it has been shown, or the ending where we leave before.
+    async fn show(&mut self, event: PipelineEvent) -> Result<Option<Ending>> {
+        if let Some(ending) = self.until_idle().await? {
+            return Ok(Some(ending));
+        }
+        self.screen.begin(move |view| view.show(&event));
+        self.until_idle().await
+    }
+
+    async fn until_idle(&mut self) -> Result<Option<Ending>> {
+        while self.screen.is_busy() {
+            tokio::select! {
+                done = self.screen.idle() => done?,
+                done = &mut self.ender.cancel, if self.ender.is_asked() => self.ender.done(done)?,
+                signal = self.signals.next() => {
+                    if let Some(ending) = self.ender.hear(signal, &mut self.screen) {
+                        return Ok(Some(ending));
+                    }
                 }
             }
-            _ = ticks.tick(), if view.is_live() => view.tick(),
+        }
+        Ok(None)
+    }
+
+    /// Nobody is told any more, so nothing shall go on.
+    async fn give_up(&mut self, source: &impl Source) {
+        tokio::select! {
+            cancelled = source.cancel() => {
+                if cancelled.is_err() {
+                    source.left().as_deref().map(remark);
+                }
+            }
+            _ = self.signals.next_ending() => {}
+        }
+    }
+}
+
+/// The view, which writes on a thread of its own: whoever reads us may stop reading, and neither
+/// the run nor a signal waits for that. Without a server the whole engine shares our thread.
+enum Screen {
+    Idle(View),
+    Busy(JoinHandle<(View, Result<()>)>),
+    /// What it wrote panicked.
+    Gone,
+}
+
+impl Screen {
+    const fn is_busy(&self) -> bool {
+        matches!(self, Self::Busy(_))
+    }
+
+    /// Whether a tick has something to draw, and can.
+    fn is_live(&self) -> bool {
+        matches!(self, Self::Idle(view) if view.is_live())
+    }
+
+    /// Leaves out what is to be written while it writes.
+    fn begin(&mut self, write: impl FnOnce(&mut View) -> Result<()> + Send + 'static) {
+        *self = match std::mem::replace(self, Self::Gone) {
+            Self::Idle(mut view) => Self::Busy(tokio::task::spawn_blocking(move || {
+                let written = write(&mut view);
+                (view, written)
+            })),
+            other => other,
+        };
+    }
+
+    /// Returns when it does not write any more, with what came of it.
+    async fn idle(&mut self) -> Result<()> {
+        let Self::Busy(writing) = self else {
+            return Ok(());
+        };
+        let done = writing.await;
+        *self = Self::Gone;
+        let (view, written) = done.context("what shows the run panicked")?;
+        *self = Self::Idle(view);
+        written
+    }
+
+    fn clear(&mut self) {
+        if let Self::Idle(view) = self {
+            view.clear();
         }
     }
 }
@@ -108,11 +217,11 @@ enum Asked {
 }
 
 impl Ender {
-    fn new(cancel: BoxFuture<'static, Result<()>>) -> Self {
+    fn new(cancel: BoxFuture<'static, Result<()>>, heard: Option<i32>) -> Self {
         Self {
             cancel,
-            state: Asked::Nothing,
-            heard: None,
+            state: heard.map_or(Asked::Nothing, |_| Asked::Cancel),
+            heard,
         }
     }
 
@@ -126,22 +235,25 @@ impl Ender {
     }
 
     /// The ending where we leave at once.
-    fn hear(&mut self, signal: i32, view: &mut View) -> Option<Ending> {
+    fn hear(&mut self, signal: i32, screen: &mut Screen) -> Option<Ending> {
         match signal {
             SIGTSTP => {
-                view.clear();
+                screen.clear();
                 stop_ourselves();
             }
             SIGCONT | SIGWINCH => {}
             // Whoever asks again no longer wants to wait.
             _ if self.heard.is_some() => {
-                view.clear();
+                screen.clear();
                 return Some(Ending::Command(ExitStatus::Signal(signal)));
             }
             _ => {
                 self.heard = Some(signal);
                 self.state = Asked::Cancel;
-                view.remark("cancelling the run; once more to leave at once");
+                screen.begin(|view| {
+                    view.remark("cancelling the run; once more to leave at once");
+                    Ok(())
+                });
             }
         }
         None
@@ -175,5 +287,57 @@ pub(super) fn ending(run: &PipelineRun, heard: Option<i32>) -> Ending {
         // A failure must not pass for a success.
         None | Some(0) => Ending::Ourselves,
         Some(code) => Ending::Command(ExitStatus::Code(code)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::commands::pipeline::view::Shown;
+
+    const SIGINT: i32 = 2;
+
+    /// A run that ends only when it is cancelled.
+    struct UntilCancelled(watch::Sender<bool>);
+
+    impl Source for UntilCancelled {
+        async fn next(&mut self) -> Result<Option<PipelineEvent>> {
+            let mut cancelled = self.0.subscribe();
+            cancelled.wait_for(|cancelled| *cancelled).await?;
+            let run = serde_json::json!({
+                "id": 1, "project_id": "p", "sandbox_id": "s", "state": "cancelled",
+                "image": "host", "vcpu": 1.0, "memory_mib": 1, "timeout_ms": 1,
+                "step_count": 1, "passed_count": 0,
+                "cancel_requested": true, "created_at": "2026-11-22T10:00:00Z",
+            });
+            let run = Box::new(serde_json::from_value(run)?);
+            Ok(Some(PipelineEvent::Ended { seq: 1, run }))
+        }
+
+        fn cancel(&self) -> BoxFuture<'static, Result<()>> {
+            let cancelled = self.0.clone();
+            async move {
+                cancelled.send_replace(true);
+                Ok(())
+            }
+            .boxed()
+        }
+
+        fn left(&self) -> Option<String> {
+            None
+        }
+    }
+
+    #[tokio::test]
+    async fn a_signal_that_came_before_the_run_cancels_it_and_its_end_is_waited_for() {
+        let source = UntilCancelled(watch::Sender::new(false));
+        let mut signals = Signals::listen().expect("listen");
+        let view = View::new(Shown::Text, 1);
+        let ending = follow(source, view, &mut signals, Some(SIGINT)).await;
+        let expected = Ending::Command(ExitStatus::Signal(SIGINT));
+        assert_eq!(ending.expect("an end"), expected);
     }
 }

@@ -72,7 +72,8 @@ pub(crate) struct RunArgs {
     #[arg(long, short, value_name = "USER")]
     user: Option<String>,
 
-    /// Cancel the run after this time, such as 90s or 1h30m [default: the document's, else 24h]
+    /// End the run as failed after this time, such as 90s or 1h30m [default: the document's, else
+    /// 24h]
     #[arg(long, value_name = "TIME", value_parser = values::duration)]
     timeout: Option<Duration>,
 
@@ -172,11 +173,7 @@ async fn served(client: &Client, args: RunArgs, markdown: String) -> Result<Endi
             },
         }
     };
-    if let Some(signal) = heard {
-        client.pipelines().cancel(run.id).await?;
-        return Ok(Ending::Command(ExitStatus::Signal(signal)));
-    }
-    if args.detach {
+    if args.detach && heard.is_none() {
         match args.json {
             true => json_line(&run)?,
             false => line(&run.id.to_string())?,
@@ -187,8 +184,8 @@ async fn served(client: &Client, args: RunArgs, markdown: String) -> Result<Endi
     if !args.json {
         remark(&format!("run {}", run.id));
     }
-    let source = Served::new(client, &run);
-    follow(source, View::new(shown, run.step_count), &mut signals).await
+    let (source, view) = (Served::new(client, &run), View::new(shown, run.step_count));
+    follow(source, view, &mut signals, heard).await
 }
 
 const fn shown(json: bool) -> Shown {

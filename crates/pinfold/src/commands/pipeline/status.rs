@@ -37,8 +37,7 @@ impl Status {
         let whole = format!("{} {text}  {took}", FRAMES[self.frame]);
         // A line that wraps could not be erased.
         let columns = usize::from(terminal_size().cols).saturating_sub(1);
-        let shown: String = whole.chars().take(columns).collect();
-        let _ = write!(io::stderr(), "{ERASE_LINE}{shown}");
+        let _ = write!(io::stderr(), "{ERASE_LINE}{}", fitting(&whole, columns));
         let _ = io::stderr().flush();
         self.drawn = true;
     }
@@ -49,6 +48,16 @@ impl Status {
             let _ = io::stderr().flush();
         }
     }
+}
+
+/// As much as fits. What may take two columns counts as two.
+fn fitting(text: &str, columns: usize) -> &str {
+    let mut taken = 0;
+    let over = text.char_indices().find(|(_, character)| {
+        taken += if character.is_ascii() { 1 } else { 2 };
+        taken > columns
+    });
+    over.map_or(text, |(at, _)| &text[..at])
 }
 
 /// `9s`, `1m05s`, `2h00m`.
@@ -65,6 +74,14 @@ fn clock(elapsed: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn wide_characters_take_two_columns() {
+        assert_eq!(fitting("abc", 3), "abc");
+        assert_eq!(fitting("abc", 2), "ab");
+        assert_eq!(fitting("a\u{8a66}\u{9a13}", 4), "a\u{8a66}");
+        assert_eq!(fitting("a", 0), "");
+    }
 
     #[test]
     fn long_steps_are_shown_in_hours() {

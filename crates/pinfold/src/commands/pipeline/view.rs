@@ -135,7 +135,9 @@ impl View {
     fn ended(&mut self, run: &PipelineRun) {
         let counts = format!("{} of {} steps passed", run.passed_count, run.step_count);
         let line = match &run.failure {
-            Some(failure) => format!("{}: {}; {counts}", run.state, failure.message),
+            Some(failure) => {
+                format!("{}: {}; {counts}", run.state, printable(&failure.message))
+            }
             None => format!("{}: {counts}", run.state),
         };
         let colour = match run.state {

@@ -150,7 +150,7 @@ class AsyncPipelines:
 
         Args:
             state: only this state.
-            page_size: 1 to 500, 50 if absent.
+            page_size: 1 to 50, 50 if absent.
         """
 
         def page(cursor: str | None) -> Call[Page[PipelineRun]]:
