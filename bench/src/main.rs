@@ -5,6 +5,7 @@
 //! carries its clock: `engine` is a call inside this process, `process` is a program started for it.
 
 mod contenders;
+mod idle;
 mod peers;
 mod pinfold;
 mod stats;
@@ -69,11 +70,14 @@ async fn run(options: &Options) -> Result<()> {
     for contender in contenders {
         contender.close().await?;
     }
+    let idle = idle::measure(&pinfold).await?;
     pinfold.close().await;
     if options.json {
-        println!("{}", serde_json::to_string_pretty(&stats::json(&series))?);
+        let all = serde_json::json!({ "latency": stats::json(&series), "idle": idle.json() });
+        println!("{}", serde_json::to_string_pretty(&all)?);
     } else {
         print(&series);
+        print!("{}", idle.lines());
     }
     Ok(())
 }

@@ -67,6 +67,11 @@ impl Pinfold {
         Ok(())
     }
 
+    /// What the sandbox holds now.
+    pub(crate) async fn memory_bytes(&self, id: &SandboxId) -> Result<u64> {
+        Ok(self.engine.sandbox_gauge(&self.ctx, id).await?.memory_bytes)
+    }
+
     pub(crate) async fn destroy(&self, id: &SandboxId) -> Result<()> {
         self.engine.destroy_sandbox(&self.ctx, id).await?;
         Ok(())

@@ -67,7 +67,7 @@ pub(crate) struct Run {
     /// Added to the environment.
     #[serde(default)]
     pub(crate) env: BTreeMap<String, String>,
-    /// Who runs it: a name or uid[:gid]; the sandbox's user when left out.
+    /// Who runs it: a name or `uid[:gid]`; the sandbox's user when left out.
     pub(crate) user: Option<String>,
     /// Given to its stdin, which is empty when left out. At most 1 MiB.
     pub(crate) stdin: Option<String>,
@@ -88,7 +88,7 @@ pub(crate) struct Start {
     /// Added to the environment.
     #[serde(default)]
     pub(crate) env: BTreeMap<String, String>,
-    /// Who runs it: a name or uid[:gid]; the sandbox's user when left out.
+    /// Who runs it: a name or `uid[:gid]`; the sandbox's user when left out.
     pub(crate) user: Option<String>,
     /// Given to its stdin, which is empty when left out. At most 1 MiB.
     pub(crate) stdin: Option<String>,
