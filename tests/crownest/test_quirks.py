@@ -1,12 +1,14 @@
 """Oddities of the dialect that no other scenario meets; `quirks.md` names the test of each."""
 
+import contextlib
 import json
 import pathlib
 import re
+import sqlite3
 
 import httpx
 import pytest
-from server import KEY, Server, free_port
+from server import KEY, Server, free_port, until
 
 pytestmark = pytest.mark.anyio
 
@@ -93,6 +95,12 @@ async def test_any_template_of_the_server_can_be_named(sdk, client, server, fail
         await sdk(client.sandboxes.create, template="no-such-template")
 
 
+def is_recorded(data, command: str) -> bool:
+    with contextlib.closing(sqlite3.connect(f"file:{data}/pinfold.db?mode=ro", uri=True)) as db:
+        row = db.execute("SELECT state FROM commands WHERE id = ?", (command,)).fetchone()
+    return row == ("exited",)
+
+
 async def test_output_that_is_no_longer_kept_is_a_gap(sdk, tmp_path, fails):
     server = Server(tmp_path / "data", free_port()).start()
     try:
@@ -101,6 +109,8 @@ async def test_output_that_is_no_longer_kept_is_a_gap(sdk, tmp_path, fails):
         spoke = await sdk(client.commands.run, sandbox.id, "echo out; sleep 0.1; echo more")
         silent = await sdk(client.commands.run, sandbox.id, "true")
         assert spoke["stdoutTruncated"] is False
+        # An end is told before it is recorded, and until then the journal is never removed.
+        until(lambda: is_recorded(tmp_path / "data", silent["id"]), "the ends are recorded")
         server.kill()
         for command in (spoke, silent):
             (journal,) = (tmp_path / "data").rglob(command["id"])
