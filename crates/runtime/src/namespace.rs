@@ -43,7 +43,7 @@ use pinfold_model::{Isolation, SandboxId};
 use pinfold_proto::spawn::Setup;
 
 use crate::driver::{BootError, BootSpec, Driver, DriverError, Remains};
-use crate::guest::Guest;
+use crate::guest::{Guest, GuestError};
 use cgroup::Cgroups;
 pub use disk::Disks;
 use process::Process;
@@ -116,6 +116,9 @@ impl NamespaceDriver {
         };
         let disks = disk::Store::open(wanted, &config.directory);
         let hold = hold::take(&scratch).map_err(step("take the sandboxes' directory"))?;
+        if !rootless {
+            keep_slots(&slots, &config.directory).map_err(step("keep the sandboxes' slots"))?;
+        }
         let spawner = Spawner::start(&setup, &hold)
             .map_err(|Refused { step, source }| DriverError::Step { step, source })?;
         let networks = match rootless {
@@ -138,6 +141,22 @@ impl NamespaceDriver {
             inner: Arc::new(inner),
         })
     }
+}
+
+/// Claims again what the sandboxes here have: a reboot ends claims, and no new sandbox may take the
+/// ids of one that is stopped.
+fn keep_slots(slots: &Slots, sandboxes: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(sandboxes)? {
+        let directory = entry?.path();
+        let record = Record::read(&directory).ok().flatten();
+        let slot = record.and_then(|record| record.slot);
+        if let Some(slot) = slot.and_then(Slots::from_number)
+            && !slots.keep(slot, &directory)?
+        {
+            tracing::warn!(directory = %directory.display(), "another sandbox has its slot");
+        }
+    }
+    Ok(())
 }
 
 /// Also where nothing was booted, or a step before that failed.
@@ -215,11 +234,15 @@ impl Driver for NamespaceDriver {
             Err(source) => return Err(step("connect to the guest")(source)),
         };
         let pid = rustix::process::Pid::from_raw(process.pid);
-        let guest = Guest::connect(link, boot::configure(record.die_with_host), pid)
-            .await
-            .map_err(DriverError::Guest)?;
-        inner.remember(id, pidfd);
-        Ok(Some(guest))
+        match Guest::connect(link, boot::configure(record.die_with_host), pid).await {
+            Ok(guest) => {
+                inner.remember(id, pidfd);
+                Ok(Some(guest))
+            }
+            // So has whatever it had answered.
+            Err(GuestError::Lost) if process::ends_soon(&pidfd).await => Ok(None),
+            Err(error) => Err(DriverError::Guest(error)),
+        }
     }
 
     async fn survey(&self) -> Result<Vec<Remains>, DriverError> {

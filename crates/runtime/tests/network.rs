@@ -7,44 +7,65 @@ use std::process::Command;
 
 use pinfold_model::{ExitStatus, NetworkMode};
 use pinfold_runtime::driver::BootSpec;
-use support::World;
+use pinfold_runtime::namespace::Disks;
+use support::{Sandbox, World};
 
 /// A machine beyond this one: a network namespace with a web server, reached through a veth pair.
 struct Outside {
-    name: String,
     server: std::process::Child,
+    /// Its addresses can be there once only; whoever has the lock has them.
+    _lock: std::fs::File,
 }
 
 impl Outside {
+    /// Of its network namespace and of the link to it.
+    const NAME: &str = "pfoutside";
+
     fn new() -> Self {
-        let name = format!("out{}", std::process::id());
-        let run = |line: &str| {
-            let status = Command::new("sh").args(["-ec", line]).status().expect("sh");
-            assert!(status.success(), "{line}");
-        };
-        run(&format!(
+        let lock = std::env::temp_dir().join("pinfold-test-outside.lock");
+        let lock = std::fs::File::create(lock).expect("lock");
+        lock.lock().expect("lock");
+        // A test that was killed left its own.
+        Self::remove();
+        let name = Self::NAME;
+        let lines = format!(
             "ip netns add {name}; ip link add {name} type veth peer name out0 netns {name}; \
              ip addr add 198.51.100.1/24 dev {name}; ip link set {name} up; \
              ip netns exec {name} ip addr add 198.51.100.2/24 dev out0; \
              ip netns exec {name} ip addr add 169.254.169.254/32 dev out0; \
              ip netns exec {name} ip link set out0 up; ip netns exec {name} ip link set lo up; \
              ip route add 169.254.169.254/32 dev {name}"
-        ));
-        let server = Command::new("ip")
-            .args([
-                "netns",
-                "exec",
-                &name,
-                "python3",
-                "-m",
-                "http.server",
-                "8080",
-            ])
+        );
+        let status = Command::new("sh").args(["-ec", &lines]).status();
+        assert!(status.expect("sh").success(), "{lines}");
+        let server = Self::inside()
+            .args(["python3", "-m", "http.server", "8080"])
             .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::null())
             .spawn()
             .expect("server");
-        Self { name, server }
+        Self {
+            server,
+            _lock: lock,
+        }
+    }
+
+    /// What is added to it runs out there.
+    fn inside() -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", Self::NAME]);
+        command
+    }
+
+    /// The end of a network namespace takes its links along only after a while, so the link goes
+    /// by itself.
+    fn remove() {
+        for what in ["link", "netns"] {
+            let _ = Command::new("ip")
+                .args([what, "del", Self::NAME])
+                .stderr(std::process::Stdio::null())
+                .status();
+        }
     }
 }
 
@@ -52,9 +73,7 @@ impl Drop for Outside {
     fn drop(&mut self) {
         let _ = self.server.kill();
         let _ = self.server.wait();
-        let _ = Command::new("ip")
-            .args(["netns", "del", &self.name])
-            .status();
+        Self::remove();
     }
 }
 
@@ -62,7 +81,7 @@ const CONNECT: &str = "try() { timeout 2 bash -c \"exec 3<>/dev/tcp/$1/$2\" 2>/d
 
 #[tokio::test]
 async fn an_open_sandbox_reaches_the_outside_and_neither_host_nor_neighbours_nor_metadata() {
-    let outside = Outside::new();
+    let _outside = Outside::new();
     let world = World::new();
     let open = || BootSpec {
         network: NetworkMode::Open,
@@ -78,14 +97,7 @@ async fn an_open_sandbox_reaches_the_outside_and_neither_host_nor_neighbours_nor
     // The host listens on every address; none of them may answer a sandbox.
     let host = std::net::TcpListener::bind("0.0.0.0:0").expect("listen");
     let port = host.local_addr().expect("address").port();
-    let gateway = one
-        .sh("awk '$2==\"00000000\"{print $3}' /proc/net/route")
-        .await
-        .stdout;
-    let gateway = u32::from_str_radix(gateway.trim(), 16)
-        .expect("gateway")
-        .to_le_bytes();
-    let gateway = std::net::Ipv4Addr::from(gateway);
+    let gateway = gateway_of(&one).await;
     for address in [gateway.to_string(), "198.51.100.1".to_owned()] {
         let line = format!("{CONNECT} try {address} {port}");
         assert_ne!(one.sh(&line).await.status, ExitStatus::Code(0), "{address}");
@@ -100,8 +112,8 @@ async fn an_open_sandbox_reaches_the_outside_and_neither_host_nor_neighbours_nor
     let line = format!("{CONNECT} try {address} 8000");
     assert_ne!(one.sh(&line).await.status, ExitStatus::Code(0));
     // Nor does the outside begin a conversation with a sandbox.
-    let status = Command::new("ip")
-        .args(["netns", "exec", &outside.name, "timeout", "2", "bash", "-c"])
+    let status = Outside::inside()
+        .args(["timeout", "2", "bash", "-c"])
         .arg(format!("ip route add 10.213.0.0/16 via 198.51.100.1 2>/dev/null; exec 3<>/dev/tcp/{address}/8000"))
         .stderr(std::process::Stdio::null())
         .status()
@@ -118,6 +130,35 @@ async fn an_open_sandbox_reaches_the_outside_and_neither_host_nor_neighbours_nor
     world.destroy(one).await;
     world.destroy(two).await;
     assert!(!links().contains(&link), "{link} is left");
+}
+
+#[tokio::test]
+async fn a_stopped_sandbox_has_no_link_and_gets_it_back() {
+    let _outside = Outside::new();
+    let world = World::with_disks(Disks::Pool {
+        size_bytes: 1 << 30,
+    });
+    let spec = BootSpec {
+        network: NetworkMode::Open,
+        ..world.spec()
+    };
+    for _ in 0..3 {
+        let sandbox = world.boot(&spec).await;
+        let gateway = gateway_of(&sandbox).await;
+        let link = format!("/sys/class/net/pfsb{}", slot_of(&gateway));
+        assert!(std::path::Path::new(&link).exists(), "{link}");
+        world.driver().stop(&spec.id).await.expect("stop");
+        assert!(!std::path::Path::new(&link).exists(), "{link} is left");
+    }
+    world.driver().destroy(&spec.id).await.expect("destroy");
+    world.driver().settle().await;
+}
+
+async fn gateway_of(sandbox: &Sandbox) -> std::net::Ipv4Addr {
+    let line = "awk '$2==\"00000000\"{print $3}' /proc/net/route";
+    let gateway = sandbox.sh(line).await.stdout;
+    let gateway = u32::from_str_radix(gateway.trim(), 16).expect("gateway");
+    std::net::Ipv4Addr::from(gateway.to_le_bytes())
 }
 
 /// Slots number networks of four addresses each.

@@ -46,7 +46,7 @@ impl Inner {
         let record = Record::read(&directory)?;
         let slot = record.as_ref().and_then(|record| record.slot);
         if let Some(slot) = slot.and_then(Slots::from_number) {
-            if record.is_some_and(|record| record.link) {
+            if record.is_some_and(|record| record.link) && self.slots.is_of(slot, &directory) {
                 uplink::unplug(slot)?;
             }
             self.slots.release(slot, &directory)?;
@@ -86,11 +86,13 @@ impl Inner {
             record.write(&directory).map_err(step("record the stop"))?;
         }
         let (cgroups, name) = (self.cgroups.clone(), id.as_str().to_owned());
+        let slots = self.slots.clone();
         let removed = tokio::task::spawn_blocking(move || {
-            if let Some(slot) = linked.and_then(Slots::from_number) {
-                uplink::unplug(slot)?;
-            }
-            teardown::remove_cgroups(&cgroups, &name)
+            let linked = linked.and_then(Slots::from_number);
+            // A record outlives a reboot and the claim of its slot does not.
+            let linked = linked.filter(|slot| slots.is_of(*slot, &directory));
+            let unplugged = linked.map_or(Ok(()), uplink::unplug);
+            teardown::remove_cgroups(&cgroups, &name).and(unplugged)
         });
         removed
             .await

@@ -1,5 +1,6 @@
 //! What a boot needs before the spawner is asked: everything this side makes and hands over.
 
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -24,7 +25,14 @@ impl Inner {
             .and_then(|record| record.slot)
             .and_then(Slots::from_number);
         match kept {
-            Some(slot) => Ok(Some(slot)),
+            Some(slot) => match self.slots.keep(slot, directory) {
+                Ok(true) => Ok(Some(slot)),
+                Ok(false) => Err(boot_step("keep its slot")(io::Error::new(
+                    io::ErrorKind::AddrInUse,
+                    "another sandbox has had it since this machine was started",
+                ))),
+                Err(error) => Err(boot_step("keep its slot")(error)),
+            },
             None => self
                 .slots
                 .claim(directory)

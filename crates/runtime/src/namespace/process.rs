@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
+use std::time::Duration;
 
 use pinfold_sys::datagram;
 use rustix::fs::{Mode, OFlags};
@@ -73,6 +74,15 @@ pub(super) async fn ended(pidfd: &OwnedFd) -> io::Result<()> {
     pidfd.readable().await.map(drop)
 }
 
+/// Whether a process that has let go of its socket is on its way out. The kernel closes what it
+/// held well before it is gone: a guest takes its whole PID namespace along.
+pub(super) async fn ends_soon(pidfd: &OwnedFd) -> bool {
+    matches!(
+        tokio::time::timeout(LAST_BREATH, ended(pidfd)).await,
+        Ok(Ok(()))
+    )
+}
+
 /// Ends a process that was found in a sandbox's own cgroup.
 pub(super) async fn kill_by_number(pid: i32) -> io::Result<()> {
     let Some(pidfd) = open_number(pid)? else {
@@ -122,6 +132,9 @@ pub(super) fn listening(directory: &Path) -> io::Result<Option<OwnedFd>> {
         false => pidfd,
     })
 }
+
+/// How long a process may take to end that has closed its socket.
+const LAST_BREATH: Duration = Duration::from_secs(10);
 
 const SOCKET: &str = "guest.sock";
 

@@ -84,11 +84,23 @@ impl Slots {
         }
     }
 
+    /// Claims the very slot that `owner` had: a reboot ends all claims, and a stopped sandbox's disk
+    /// holds ids of its slot. `false`: somebody else has it by now.
+    pub(super) fn keep(&self, slot: Slot, owner: &Path) -> io::Result<bool> {
+        Ok(self.is_of(slot, owner)
+            || self.try_claim(slot, owner)?
+            // A stale claim was cleared by the first look.
+            || self.try_claim(slot, owner)?)
+    }
+
+    pub(super) fn is_of(&self, slot: Slot, owner: &Path) -> bool {
+        std::fs::read_link(self.path(slot)).is_ok_and(|claimed| claimed == owner)
+    }
+
     /// Frees the slot if it still belongs to `owner`.
     pub(super) fn release(&self, slot: Slot, owner: &Path) -> io::Result<()> {
-        let path = self.path(slot);
-        if std::fs::read_link(&path).is_ok_and(|claimed| claimed == owner) {
-            std::fs::remove_file(path)?;
+        if self.is_of(slot, owner) {
+            std::fs::remove_file(self.path(slot))?;
         }
         Ok(())
     }
@@ -151,6 +163,24 @@ mod tests {
         std::fs::create_dir(&again).expect("owner");
         slots.claim(&again).expect("claim");
         slots.claim(&again).expect("claim");
+    }
+
+    #[test]
+    fn a_slot_whose_claim_a_reboot_ended_is_its_owners_until_another_has_it() {
+        let temp = tempfile::tempdir().expect("directory");
+        let slots = Slots::open(temp.path().join("slots")).expect("open");
+        let [one, two] = ["one", "two"].map(|name| temp.path().join(name));
+        for owner in [&one, &two] {
+            std::fs::create_dir(owner).expect("owner");
+        }
+        let slot = slots.claim(&one).expect("claim");
+        std::fs::remove_file(slots.path(slot)).expect("as by a reboot");
+        assert!(!slots.is_of(slot, &one));
+        assert!(slots.keep(slot, &one).expect("keep"), "nobody else's");
+        assert!(slots.is_of(slot, &one));
+        assert!(!slots.keep(slot, &two).expect("keep"), "another's");
+        std::fs::remove_dir(&one).expect("it ends");
+        assert!(slots.keep(slot, &two).expect("keep"), "a stale claim");
     }
 
     #[test]
