@@ -259,12 +259,15 @@ impl Engine {
     ) -> Result<CodeContext> {
         let contexts = self.store().code_contexts();
         let find = || contexts.default_of(&sandbox.id, language);
-        if let Some(context) = find().await? {
-            if context.expires_at > self.now() {
+        while let Some(context) = find().await? {
+            let now = self.now();
+            if context.expires_at > now {
                 return Ok(context);
             }
-            contexts.delete(&context.id, self.now()).await?;
-            interpreter::end(self.shared(), &context, CancelMode::Force).await?;
+            // Unless it has been used, or deleted, since: then what is there now counts.
+            if contexts.delete_expired(&context.id, now).await? {
+                interpreter::end(self.shared(), &context, CancelMode::Force).await?;
+            }
         }
         let context = self.new_context(sandbox, &CreateCodeContext::new(language), true);
         match contexts.insert(&context, None).await? {

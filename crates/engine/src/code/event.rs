@@ -266,6 +266,16 @@ mod tests {
     }
 
     #[test]
+    fn outputs_beyond_the_bound_are_passed_over() {
+        let one =
+            b"{\"t\":\"output\",\"data\":{},\"rejected\":[],\"truncated\":[],\"result\":false}\n";
+        let mut lines = Lines::default();
+        let many = one.repeat(OUTPUTS_MAX + 9);
+        assert_eq!(events(&mut lines, &many).len(), OUTPUTS_MAX);
+        assert_eq!(events(&mut lines, COMPLETE).len(), 1);
+    }
+
+    #[test]
     fn nothing_follows_the_end() {
         let mut lines = Lines::default();
         let twice = [COMPLETE, b"{\"t\":\"stdout\",\"d\":\"x\"}\n", COMPLETE].concat();

@@ -6,9 +6,25 @@ use std::time::Duration;
 use pinfold_model::{CodeContext, CodeContextId, CodeLanguage, CommandId, CommandSpec, Program};
 use serde::Serialize;
 
-const PYTHON_INTERPRETER: &str = include_str!("programs/interpreter.py");
+/// One program in pieces that only define; its last line begins it.
+const PYTHON_INTERPRETER: &str = concat!(
+    include_str!("programs/interpreter.py"),
+    "\n\n",
+    include_str!("programs/links.py"),
+    "\n\n",
+    include_str!("programs/worker.py"),
+    "\n\nserve()\n"
+);
 const PYTHON_RELAY: &str = include_str!("programs/relay.py");
-const NODE_INTERPRETER: &str = include_str!("programs/interpreter.js");
+/// The same; the worker is this program once more.
+const NODE_INTERPRETER: &str = concat!(
+    include_str!("programs/interpreter.js"),
+    "\n",
+    include_str!("programs/worker.js"),
+    "\nconst [first, second, third] = process.argv.slice(1);\n",
+    "if (first === 'worker') work(second);\n",
+    "else supervise(first, second === 'again', third);\n"
+);
 const NODE_RELAY: &str = include_str!("programs/relay.js");
 /// Takes the Python relay, the one for node, and their arguments.
 const EITHER: &str = "p=$0; j=$1; shift; command -v python3 >/dev/null 2>&1 && \

@@ -136,7 +136,8 @@ fn unsaid(state: CommandState) -> (CodeEnding, CodeError) {
         CommandState::Exited(ExitStatus::Signal(_)) => (
             CodeEnding::Interrupted,
             "RelayKilled",
-            "the run's own process was killed, and its code interrupted with that",
+            "the run's own process was killed, and its code interrupted with that; whether its \
+             variables are there, the next run tells",
         ),
         CommandState::Queued
         | CommandState::Starting

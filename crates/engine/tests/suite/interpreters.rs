@@ -3,6 +3,7 @@
 use pinfold_engine::{CodeEvent, CodeRunState, CreateCodeContext, RunCode};
 use pinfold_model::command::CancelMode;
 use pinfold_model::{Code, CodeLanguage};
+use std::time::Duration;
 
 use super::code::{context, python, text, try_run, within};
 use super::place::Place;
@@ -96,17 +97,53 @@ fn runs_begin_in_the_order_in_which_they_were_accepted() {
     let life = place.live();
     life.run(async {
         let sandbox = life.sandbox().await;
-        let own = context(&life, &sandbox).await;
-        let first = try_run(&life, &sandbox, within("order = []", &own)).await;
-        first.expect("a run");
-        let numbers: Vec<_> = (0..24).collect();
-        for n in &numbers {
-            let request = within(&format!("order.append({n})"), &own);
-            let run = life.engine.start_code(&life.ctx, &sandbox, request, None);
-            run.await.expect("start");
+        for (language, first, shown) in [
+            (CodeLanguage::Python, "order = []", "str(order)"),
+            (
+                CodeLanguage::Javascript,
+                "let order = [];",
+                "order.join(', ')",
+            ),
+        ] {
+            let made = CreateCodeContext::new(language);
+            let engine = &life.engine;
+            let own = engine.create_code_context(&life.ctx, &sandbox, made, None);
+            let own = own.await.expect("a context").value;
+            let begun = try_run(&life, &sandbox, within(first, &own)).await;
+            begun.expect("a run");
+            let add = ["order.append", "order.push"][usize::from(first.starts_with("let"))];
+            for n in 0..24 {
+                let request = within(&format!("{add}({n})"), &own);
+                let run = engine.start_code(&life.ctx, &sandbox, request, None);
+                run.await.expect("start");
+            }
+            let last = try_run(&life, &sandbox, within(shown, &own)).await;
+            let numbers: Vec<String> = (0..24).map(|n: u32| n.to_string()).collect();
+            let last = last.expect("a run");
+            assert!(text(&last).contains(&numbers.join(", ")), "{last:?}");
         }
-        let last = try_run(&life, &sandbox, within("order", &own)).await;
-        assert_eq!(text(&last.expect("a run")), format!("{numbers:?}"));
+    });
+    life.clean_up(&place);
+}
+
+#[test]
+fn an_interrupt_that_comes_before_the_code_costs_no_variables() {
+    let place = Place::new();
+    let life = place.live();
+    life.run(async {
+        let sandbox = life.sandbox().await;
+        // Its next worker is a fresh one, which takes a while to come up.
+        python(&life, &sandbox, "import os; os._exit(1)").await;
+        let hasty = RunCode {
+            timeout: Some(Duration::from_millis(1)),
+            ..RunCode::new("import time; time.sleep(60)")
+        };
+        let run = try_run(&life, &sandbox, hasty).await.expect("a run");
+        assert_eq!(
+            (run.state, run.state_kept),
+            (CodeRunState::TimedOut, Some(true)),
+            "{run:?}"
+        );
     });
     life.clean_up(&place);
 }
