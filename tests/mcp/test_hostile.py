@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 
+import anyio
 import pytest
 from mcp import MCPError
 
@@ -90,8 +91,12 @@ async def test_output_that_is_no_text_or_endless_does_no_harm(server, way, sandb
         ran = await call(
             client, "run_command", on_progress, **where, command="head -c 3000000 /dev/zero | tr '\\0' y"
         )
-        assert ran["truncated"] and len(ran["stdout"]) < 70_000
+        assert ran["truncated"] and len(ran["stdout"]) < 70_000 and ran["stderr"] == ""
         assert sum(told) < (1 << 20) + 10_000 and max(told) <= 8 << 10
+        # Beginnings of characters that do not go on.
+        with anyio.fail_after(60):
+            ran = await call(client, "run_command", on_progress, **where, command=r"printf '\342\342'")
+        assert ran["stdout"] == "\ufffd\ufffd"
         value = await call(client, "run_code", **where, code="'z' * 10_000_000")
         assert len(json.dumps(value)) < 100_000
 

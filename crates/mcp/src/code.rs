@@ -16,7 +16,6 @@ use crate::arguments as args;
 use crate::output::{Gathered, boundary};
 use crate::progress::Progress;
 
-const TIMEOUT_MAX_SECONDS: u64 = 600;
 /// Of each textual form of a value.
 const FORM_MAX_BYTES: usize = 16 << 10;
 /// Of all values and pictures of one answer.
@@ -67,18 +66,14 @@ pub(crate) async fn run(
     wanted: args::RunCode,
     context: &RequestContext<RoleServer>,
 ) -> Answer {
-    if let Some(seconds) = wanted.timeout_seconds
-        && !(1..=TIMEOUT_MAX_SECONDS).contains(&seconds)
-    {
-        let text = format!("timeout_seconds must be from 1 to {TIMEOUT_MAX_SECONDS}");
-        return Err(Failure::invalid(text));
-    }
     let request = RunCode {
         code: wanted.code,
         language: wanted.language.map(CodeLanguage::from),
         context_id: wanted.context_id,
         cwd: None,
-        timeout_ms: wanted.timeout_seconds.map(|seconds| seconds * 1000),
+        timeout_ms: wanted
+            .timeout_seconds
+            .map(|seconds| seconds.saturating_mul(1000)),
     };
     let run = client.code().start(&wanted.sandbox_id, &request).await?;
     let mut progress = Progress::of(context);
@@ -111,14 +106,14 @@ async fn follow(
     let mut events = client.code().stream(id, 0);
     let mut gathered = Gathered::both_ends();
     while let Some(event) = events.next().await? {
-        let (seq, stream, data) = match &event {
-            CodeEvent::Stdout { seq, data } => (*seq, StreamName::Stdout, data),
-            CodeEvent::Stderr { seq, data } => (*seq, StreamName::Stderr, data),
+        let (seq, stream, data) = match event {
+            CodeEvent::Stdout { seq, data } => (seq, StreamName::Stdout, data),
+            CodeEvent::Stderr { seq, data } => (seq, StreamName::Stderr, data),
             CodeEvent::Truncated { .. } => {
                 gathered.capped = true;
                 continue;
             }
-            CodeEvent::Complete { run, .. } => return Ok((gathered, (**run).clone())),
+            CodeEvent::Complete { run, .. } => return Ok((gathered, *run)),
             CodeEvent::Begun { .. } | CodeEvent::Output { .. } | CodeEvent::Error { .. } => {
                 continue;
             }
@@ -144,11 +139,22 @@ fn told(gathered: &Gathered, run: CodeRun) -> Told {
     let mut room = PICTURES_MAX_BYTES;
     let mut values = Vec::new();
     for output in run.outputs.iter().take(VALUES_MAX) {
-        if let Some((media_type, data)) = picture(output)
-            && data.len() <= room
-        {
-            room -= data.len();
-            pictures.push(ContentBlock::image(data, media_type));
+        match picture(output) {
+            Some((media_type, data)) if data.len() <= room => {
+                room -= data.len();
+                pictures.push(ContentBlock::image(data, media_type));
+            }
+            Some((media_type, _)) => line(
+                &mut text,
+                &format!(
+                    "[a picture ({media_type}) is too large for an answer: save it as a file]"
+                ),
+            ),
+            None => {}
+        }
+        for form in &output.rejected {
+            let words = format!("[{} is not here: {}]", form.format, form.reason);
+            line(&mut text, &words);
         }
         if let Some(plain) = output.data.get("text/plain").and_then(Value::as_str) {
             line(&mut text, &cut(plain));
@@ -167,7 +173,7 @@ fn told(gathered: &Gathered, run: CodeRun) -> Told {
             message,
             traceback,
         } = error;
-        let words = format!("{name}: {message}");
+        let words = format!("{name}: {}", cut(message));
         line(
             &mut text,
             &if traceback.is_empty() {
@@ -176,6 +182,9 @@ fn told(gathered: &Gathered, run: CodeRun) -> Told {
                 cut(traceback)
             },
         );
+    }
+    if gathered.capped {
+        line(&mut text, "[the code wrote more than the server keeps]");
     }
     line(&mut text, &ending(&run));
     let facts = CodeFacts {
@@ -260,7 +269,7 @@ impl From<CodeError> for ErrorFacts {
     fn from(error: CodeError) -> Self {
         Self {
             name: error.name,
-            message: error.message,
+            message: cut(&error.message),
             traceback: cut(&error.traceback),
         }
     }

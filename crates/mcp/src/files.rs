@@ -126,7 +126,11 @@ impl Part {
     /// As text where it is some, save for a character that its end cuts.
     fn told(mut self, path: String) -> Told {
         let whole = match self.end() < self.size {
-            true => boundary(&self.bytes, self.bytes.len()),
+            // A part of one character is bytes, not nothing.
+            true => match boundary(&self.bytes, self.bytes.len()) {
+                0 => self.bytes.len(),
+                whole => whole,
+            },
             false => self.bytes.len(),
         };
         let (encoding, content) = match std::str::from_utf8(&self.bytes[..whole]) {

@@ -52,6 +52,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const FACADE: Facade = Facade {
     name: "mcp",
     render,
+    elsewhere: &[],
 };
 
 /// A code of JSON-RPC for errors of the server's own kind.
@@ -108,6 +109,10 @@ async fn handle(
         client,
         owner: owner.clone(),
     });
+    // The library keeps them while a call is under way, and for as long its session is in use.
+    if let Some(using) = &using {
+        parts.extensions.insert(using.clone());
+    }
     let method = parts.method.clone();
     let answered = mcp.protocol.handle(Request::from_parts(parts, body)).await;
     let mut answered = answered.map(Body::new);

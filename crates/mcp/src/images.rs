@@ -39,8 +39,9 @@ pub(crate) async fn list(client: &Client, wanted: args::List) -> Answer {
         limit: Some(TEMPLATES_MAX),
         ..PageQuery::default()
     };
-    let templates = client.templates().list(&all).await?.items;
-    let templates: Vec<_> = templates.into_iter().map(|one| one.name).collect();
+    let listed = client.templates().list(&all).await?;
+    let more_templates = listed.next_cursor.is_some();
+    let templates: Vec<_> = listed.items.into_iter().map(|one| one.name).collect();
     let mut lines: Vec<String> = vec!["images:".to_owned()];
     lines.extend(page.items.iter().map(|image| match &image.names[..] {
         [] => format!("  {}", image.id),
@@ -50,6 +51,11 @@ pub(crate) async fn list(client: &Client, wanted: args::List) -> Answer {
         lines.push(format!("  [there are more: cursor {cursor:?}]"));
     }
     lines.push(format!("templates: {}", templates.join(", ")));
+    if more_templates {
+        lines.push(format!(
+            "[only the first {TEMPLATES_MAX} templates are shown]"
+        ));
+    }
     let facts = ImageList {
         images: page.items.into_iter().map(ImageFacts::from).collect(),
         templates,

@@ -58,8 +58,8 @@ pub(crate) struct Gathered {
     tail: VecDeque<Piece>,
     tail_bytes: usize,
     tail_max: usize,
-    /// Bytes between the two.
-    left_out: u64,
+    /// Bytes between the two, of stdout and of stderr.
+    left_out: [u64; 2],
     /// Behind what the beginning holds.
     next: Position,
     /// The last record that came.
@@ -87,7 +87,7 @@ impl Gathered {
             tail: VecDeque::new(),
             tail_bytes: 0,
             tail_max,
-            left_out: 0,
+            left_out: [0; 2],
             next: position,
             last: position.seq,
             full: false,
@@ -102,12 +102,12 @@ impl Gathered {
 
     /// What was written and is not here, in bytes.
     pub(crate) fn left_out(&self) -> u64 {
-        self.left_out
+        self.left_out.iter().sum()
     }
 
     /// Where to read what is not here, or what is still to come.
     pub(crate) fn next(&self) -> Position {
-        match self.left_out {
+        match self.left_out() {
             0 if self.full => Position {
                 seq: self.last,
                 skip: 0,
@@ -175,7 +175,7 @@ impl Gathered {
                 return;
             };
             let cut = ceiling(&first.bytes, excess);
-            self.left_out += cut as u64;
+            self.left_out[index(first.stream)] += cut as u64;
             self.tail_bytes -= cut;
             first.bytes.drain(..cut);
             if first.bytes.is_empty() {
@@ -186,15 +186,16 @@ impl Gathered {
 
     /// All of it in the order in which it was written.
     pub(crate) fn text(&self) -> String {
-        self.shown(|_| true)
+        self.shown(|_| true, self.left_out())
     }
 
     /// What was written to one stream.
     pub(crate) fn of(&self, stream: StreamName) -> String {
-        self.shown(|piece| piece.stream == stream)
+        let left_out = self.left_out[index(stream)];
+        self.shown(|piece| piece.stream == stream, left_out)
     }
 
-    fn shown(&self, wanted: impl Fn(&Piece) -> bool) -> String {
+    fn shown(&self, wanted: impl Fn(&Piece) -> bool, left_out: u64) -> String {
         let head: Vec<&[u8]> = self
             .head
             .iter()
@@ -208,20 +209,22 @@ impl Gathered {
             .map(|piece| &*piece.bytes)
             .collect();
         let mut text = String::from_utf8_lossy(&head.concat()).into_owned();
-        if self.left_out > 0 && self.tail_max > 0 {
+        if left_out > 0 && self.tail_max > 0 {
             let line = if text.is_empty() || text.ends_with('\n') {
                 ""
             } else {
                 "\n"
             };
-            text.push_str(&format!(
-                "{line}[... {} bytes left out here ...]\n",
-                self.left_out
-            ));
+            text.push_str(&format!("{line}[... {left_out} bytes left out here ...]\n"));
         }
         text.push_str(&String::from_utf8_lossy(&tail.concat()));
         text
     }
+}
+
+/// Of what is kept for each stream.
+pub(crate) fn index(stream: StreamName) -> usize {
+    usize::from(stream == StreamName::Stderr)
 }
 
 fn append(pieces: &mut Vec<Piece>, stream: StreamName, bytes: &[u8]) {

@@ -43,9 +43,13 @@ pub(crate) async fn expose(client: &Client, wanted: args::ExposePort) -> Answer 
     let created = previews.create(&wanted.sandbox_id, &request).await?;
     let mut facts = PortFacts::from(created.preview);
     facts.token = created.token;
+    let mut linkless = None;
     if facts.access != PreviewAccess::Public.to_string() {
-        let link = previews.link(&facts.preview_id, Some(LINK_LIFE)).await?;
-        facts.browser_link = Some(link.url);
+        // The token is told once: it must not go with a link that could not be made.
+        match previews.link(&facts.preview_id, Some(LINK_LIFE)).await {
+            Ok(link) => facts.browser_link = Some(link.url),
+            Err(error) => linkless = Some(error),
+        }
     }
     let mut text = format!(
         "port {} of {} is at {}",
@@ -59,6 +63,11 @@ pub(crate) async fn expose(client: &Client, wanted: args::ExposePort) -> Answer 
     }
     if let Some(token) = &facts.token {
         text.push_str(&format!(", or this token: {token}"));
+    }
+    if let Some(error) = linkless {
+        text.push_str(&format!(
+            "\n[no link for a browser could be made ({error}): ask again]"
+        ));
     }
     text.push_str(&format!(
         "\n[{}; end it with close_port, preview_id {:?}]",

@@ -5,7 +5,7 @@ use rmcp::RoleServer;
 use rmcp::model::{ProgressNotificationParam, ProgressToken};
 use rmcp::service::{Peer, RequestContext};
 
-use crate::output::boundary;
+use crate::output::{boundary, index};
 
 /// One message of progress.
 const MESSAGE_MAX_BYTES: usize = 8 << 10;
@@ -44,13 +44,18 @@ impl Progress {
         if self.to.is_none() || self.told >= TOLD_MAX_BYTES {
             return;
         }
-        let pending = &mut self.pending[usize::from(stream == StreamName::Stderr)];
+        let pending = &mut self.pending[index(stream)];
         pending.extend_from_slice(bytes);
         let whole = boundary(pending, pending.len());
         let whole: Vec<u8> = pending.drain(..whole).collect();
         let mut rest = &whole[..];
         while !rest.is_empty() && self.told < TOLD_MAX_BYTES {
-            let (piece, behind) = rest.split_at(boundary(rest, MESSAGE_MAX_BYTES));
+            // The last piece as it is: where it is no text, no place in it may be a boundary.
+            let at = match rest.len() {
+                last @ ..=MESSAGE_MAX_BYTES => last,
+                _ => boundary(rest, MESSAGE_MAX_BYTES),
+            };
+            let (piece, behind) = rest.split_at(at);
             self.written += piece.len() as u64;
             self.told += piece.len();
             self.send(String::from_utf8_lossy(piece).into_owned()).await;

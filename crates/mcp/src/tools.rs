@@ -29,7 +29,7 @@ enum Effect {
 }
 
 /// All of them; the same for everybody.
-pub(crate) fn all() -> Vec<Tool> {
+pub(crate) fn all() -> &'static [Tool] {
     static ALL: LazyLock<Vec<Tool>> = LazyLock::new(|| {
         let mut all = about_sandboxes();
         all.extend(about_commands());
@@ -37,7 +37,7 @@ pub(crate) fn all() -> Vec<Tool> {
         all.extend(about_code_and_ports());
         all
     });
-    ALL.clone()
+    &ALL
 }
 
 fn about_sandboxes() -> Vec<Tool> {
@@ -279,7 +279,7 @@ mod tests {
                     tool.name
                 );
             }
-            let answers = tool.output_schema.expect("facts");
+            let answers = tool.output_schema.as_ref().expect("facts");
             assert_eq!(answers["type"], "object", "{}", tool.name);
         }
     }
@@ -296,7 +296,7 @@ mod tests {
                 assert!(!answers.contains(word), "{}: {answers}", tool.name);
             }
         }
-        let read = all().into_iter().find(|tool| tool.name == "write_file");
+        let read = all().iter().find(|tool| tool.name == "write_file");
         let encoding = &read.expect("a tool").input_schema["properties"]["encoding"];
         assert_eq!(encoding["type"], "string");
         assert_eq!(encoding["enum"], serde_json::json!(["text", "base64"]));
@@ -305,7 +305,7 @@ mod tests {
     #[test]
     fn hints_agree_with_one_another() {
         for tool in all() {
-            let hints = tool.annotations.expect("hints");
+            let hints = tool.annotations.as_ref().expect("hints");
             let reads = hints.read_only_hint == Some(true);
             assert!(
                 !(reads && hints.destructive_hint == Some(true)),

@@ -19,12 +19,23 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+/// The MCP library tells whole messages at `debug`: files, environments, tokens of previews. They are
+/// logged only by who names it.
+fn filter(text: &str) -> Result<EnvFilter> {
+    let silent = "rmcp=error".parse().expect("a directive");
+    let filter = EnvFilter::try_new(text);
+    let filter = filter.with_context(|| format!("{LOG_VARIABLE}={text:?} is no log filter"))?;
+    Ok(match text.contains("rmcp") {
+        true => filter,
+        false => filter.add_directive(silent),
+    })
+}
+
 /// Logs of a server.
 pub(crate) fn log(format: LogFormat) -> Result<()> {
     let filter = match std::env::var(LOG_VARIABLE) {
-        Ok(text) => EnvFilter::try_new(&text)
-            .with_context(|| format!("{LOG_VARIABLE}={text:?} is no log filter"))?,
-        Err(_) => EnvFilter::new("info,sqlx=warn,hyper=warn,rmcp=error"),
+        Ok(text) => filter(&text)?,
+        Err(_) => filter("info,sqlx=warn,hyper=warn")?,
     };
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -43,7 +54,7 @@ pub(crate) fn quiet() {
         .with_ansi(stderr_is_terminal());
     match std::env::var(LOG_VARIABLE)
         .ok()
-        .and_then(|text| EnvFilter::try_new(text).ok())
+        .and_then(|text| filter(&text).ok())
     {
         Some(filter) => builder.with_env_filter(filter).init(),
         None => builder

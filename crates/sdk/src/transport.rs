@@ -149,6 +149,14 @@ impl Client {
         url
     }
 
+    /// In one process a refusal is for the caller to hear: nothing is repeated for it in there.
+    fn tries(&self, call: &Call) -> u32 {
+        match self.inner.destination {
+            Some(_) => 1,
+            None => call.tries,
+        }
+    }
+
     /// Sends, again where that is safe, until an answer of status below 400.
     pub(crate) async fn send(&self, call: Call) -> Result<Response> {
         let mut tries = 0;
@@ -158,7 +166,7 @@ impl Client {
                 Ok(response) => return Ok(response),
                 Err(error) => error,
             };
-            match pause(&error, call.safety, tries, call.tries) {
+            match pause(&error, call.safety, tries, self.tries(&call)) {
                 Some(pause) => tokio::time::sleep(pause).await,
                 None => return Err(error),
             }
@@ -238,7 +246,7 @@ impl Client {
                 Ok(bytes) => return Ok(bytes),
                 Err(error) => error,
             };
-            match pause(&error, call.safety, tries, call.tries) {
+            match pause(&error, call.safety, tries, self.tries(&call)) {
                 Some(pause) => tokio::time::sleep(pause).await,
                 None => return Err(error),
             }

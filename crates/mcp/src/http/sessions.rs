@@ -8,7 +8,7 @@ use rmcp::transport::streamable_http_server::session::SessionManager;
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 
 /// Of one key. Clients that vanish leave theirs behind, so a new one ends the one that was used the
-/// longest time ago.
+/// longest time ago, and one with a call under way only where all have one.
 const SESSIONS_MAX: usize = 32;
 /// Without a message in either direction. Longer than any call without progress takes.
 const IDLE_MAX: Duration = Duration::from_secs(3600);
@@ -30,11 +30,16 @@ pub(super) struct Sessions {
 struct Owned {
     owner: String,
     used: Instant,
+    /// Held by each request that is under way.
+    requests: Arc<()>,
 }
 
-/// A session that a request may use.
-#[derive(Debug)]
-pub(super) struct Using(String);
+/// A session that a request may use, and uses for as long as it holds this.
+#[derive(Debug, Clone)]
+pub(super) struct Using {
+    id: String,
+    _request: Arc<()>,
+}
 
 impl Sessions {
     pub(super) fn new(manager: Arc<LocalSessionManager>) -> Self {
@@ -49,11 +54,14 @@ impl Sessions {
         let mut owned = self.owned();
         let session = owned.get_mut(id).filter(|session| session.owner == owner)?;
         session.used = Instant::now();
-        Some(Using(id.to_owned()))
+        Some(Using {
+            id: id.to_owned(),
+            _request: Arc::clone(&session.requests),
+        })
     }
 
     pub(super) fn ended(&self, session: Using) {
-        self.owned().remove(&session.0);
+        self.owned().remove(&session.id);
     }
 
     /// Remembers a new one; ends the owner's oldest where there are too many.
@@ -79,7 +87,10 @@ impl Sessions {
         let oldest = match its.clone().count() {
             0..SESSIONS_MAX => None,
             _ => its
-                .min_by_key(|(_, session)| session.used)
+                .min_by_key(|(_, session)| {
+                    let is_in_use = Arc::strong_count(&session.requests) > 1;
+                    (is_in_use, session.used)
+                })
                 .map(|(id, _)| id.clone()),
         };
         if let Some(oldest) = &oldest {
@@ -88,6 +99,7 @@ impl Sessions {
         let session = Owned {
             owner: owner.to_owned(),
             used: Instant::now(),
+            requests: Arc::default(),
         };
         owned.insert(id.to_owned(), session);
         oldest
@@ -123,6 +135,14 @@ mod tests {
         assert!(sessions.find("s0", "a").is_some());
         assert_eq!(sessions.remember("new", "a").as_deref(), Some("s1"));
         assert!(sessions.find("s0", "a").is_some() && sessions.find("other", "b").is_some());
+        // What is in use stays, however long ago it began.
+        let _call = sessions.find("s2", "a").expect("its own");
+        for n in 3..SESSIONS_MAX {
+            assert!(sessions.find(&format!("s{n}"), "a").is_some());
+        }
+        assert!(sessions.find("s0", "a").is_some());
+        assert_eq!(sessions.remember("newer", "a").as_deref(), Some("new"));
+        assert_eq!(sessions.remember("newest", "a").as_deref(), Some("s3"));
     }
 
     #[tokio::test]
