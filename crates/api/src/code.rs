@@ -14,7 +14,7 @@ use utoipa_axum::routes;
 
 use crate::commands::runs_on;
 use crate::convert::code as convert;
-use crate::output::last_event_id;
+use crate::output::begins_after;
 use crate::sandboxes::accepted;
 use crate::state::Api;
 use crate::{ids, render};
@@ -162,9 +162,13 @@ async fn run_code(
     let run = api.engine.run_code(&ctx, &sandbox, request, key.as_deref());
     tokio::select! {
         run = run => Ok(Json(convert::run(run?.value))),
-        () = draining.wait_owned() => Err(runs_on(key.as_deref()).into()),
+        () = draining.wait_owned() => Err(runs_on(key.as_deref(), UNFOUND).into()),
     }
 }
+
+const UNFOUND: &str = "the server is shutting down and the code runs on, but without an \
+                       Idempotency-Key its result cannot be found; do not send it again unless that \
+                       does no harm";
 
 /// A run with everything it told until now, also after its end.
 #[utoipa::path(get, path = "/v1/code/runs/{run_id}", tag = "code",
@@ -213,10 +217,7 @@ async fn stream_code_run(
     draining: Draining,
 ) -> std::result::Result<Response, Failure> {
     let id = ids::command(&id)?;
-    let after = match headers.get("last-event-id") {
-        Some(value) => last_event_id(value.to_str().unwrap_or_default())?,
-        None => query.after_seq.unwrap_or(0),
-    };
+    let after = begins_after(&headers, query.after_seq)?;
     let reader = api.engine.code_events(&ctx, &id, after).await?;
     let source = Source {
         api,

@@ -95,24 +95,23 @@ async fn run_command(
         .run_command(&ctx, &sandbox, spec, key.as_deref(), options);
     tokio::select! {
         output = run => Ok(Json(convert::run_to_wire(output?))),
-        () = draining.wait_owned() => Err(runs_on(key.as_deref()).into()),
+        () = draining.wait_owned() => Err(runs_on(key.as_deref(), UNFOUND).into()),
     }
 }
 
+const UNFOUND: &str = "the server is shutting down and the command runs on: look for it in the list \
+                       of commands, and send an Idempotency-Key the next time";
+
 /// The end of an answer that was waited for, not of what it was about. `Retry-After` promises that
 /// repeating does no harm, which here takes a key.
-pub(crate) fn runs_on(key: Option<&str>) -> Error {
+pub(crate) fn runs_on(key: Option<&str>, without_key: &'static str) -> Error {
     let Some(_) = key else {
-        return Error::new(
-            Code::Unavailable,
-            "the server is shutting down and the command runs on: look for it in the list of \
-             commands, and send an Idempotency-Key the next time",
-        );
+        return Error::new(Code::Unavailable, without_key);
     };
     Error::new(
         Code::Unavailable,
-        "the server is shutting down and the command runs on: send the request again with the same \
-         Idempotency-Key to wait for its end",
+        "the server is shutting down and what was started runs on: send the request again with the \
+         same Idempotency-Key to wait for its end",
     )
     .retry_after(Duration::from_secs(1))
 }

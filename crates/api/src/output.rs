@@ -93,10 +93,7 @@ async fn stream_command(
     draining: Draining,
 ) -> std::result::Result<Response, Failure> {
     let id = ids::command(&id)?;
-    let after = match headers.get("last-event-id") {
-        Some(value) => last_event_id(value.to_str().unwrap_or_default())?,
-        None => query.after_seq.unwrap_or(0),
-    };
+    let after = begins_after(&headers, query.after_seq)?;
     let wanted = query.stream.map(convert::from_stream).transpose()?;
     let reader = reader(&api, &ctx, &id, after, wanted).await?;
     // Output is kept for a time only; behind what is kept the end still has to come.
@@ -150,7 +147,12 @@ async fn end_without_record(
     Ok(convert::to_wire(record, || command))
 }
 
-pub(crate) fn last_event_id(text: &str) -> Result<u64> {
+/// Behind which number a stream begins; the header wins.
+pub(crate) fn begins_after(headers: &HeaderMap, after_seq: Option<u64>) -> Result<u64> {
+    let Some(value) = headers.get("last-event-id") else {
+        return Ok(after_seq.unwrap_or(0));
+    };
+    let text = value.to_str().unwrap_or_default();
     text.trim().parse().map_err(|_| {
         Error::invalid(
             "last-event-id",

@@ -13,7 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::convert::pipeline as convert;
-use crate::output::last_event_id;
+use crate::output::begins_after;
 use crate::sandboxes::accepted;
 use crate::state::Api;
 use crate::{ids, page, render};
@@ -146,10 +146,7 @@ async fn stream_pipeline_run(
     draining: Draining,
 ) -> Result<Response, Failure> {
     let id = ids::run(&id)?;
-    let after = match headers.get("last-event-id") {
-        Some(value) => last_event_id(value.to_str().unwrap_or_default())?,
-        None => query.after_seq.unwrap_or(0),
-    };
+    let after = begins_after(&headers, query.after_seq)?;
     let reader = api.engine.follow_run(&ctx, id, after).await?;
     Ok(sse::respond(events(reader, tag.shown), draining))
 }

@@ -165,18 +165,17 @@ async fn submit(
     // Found from here on, so that a cancel is.
     let live = LiveRun::adopt(shared, run.clone());
     if let Err(error) = accept(shared, resolved, None).await {
-        shared.runs.remove(run.id);
-        // As if it had not been submitted. Where this fails too, the next start finds the run and
-        // ends it for the same reason.
-        if let Err(left) = runs.delete(run.id, claim.as_ref()).await {
-            tracing::error!(run = %run.id, error = %left, "a refused run is left");
+        // As if it had not been submitted. Where this fails too, its owner ends it: nothing that was
+        // refused may run later.
+        match runs.delete(run.id, claim.as_ref()).await {
+            Ok(_) => shared.runs.remove(run.id),
+            Err(left) => {
+                tracing::error!(run = %run.id, error = %left, "a refused run is cancelled");
+                live.cancel();
+                owner::start(shared, live);
+            }
         }
         return Err(error);
-    }
-    // One that was recorded between the run and its adoption.
-    let recorded = runs.get(run.id).await.ok().flatten();
-    if recorded.is_some_and(|recorded| recorded.cancel) {
-        live.cancel();
     }
     owner::start(shared, live);
     Ok(Accepted {

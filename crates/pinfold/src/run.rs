@@ -32,7 +32,7 @@ use crate::paths::{DataDir, make_private, runtime_dir};
 pub(crate) use installation::Installation;
 pub(crate) use leftovers::clean as clean_leftovers;
 pub(crate) use pipeline::{PipelineWanted, pipeline};
-pub(crate) use signals::{SIGCONT, SIGTSTP, SIGWINCH, Signals, stop_ourselves};
+pub(crate) use signals::{SIGCONT, SIGINT, SIGPIPE, SIGTSTP, SIGWINCH, Signals, stop_ourselves};
 pub(crate) use terminal::{Raw, is_interactive, size as terminal_size};
 
 use plan::Plan;

@@ -59,7 +59,7 @@ statements! {
     SAVE = Sql::both(
         "UPDATE pipeline_runs \
          SET state = $2, steps = $3, failure = $4, started_at = $5, ended_at = $6 \
-         WHERE id = $1 AND ended_at IS NULL",
+         WHERE id = $1 AND ended_at IS NULL RETURNING cancel",
     );
     CANCEL = Sql::both("UPDATE pipeline_runs SET cancel = 1 WHERE id = $1 AND ended_at IS NULL");
     DELETE = Sql::both("DELETE FROM pipeline_runs WHERE id = $1");
@@ -139,8 +139,9 @@ impl<'a> PipelineRuns<'a> {
         rows.iter().map(to_run).collect()
     }
 
-    /// Stores what has become of the run; changes nothing of one that has ended.
-    pub async fn save(&self, run: &PipelineRun) -> Result<()> {
+    /// Stores what has become of the run; changes nothing of one that has ended. Answers whether a
+    /// cancel of it was asked for.
+    pub async fn save(&self, run: &PipelineRun) -> Result<bool> {
         let save = SAVE
             .bind(run.id.number())
             .bind(run.state.as_str())
@@ -148,7 +149,8 @@ impl<'a> PipelineRuns<'a> {
             .bind(run.failure.as_ref().map(to_json))
             .bind(run.started_at)
             .bind(run.ended_at);
-        self.db.execute(save).await.map(drop)
+        let row = self.db.change(save).await?;
+        row.map_or(Ok(false), |row| Ok(row.int("cancel")? != 0))
     }
 
     /// Notes that a cancel was asked for; changes nothing of a run that has ended.

@@ -68,7 +68,7 @@ pub struct PipelineRun {
     /// Fixed before the sandbox is made; gone when the run has ended.
     pub sandbox_id: String,
     pub state: PipelineRunState,
-    /// As the document or the caller named it.
+    /// As the document or the caller named it, or what the template boots.
     pub image: String,
     /// The name of the template that the sandbox was made from.
     pub template: Option<String>,

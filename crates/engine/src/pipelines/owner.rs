@@ -90,9 +90,9 @@ impl Owner {
             if self.live.cancelled.is_cancelled() {
                 return Err(cancelled());
             }
-            let result = self.step(&sandbox, index).await;
+            // What stops the run is recorded together with its step, by `work`.
+            self.step(&sandbox, index).await?;
             self.save().await;
-            result?;
             let failed = self.run.steps[index].state == StepState::Failed;
             if failed && self.run.spec.steps[index].on_failure == OnFailure::Stop {
                 break;
@@ -181,9 +181,16 @@ impl Owner {
     /// relies on it.
     pub(super) async fn save(&mut self) {
         self.run.cancel = self.live.view.borrow().cancel;
-        while let Err(error) = self.shared.store.pipeline_runs().save(&self.run).await {
-            tracing::error!(run = %self.run.id, %error, "run not recorded, trying again");
-            tokio::time::sleep(RETRY).await;
+        loop {
+            match self.shared.store.pipeline_runs().save(&self.run).await {
+                // Also one that was recorded before this engine knew the run.
+                Ok(true) => break self.live.cancel(),
+                Ok(false) => break,
+                Err(error) => {
+                    tracing::error!(run = %self.run.id, %error, "run not recorded, trying again");
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
         }
         self.publish();
     }

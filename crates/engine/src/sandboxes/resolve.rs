@@ -87,8 +87,9 @@ impl Engine {
             }
             Err(error) if error.code() == Code::TemplateNotFound => {
                 // What no image can be called is as absent as what none is called.
-                name.parse::<ImageName>().map_err(|_| {
-                    let text = format!("there is no template or image {name:?}");
+                name.parse::<ImageName>().map_err(|form| {
+                    let form = form.message();
+                    let text = format!("there is no template or image {name:?}: {form}");
                     Error::new(Code::ImageNotFound, text)
                 })?;
                 Ok((None, name.to_owned()))

@@ -52,11 +52,12 @@ pub(crate) struct ServeArgs {
     pull: Pull,
 
     /// Credentials by registry, in the format of docker's config.json; every project may pull with
-    /// them
+    /// them, also from a registry on this server's network
     #[arg(long, value_name = "FILE", env = "PINFOLD_REGISTRY_AUTH_FILE")]
     registry_auth: Option<PathBuf>,
 
-    /// A registry on another machine that speaks plain HTTP; may be given several times
+    /// A registry on another machine that speaks plain HTTP, which every project may then pull from;
+    /// may be given several times
     #[arg(
         long,
         value_name = "HOST[:PORT]",

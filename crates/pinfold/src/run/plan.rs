@@ -48,17 +48,23 @@ pub(super) async fn make(wanted: Wanted, images: &Path, scratch: &Scratch) -> Re
     let engine = Engine::open(EngineConfig::embedded(), parts).await?;
     tracing::debug!("engine open");
     let ctx = Ctx::new(engine.system_principal());
+    let named = wanted.image.clone();
     let request = CreateSandbox {
         wait: Wait::No,
+        from: named.map_or(ImageOrTemplate::Default, ImageOrTemplate::Named),
         ..wanted.sandbox.clone()
     };
-    let sandbox = match accepted(&engine, &ctx, &request, wanted.image.as_deref()).await {
+    let create = async || {
+        let accepted = engine.create_sandbox(&ctx, request.clone(), None).await;
+        accepted.map(|it| it.value).map_err(anyhow::Error::from)
+    };
+    let sandbox = match create().await {
         Err(error) if is_missing_image(&error) => {
             let Some(name) = &wanted.image else {
                 return Err(error);
             };
             wanted.installation.pull(name, error, &store).await?;
-            accepted(&engine, &ctx, &request, wanted.image.as_deref()).await?
+            create().await?
         }
         answer => answer?,
     };
@@ -68,41 +74,6 @@ pub(super) async fn make(wanted: Wanted, images: &Path, scratch: &Scratch) -> Re
         boot,
         start: start(&sandbox, &image, wanted.command),
     })
-}
-
-/// The engine's answer to the request: from the default image, or from the image of that name, else
-/// from the template of that name.
-async fn accepted(
-    engine: &Engine,
-    ctx: &Ctx,
-    request: &CreateSandbox,
-    image: Option<&str>,
-) -> Result<Sandbox> {
-    let from = |from| CreateSandbox {
-        from,
-        ..request.clone()
-    };
-    let Some(name) = image else {
-        let accepted = engine
-            .create_sandbox(ctx, from(ImageOrTemplate::Default), None)
-            .await?;
-        return Ok(accepted.value);
-    };
-    let image = from(ImageOrTemplate::Image(name.to_owned()));
-    let no_image = match engine.create_sandbox(ctx, image, None).await {
-        Ok(accepted) => return Ok(accepted.value),
-        Err(error) if error.code() == Code::ImageNotFound => error,
-        Err(error) => return Err(error.into()),
-    };
-    let template = ImageOrTemplate::Template {
-        template: name.to_owned(),
-        version: None,
-    };
-    match engine.create_sandbox(ctx, from(template), None).await {
-        Ok(accepted) => Ok(accepted.value),
-        Err(error) if error.code() == Code::TemplateNotFound => Err(no_image.into()),
-        Err(error) => Err(error.into()),
-    }
 }
 
 pub(super) fn is_missing_image(error: &anyhow::Error) -> bool {

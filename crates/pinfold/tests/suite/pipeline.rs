@@ -221,6 +221,8 @@ fn stuck(world: &World, last: &str, more: &[&str]) -> Child {
     eventually("the pipe is full", || {
         rustix::io::ioctl_fionread(stdout).expect("a pipe") > 60_000
     });
+    // All of it was written: nobody in there waits for our reader.
+    eventually("the step sleeps", || !processes(last).is_empty());
     child
 }
 
@@ -235,7 +237,7 @@ fn whoever_stops_reading_holds_up_neither_signals_nor_the_timeout() {
         let status = ended(&mut child);
         assert_eq!(status.signal(), Some(Signal::INT.as_raw()), "{status}");
 
-        let child = stuck(world, &last, &["--timeout", "3s"]);
+        let child = stuck(world, &last, &["--timeout", "10s"]);
         eventually("the step is killed", || processes(&last).is_empty());
         // Who reads again misses nothing.
         let output = child.wait_with_output().expect("the rest");

@@ -49,7 +49,7 @@ pub(crate) async fn follow(
     loop {
         let event = match follower.event(&mut source).await {
             Ok(Happened::Event(event)) => event,
-            Ok(Happened::Leaving(ending)) => return Ok(ending),
+            Ok(Happened::Leaving(ending)) => return Ok(follower.leave(&source, ending)),
             Err(error) => {
                 follower.screen.clear();
                 source.left().as_deref().map(remark);
@@ -65,7 +65,7 @@ pub(crate) async fn follow(
             follower.ender.state = Asked::Cancelled;
         }
         match (follower.show(event).await, run) {
-            (Ok(Some(leaving)), _) => return Ok(leaving),
+            (Ok(Some(leaving)), _) => return Ok(follower.leave(&source, leaving)),
             (Ok(None), Some(run)) => return Ok(ending(&run, follower.ender.heard)),
             (Ok(None), None) => {}
             (Err(error), run) => {
@@ -91,6 +91,14 @@ struct Follower<'a> {
 }
 
 impl Follower<'_> {
+    /// A cancel that was not answered may not have arrived. Told only where stderr is free.
+    fn leave(&self, source: &impl Source, ending: Ending) -> Ending {
+        if self.ender.is_asked() && matches!(self.screen, Screen::Idle(_)) {
+            source.left().as_deref().map(remark);
+        }
+        ending
+    }
+
     /// The future of one event lives through ticks and signals: it may be connecting.
     async fn event(&mut self, source: &mut impl Source) -> Result<Happened> {
         let next = source.next();
@@ -297,8 +305,7 @@ mod tests {
 
     use super::*;
     use crate::commands::pipeline::view::Shown;
-
-    const SIGINT: i32 = 2;
+    use crate::run::SIGINT;
 
     /// A run that ends only when it is cancelled.
     struct UntilCancelled(watch::Sender<bool>);

@@ -32,7 +32,8 @@ use crate::values::{self, Variable};
 #[command(
     after_help = "Runs on the server if one answers, else in this process, as `pinfold run` does. \
                         The exit code is 0, or that of the step that stopped the run. 124: the \
-                        time of the run, or of that step, was over. 125: Pinfold failed. Ctrl-C \
+                        time of the run, or of that step, was over. 125: Pinfold failed, or somebody else \
+                        cancelled the run. Ctrl-C \
                         cancels the run and waits for its end; a second one leaves at once."
 )]
 pub(crate) struct RunArgs {

@@ -13,15 +13,11 @@ use tokio::sync::mpsc;
 
 use crate::exit::Ending;
 use crate::output::remark;
-use crate::run::{Raw, Signals, terminal_size};
+use crate::run::{Raw, SIGCONT, SIGPIPE, SIGTSTP, SIGWINCH, Signals, terminal_size};
 
 /// Pieces of our own stdin that may wait for the connection.
 const INPUT_PIECES_MAX: usize = 4;
 const INPUT_PIECE_BYTES: usize = 256 << 10;
-const SIGPIPE: i32 = 13;
-const SIGCONT: i32 = 18;
-const SIGTSTP: i32 = 20;
-const SIGWINCH: i32 = 28;
 
 /// Our stdin into the command, its output to ours, our signals to it, until it ends.
 pub(super) async fn pipes(client: &Client, command: &Command, input: bool) -> Result<Ending> {

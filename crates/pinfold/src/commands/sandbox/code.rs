@@ -14,9 +14,8 @@ use super::contexts::language;
 use super::exec::id_of;
 use crate::exit::Ending;
 use crate::output::remark;
+use crate::run::SIGINT;
 use crate::values;
-
-const SIGINT: i32 = 2;
 
 #[derive(Debug, Args)]
 pub(crate) struct CodeArgs {

@@ -17,11 +17,11 @@ pub(crate) struct CreateArgs {
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
 
-    /// An image or template [default: the server's default image]
+    /// A template or image; a template where both have the name [default: the server's default image]
     #[arg(long, short, value_name = "NAME")]
     image: Option<String>,
 
-    /// A template, where an image has the same name
+    /// A template, never an image
     #[arg(long, value_name = "NAME", conflicts_with = "image")]
     template: Option<String>,
 
@@ -91,26 +91,20 @@ pub(super) async fn run(client: &Client, args: CreateArgs) -> Result<Ending> {
     Ok(Ending::Done)
 }
 
-/// From the image of that name; where there is none, from the template.
+/// From the template of that name; where there is none, from the image, which may have to be pulled.
 async fn create(client: &Client, request: CreateSandbox) -> Result<Sandbox> {
-    let error = match client.sandboxes().create(&request).await {
-        Err(error) if error.code() == Some(ErrorCode::ImageNotFound) => error,
-        other => return Ok(other?),
-    };
-    let Some(name) = request.image.clone() else {
-        return Err(error.into());
-    };
-    let request = CreateSandbox {
-        image: None,
-        template: Some(name),
-        ..request
-    };
-    match client.sandboxes().create(&request).await {
-        Err(no_template) if no_template.code() == Some(ErrorCode::TemplateNotFound) => {
-            Err(error.into())
+    if let Some(name) = request.image.clone() {
+        let from_template = CreateSandbox {
+            image: None,
+            template: Some(name),
+            ..request.clone()
+        };
+        match client.sandboxes().create(&from_template).await {
+            Err(error) if error.code() == Some(ErrorCode::TemplateNotFound) => {}
+            other => return Ok(other?),
         }
-        other => Ok(other?),
     }
+    Ok(client.sandboxes().create(&request).await?)
 }
 
 fn request(args: CreateArgs) -> CreateSandbox {
