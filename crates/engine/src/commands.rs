@@ -56,8 +56,9 @@ impl Engine {
                     *item = live.command();
                 } else if !item.state.is_terminal() {
                     // It ended since the list was read.
-                    let ended = self.store().commands().get(&item.id).await?;
-                    *item = ended.unwrap_or_else(|| item.clone());
+                    if let Some(ended) = self.store().commands().get(&item.id).await? {
+                        *item = ended;
+                    }
                 }
             }
             Ok(page)

@@ -52,6 +52,10 @@ statements! {
         "UPDATE objects SET state = 'deleted', deleted_at = $2, blob_id = NULL \
          WHERE id = $1 AND state <> 'deleted' RETURNING ", columns!()
     ));
+    DELETE_OVERDUE = Sql::both(concat!(
+        "UPDATE objects SET state = 'deleted', deleted_at = $2, blob_id = NULL WHERE id = $1 AND \
+         (state = 'uploading' OR (state = 'sealed' AND expires_at <= $2)) RETURNING ", columns!()
+    ));
     EXPIRED = Sql::both(
         "SELECT id FROM objects WHERE state <> 'deleted' AND expires_at <= $1 \
          ORDER BY expires_at LIMIT $2",
@@ -108,6 +112,14 @@ impl<'a> Objects<'a> {
     /// or there is no such object.
     pub async fn delete(&self, id: &ObjectId, at: Time) -> Result<Option<Object>> {
         let row = self.db.change(DELETE.bind(id.as_str()).bind(at)).await?;
+        row.as_ref().map(to_object).transpose()
+    }
+
+    /// The same for one that was listed as overdue, unless it was completed since then and its time
+    /// is not over.
+    pub async fn delete_overdue(&self, id: &ObjectId, at: Time) -> Result<Option<Object>> {
+        let delete = DELETE_OVERDUE.bind(id.as_str()).bind(at);
+        let row = self.db.change(delete).await?;
         row.as_ref().map(to_object).transpose()
     }
 

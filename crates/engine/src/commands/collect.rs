@@ -1,8 +1,9 @@
 //! Keeping files of a sandbox behind a command that has ended.
 //!
 //! Each file is copied with an idempotency key of the command's own, so that whoever repeats the
-//! request, also after a crash in the middle, comes to the same objects. What a crash cut off is taken
-//! up by whoever looks at the command next.
+//! request, also after a crash in the middle, comes to the same objects (for as long as keys are kept,
+//! a day). What a crash cut off, or what could not be had for a while, is taken up by whoever looks at
+//! the command next.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -10,7 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use pinfold_model::collect::{
     Collect, CollectFailure, CollectFailureKind, CollectFile, CollectOn, CollectReport,
 };
-use pinfold_model::{Code, Command, CommandId, CommandState, Ctx, Error, Principal, Result};
+use pinfold_model::{
+    Code, Command, CommandId, CommandState, Ctx, Error, ErrorKind, Principal, Result,
+};
 
 use crate::files::FileAt;
 use crate::{CreateObject, Engine};
@@ -46,16 +49,7 @@ impl Engine {
         if !is_wanted || self.inner.collecting.is_going(&command.id) {
             return;
         }
-        let (engine, id) = (self.clone(), command.id.clone());
-        // It may be an admin of another project who looks: what is kept is the command's project's.
-        let ctx = Ctx {
-            principal: Principal {
-                project: command.project.clone(),
-                key: None,
-                ..ctx.principal.clone()
-            },
-            ..ctx.clone()
-        };
+        let (engine, ctx, id) = (self.clone(), ctx.clone(), command.id.clone());
         self.inner.tasks.spawn(async move {
             if let Err(error) = engine.collected_behind(&ctx, &id).await {
                 tracing::warn!(command = %id, %error, "its files were not collected");
@@ -91,19 +85,32 @@ impl Engine {
         if self.store().commands().collect(id).await?.is_some() {
             return Ok(());
         }
-        let report = self.collected_files(ctx, &command, wanted).await;
-        // The reference to the command needs its record, which is written before it starts.
-        Ok(self.store().commands().put_collect(id, &report).await?)
+        // Whoever ran it or looks at it now: the keys of the copies are the command's own, and what is
+        // kept is its project's.
+        let own = Ctx {
+            principal: Principal {
+                project: command.project.clone(),
+                key: None,
+                ..ctx.principal.clone()
+            },
+            ..ctx.clone()
+        };
+        match self.collected_files(&own, &command, wanted).await {
+            // The reference to the command needs its record, which is written before it starts.
+            Some(report) => Ok(self.store().commands().put_collect(id, &report).await?),
+            None => Ok(()),
+        }
     }
 
+    /// `None` where it could not be finished now and may be later.
     async fn collected_files(
         &self,
         ctx: &Ctx,
         command: &Command,
         wanted: &Collect,
-    ) -> CollectReport {
+    ) -> Option<CollectReport> {
         if wanted.on == CollectOn::Success && !succeeded(command.state) {
-            return CollectReport::Skipped;
+            return Some(CollectReport::Skipped);
         }
         let (mut stored, mut failed) = (0, Vec::new());
         for (number, file) in wanted.files.iter().enumerate() {
@@ -119,11 +126,20 @@ impl Engine {
                 .await
             {
                 Ok(_) => stored += 1,
+                Err(error) if may_pass(&error) => {
+                    tracing::debug!(command = %command.id, %error, "not collected yet");
+                    return None;
+                }
                 Err(error) => failed.push(failure(file, &error)),
             }
         }
-        CollectReport::Done { stored, failed }
+        Some(CollectReport::Done { stored, failed })
     }
+}
+
+/// What may be otherwise at the next look; nothing is reported then.
+fn may_pass(error: &Error) -> bool {
+    error.kind() == ErrorKind::Unavailable || error.code() == Code::SandboxNotRunning
 }
 
 const fn succeeded(state: CommandState) -> bool {

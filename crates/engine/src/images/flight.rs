@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
-use pinfold_images::{Credentials, PullProgress};
+use pinfold_images::{Credentials, PullProgress, Reach};
 use pinfold_model::{Code, Error, Image, ImageName, ProjectId, PullId, Result};
 use serde_json::{Map, Value};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -31,6 +31,8 @@ pub(super) struct Wish {
     pub(super) platform: String,
     pub(super) credentials: Credentials,
     pub(super) insecure: bool,
+    /// Who may not go there must not arrive with somebody who may.
+    pub(super) reach: Reach,
 }
 
 /// A pull as it is at one moment.
@@ -102,7 +104,6 @@ pub(super) struct Pilot {
 }
 
 /// What a pull has to have before it downloads: a turn of its owner's, then one of everybody's.
-#[derive(Clone)]
 struct Turns {
     of_owner: Arc<Semaphore>,
     of_all: Arc<Semaphore>,
@@ -293,6 +294,7 @@ mod tests {
             platform: "linux/amd64".to_owned(),
             credentials: Credentials::Anonymous,
             insecure: false,
+            reach: Reach::Outside,
         }
     }
 
@@ -305,6 +307,12 @@ mod tests {
         let (second, none) = pulls.join(&a, &project).expect("room");
         assert!(none.is_none());
         assert_eq!(first.id, second.id);
+        let from_afar = Wish {
+            reach: Reach::Anywhere,
+            ..a.clone()
+        };
+        let (other, _) = pulls.join(&from_afar, &project).expect("room");
+        assert_ne!(other.id, first.id, "so is how far it may reach");
         let with_a_key = Wish {
             credentials: Credentials::Bearer("t".into()),
             ..a.clone()

@@ -213,6 +213,7 @@ impl Engine {
             platform: request.platform.to_string(),
             credentials: request.credentials.clone(),
             insecure: request.insecure,
+            reach: request.reach,
         };
         Ok(Order { wish, request })
     }

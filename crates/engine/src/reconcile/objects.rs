@@ -1,9 +1,9 @@
 //! Deletes objects whose time is over, and removes bytes that no object refers to.
 
-use pinfold_model::{BlobId, Error, Object, ObjectState, Result, limits};
+use pinfold_model::{BlobId, Error, Result, limits};
 
 use crate::engine::Shared;
-use crate::objects::{give_up, remove};
+use crate::objects::give_up;
 
 /// Things of one kind that one turn takes on at most, so that a turn ends; the next goes on.
 const TURN_MAX: u32 = 1000;
@@ -13,13 +13,9 @@ pub(super) async fn retire(shared: &Shared) -> Result<()> {
     let objects = shared.store.objects();
     let uploads_before = now - limits::OBJECT_UPLOAD_MAX;
     for id in objects.overdue(now, uploads_before, TURN_MAX).await? {
-        // An upload that was completed since it was listed stays.
-        let due =
-            |object: &Object| object.is_expired(now) || object.state == ObjectState::Uploading;
-        if let Some(object) = objects.get(&id).await?.filter(due) {
-            remove(shared, object, now).await?;
-        }
+        objects.delete_overdue(&id, now).await?;
     }
+    // Their content among them.
     for blob in objects.unreferenced(TURN_MAX).await? {
         give_up(shared, &blob).await;
     }

@@ -335,8 +335,13 @@ pub(crate) async fn what_is_overdue_is_found(world: World) {
         objects.insert(object, None, None).await.expect("recorded");
     }
     let overdue = objects.overdue(at(50), at(5), 10).await.expect("list");
-    assert_eq!(overdue, [over.id.clone(), abandoned.id]);
-    objects.delete(&over.id, at(60)).await.expect("delete");
+    assert_eq!(overdue, [over.id.clone(), abandoned.id.clone()]);
+    let kept = objects.delete_overdue(&kept.id, at(60)).await;
+    assert_eq!(kept.expect("nothing to do"), None);
+    for id in [&over.id, &abandoned.id] {
+        let deleted = objects.delete_overdue(id, at(60)).await.expect("delete");
+        assert_eq!(deleted.expect("due").state, ObjectState::Deleted);
+    }
     let overdue = objects.overdue(at(50), at(0), 10).await.expect("list");
     assert!(overdue.is_empty());
 }
