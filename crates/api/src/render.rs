@@ -9,6 +9,7 @@ use pinfold_wire as wire;
 pub const FACADE: Facade = Facade {
     name: "native",
     render,
+    elsewhere: &[],
 };
 
 fn render(failure: &Failure, request_id: &str) -> Response {

@@ -26,9 +26,6 @@ use crate::serve::Peer;
 /// Longer request targets are refused with 414.
 const URI_MAX_BYTES: usize = 16 << 10;
 
-/// The name of the facade whose answers are mostly those of applications inside.
-pub const PREVIEW_FACADE: &str = "preview";
-
 /// One surface with its own shape of errors.
 #[derive(Debug, Clone, Copy)]
 pub struct Facade {
@@ -37,6 +34,9 @@ pub struct Facade {
     /// Body (and, where the facade differs from [`crate::status_of`], status) of a failure, given
     /// the request id to show.
     pub render: fn(&Failure, &str) -> Response,
+    /// Failures of what is behind the facade: nothing of ours, and may be asked often, so no errors
+    /// in the log.
+    pub elsewhere: &'static [Code],
 }
 
 impl Facade {
@@ -181,10 +181,7 @@ impl Facade {
     fn log(self, failure: &Failure) {
         let error = failure.error();
         let status = failure.status().as_u16();
-        // An application behind a preview that does not answer, or not in time, is nothing of ours,
-        // and may be asked often.
-        let elsewhere = error.code() == Code::PreviewUnavailable
-            || (self.name == PREVIEW_FACADE && error.code() == Code::Timeout);
+        let elsewhere = self.elsewhere.contains(&error.code());
         if failure.status().is_server_error() && !elsewhere {
             let mut causes = Vec::new();
             let mut cause = error.source();
@@ -263,21 +260,27 @@ mod tests {
     #[test]
     fn faults_of_ours_are_errors_in_the_log_and_those_of_applications_are_not() {
         let render = |_: &Failure, _: &str| Response::default();
-        for (name, code, level) in [
-            ("native", Code::Internal, Level::ERROR),
-            ("native", Code::Timeout, Level::ERROR),
-            ("native", Code::RouteNotFound, Level::DEBUG),
-            (PREVIEW_FACADE, Code::Internal, Level::ERROR),
-            (PREVIEW_FACADE, Code::Timeout, Level::DEBUG),
-            (PREVIEW_FACADE, Code::PreviewUnavailable, Level::DEBUG),
+        let outside: &[Code] = &[Code::PreviewUnavailable, Code::Timeout];
+        for (elsewhere, code, level) in [
+            (&[][..], Code::Internal, Level::ERROR),
+            (&[], Code::Timeout, Level::ERROR),
+            (&[], Code::RouteNotFound, Level::DEBUG),
+            (outside, Code::Internal, Level::ERROR),
+            (outside, Code::Timeout, Level::DEBUG),
+            (outside, Code::PreviewUnavailable, Level::DEBUG),
         ] {
             let levels = Levels::default();
             let failure = Failure::from(Error::new(code, "said"));
             tracing::subscriber::with_default(levels.clone(), || {
-                Facade { name, render }.log(&failure);
+                let facade = Facade {
+                    name: "test",
+                    render,
+                    elsewhere,
+                };
+                facade.log(&failure);
             });
             let levels = levels.0.lock().expect("no panic under this lock");
-            assert_eq!(*levels, [level], "{name} {code}");
+            assert_eq!(*levels, [level], "{elsewhere:?} {code}");
         }
     }
 }

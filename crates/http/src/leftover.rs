@@ -25,7 +25,6 @@ pub(crate) struct Leftover {
     rest: Arc<Mutex<Option<Body>>>,
     /// The client sends its body only when somebody begins to read it.
     waits: bool,
-    is_http1: bool,
 }
 
 impl Leftover {
@@ -34,10 +33,9 @@ impl Leftover {
         let leftover = Self {
             rest: Arc::default(),
             waits: request.headers().contains_key(EXPECT),
-            is_http1: request.version() < Version::HTTP_2,
         };
-        // Only there does a connection depend on it.
-        if !leftover.is_http1 || request.body().is_end_stream() {
+        // Only in HTTP/1 does a connection depend on it.
+        if request.version() >= Version::HTTP_2 || request.body().is_end_stream() {
             return (leftover, request);
         }
         let rest = Arc::clone(&leftover.rest);
@@ -90,7 +88,7 @@ async fn thrown_away(mut body: Body) -> bool {
 
 /// A body that leaves its rest behind when it is dropped.
 struct Noted {
-    /// `None` only while it is dropped.
+    /// `None` when it was read to its end, and while it is dropped.
     body: Option<Body>,
     rest: Arc<Mutex<Option<Body>>>,
 }
@@ -103,10 +101,15 @@ impl HttpBody for Noted {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        match &mut self.body {
-            Some(body) => Pin::new(body).poll_frame(context),
-            None => Poll::Ready(None),
+        let Some(body) = &mut self.body else {
+            return Poll::Ready(None);
+        };
+        let polled = Pin::new(body).poll_frame(context);
+        // Bodies in chunks do not say by themselves that they are over.
+        if matches!(polled, Poll::Ready(None)) {
+            self.body = None;
         }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
@@ -116,7 +119,7 @@ impl HttpBody for Noted {
     fn size_hint(&self) -> SizeHint {
         self.body
             .as_ref()
-            .map_or_else(SizeHint::default, HttpBody::size_hint)
+            .map_or_else(|| SizeHint::with_exact(0), HttpBody::size_hint)
     }
 }
 
@@ -166,6 +169,18 @@ mod tests {
         let some = futures::stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"x"))]);
         let slow = some.chain(futures::stream::pending());
         assert!(closes(request(Body::from_stream(slow)), async |_| ()).await);
+    }
+
+    #[tokio::test]
+    async fn a_body_in_chunks_that_was_read_leaves_nothing() {
+        let whole = async |body: Body| {
+            body.collect().await.expect("whole");
+        };
+        let chunks = futures::stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"x"))]);
+        let mut expecting = request(Body::from_stream(chunks));
+        let expect = HeaderValue::from_static("100-continue");
+        expecting.headers_mut().insert(EXPECT, expect);
+        assert!(!closes(expecting, whole).await);
     }
 
     #[tokio::test]

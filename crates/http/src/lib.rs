@@ -29,7 +29,7 @@ pub use addresses::{
 pub use auth::{Authenticate, Caller, authenticated, credential};
 pub use base_url::{BaseUrl, InvalidBaseUrl, authority};
 pub use download::Download;
-pub use facade::{Facade, PREVIEW_FACADE, method_not_allowed, route_not_found};
+pub use facade::{Facade, method_not_allowed, route_not_found};
 pub use failure::Failure;
 pub use idempotency::IdempotencyKey;
 pub use json::{JSON_BODY_MAX_BYTES, Json, read_body};

@@ -68,6 +68,7 @@ fn app() -> Router {
     Facade {
         name: "test",
         render,
+        elsewhere: &[],
     }
     .wrap(authenticated(routes, Arc::new(OneKey)))
 }

@@ -46,6 +46,7 @@ fn app() -> Router {
     let facade = Facade {
         name: "test",
         render: |failure, _| failure.status().into_response(),
+        elsewhere: &[],
     };
     facade.wrap(router)
 }

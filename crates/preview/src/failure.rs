@@ -4,12 +4,13 @@
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, HeaderValue};
 use axum::response::{IntoResponse, Response};
-use pinfold_http::{Facade, Failure, Json, PREVIEW_FACADE};
+use pinfold_http::{Facade, Failure, Json};
 use pinfold_model::{Code, Error};
 
 pub(crate) const FACADE: Facade = Facade {
-    name: PREVIEW_FACADE,
+    name: "preview",
     render,
+    elsewhere: &[Code::PreviewUnavailable, Code::Timeout],
 };
 
 fn render(failure: &Failure, request_id: &str) -> Response {

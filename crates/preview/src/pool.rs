@@ -1,5 +1,5 @@
-//! Connections to ports inside, kept for the next request to the same port of the same life of the
-//! same sandbox, and for nobody else.
+//! Connections to ports inside, kept behind a request without a body for the next request to the same
+//! port of the same life of the same sandbox, and for nobody else.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};

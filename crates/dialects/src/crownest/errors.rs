@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 pub(super) const FACADE: Facade = Facade {
     name: "crownest",
     render,
+    elsewhere: &[],
 };
 
 macro_rules! words {

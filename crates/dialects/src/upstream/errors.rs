@@ -11,6 +11,7 @@ use super::wire;
 pub(super) const FACADE: Facade = Facade {
     name: "upstream",
     render,
+    elsewhere: &[],
 };
 
 /// Where nothing says how long to wait: quotas are freed by destroying, which takes no time.

@@ -1,6 +1,6 @@
 //! How a caller proves to a registry who it is. Secrets never appear in `Debug` output.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::io::{self, Read};
 use std::path::Path;
@@ -97,7 +97,7 @@ pub enum CredentialFileError {
 #[derive(Deserialize)]
 struct File {
     #[serde(default)]
-    auths: HashMap<String, serde_json::Value>,
+    auths: BTreeMap<String, serde_json::Value>,
 }
 
 #[derive(Default, Deserialize)]
@@ -160,7 +160,11 @@ impl CredentialFile {
                 Some(credentials) => Kept::Usable(credentials),
                 None => Kept::Unusable,
             };
-            by_registry.insert(host_of(&registry).to_owned(), kept);
+            // Several keys may mean one host: the first that can be used.
+            let host = host_of(&registry);
+            if !matches!(by_registry.get(host), Some(Kept::Usable(_))) {
+                by_registry.insert(host.to_owned(), kept);
+            }
         }
         Ok(Self { by_registry })
     }

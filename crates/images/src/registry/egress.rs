@@ -195,8 +195,10 @@ async fn direct(
     Ok((builder, place))
 }
 
+/// As the request will have it: `0x7f.1` is 127.0.0.1 in a URL.
 fn literal(reference: &Reference) -> Option<IpAddr> {
-    reference.host().parse().ok()
+    let url = Url::parse(&format!("https://{}/", reference.registry())).ok()?;
+    url.host_str()?.trim_matches(['[', ']']).parse().ok()
 }
 
 fn names_inside(reference: &Reference) -> bool {

@@ -71,7 +71,7 @@ impl Reference {
 
     /// Whether the registry is this machine itself, by its name.
     pub(super) fn is_loopback(&self) -> bool {
-        let host = self.host();
+        let host = self.host().to_ascii_lowercase();
         host == "localhost"
             || host.ends_with(".localhost")
             || host

@@ -132,11 +132,13 @@ async fn a_proxy_is_not_asked_for_the_machine_s_secrets() {
     ));
     assert!(!refuses(Place::Proxied, Scheme::Https, "https://10.1.2.3/"));
     let proxies = Matcher::builder().all("http://proxy.example:3128").build();
-    let refused = opened(&proxies, "169.254.169.254/a", Reach::Anywhere).await;
-    assert!(
-        matches!(refused, Err(PullError::Unreachable { .. })),
-        "{refused:?}"
-    );
+    for registry in ["169.254.169.254/a", "0xa9.0xfe.0xa9.0xfe/a"] {
+        let refused = opened(&proxies, registry, Reach::Anywhere).await;
+        assert!(
+            matches!(refused, Err(PullError::Unreachable { .. })),
+            "{registry}: {refused:?}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -159,6 +161,9 @@ async fn only_who_may_reaches_registries_inside() {
         (&no_proxies(), "localhost:5000/a"),
         (&no_proxies(), "10.1.2.3/a"),
         (&behind, "10.1.2.3/a"),
+        (&behind, "0xa.1.2.3/a"),
+        (&behind, "127.1:5000/a"),
+        (&behind, "LOCALHOST:5000/a"),
         (&behind, "127.0.0.1:5000/a"),
     ] {
         let refused = opened(proxies, registry, Reach::Outside).await;
