@@ -66,7 +66,6 @@ async fn root_inside_can_do_nothing_to_the_machine() {
         "socket_vsock",
         "socket_alg",
         "socket_raw_inet",
-        "nftables",
         "add_link",
         "tiocsti",
     ];
@@ -88,6 +87,12 @@ async fn root_inside_can_do_nothing_to_the_machine() {
             got[name]
         );
     }
+    // Where the kernel has no nftables there is nothing to refuse.
+    assert!(
+        got["nftables"] == "EPERM" || got["nftables"] == "EPROTONOSUPPORT",
+        "{}",
+        got["nftables"]
+    );
     for name in ["io_uring_setup", "clone3"] {
         assert_eq!(got[name], "ENOSYS", "{name}");
     }
@@ -273,7 +278,8 @@ async fn cpu_is_bounded() {
             ..world.spec()
         })
         .await;
-    // Two busy loops for one second of wall time, where a tenth of a CPU is allowed.
+    // Two busy loops for a second and more, where a tenth of a CPU is allowed.
+    let since = std::time::Instant::now();
     let output = sandbox
         .sh("for i in 1 2; do timeout 1 sh -c 'while :; do :; done' & done; wait")
         .await;
@@ -284,7 +290,10 @@ async fn cpu_is_bounded() {
         .await
         .expect("gauge")
         .cpu_used_us;
-    assert!(used < 600_000, "used {used} us of CPU");
+    let passed = since.elapsed();
+    // A period's share may be used at once, at either end.
+    let allowed = passed.as_micros() as u64 / 10 * 2 + 400_000;
+    assert!(used < allowed, "used {used} us of CPU in {passed:?}");
     world.destroy(sandbox).await;
 }
 
