@@ -13,7 +13,7 @@ use pinfold_wire as wire;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::convert::{sandbox as convert, usage};
+use crate::convert::{image, sandbox as convert, usage};
 use crate::state::Api;
 use crate::{ids, page};
 
@@ -29,6 +29,7 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(stop_sandbox))
         .routes(routes!(start_sandbox))
         .routes(routes!(extend_sandbox))
+        .routes(routes!(snapshot_sandbox))
         .routes(routes!(get_sandbox_usage))
 }
 
@@ -212,6 +213,24 @@ async fn extend_sandbox(
             .extend_sandbox(&ctx, &ids::sandbox(&id)?, ttl, key.as_deref())
             .await?,
     )
+}
+
+/// Keeps what a sandbox has on its disk as an image, which `image` of a create can name. Its processes
+/// stand still for a moment; it may also be suspended or stopped.
+#[utoipa::path(post, path = "/v1/sandboxes/{sandbox_id}/snapshot", tag = "sandboxes",
+    params(("sandbox_id" = String, Path)),
+    request_body = wire::TakeSnapshot,
+    responses((status = 201, body = wire::Image)))]
+async fn snapshot_sandbox(
+    State(api): State<Api>,
+    Caller(ctx): Caller,
+    Path(id): Path<String>,
+    Json(request): Json<wire::TakeSnapshot>,
+) -> Result<(StatusCode, Json<wire::Image>), Failure> {
+    let request = image::snapshot_from_wire(request)?;
+    let id = ids::sandbox(&id)?;
+    let taken = api.engine.snapshot_sandbox(&ctx, &id, request).await?;
+    Ok((StatusCode::CREATED, Json(image::to_wire(taken))))
 }
 
 /// What a sandbox uses at this moment; all zero when it does not run.

@@ -118,7 +118,7 @@ impl Engine {
     }
 }
 
-fn no_sandbox(id: &SandboxId) -> Error {
+pub(crate) fn no_sandbox(id: &SandboxId) -> Error {
     Error::new(Code::SandboxNotFound, format!("no sandbox {id}"))
 }
 

@@ -18,7 +18,7 @@ use crate::audit::trail;
 use crate::behind::Behind;
 use crate::commands::Collecting;
 use crate::config::{EngineConfig, Parts};
-use crate::images::Pulls;
+use crate::images::{Pulls, Unrecorded};
 use crate::keys::{KeyCache, Pepper};
 use crate::links::LinkKey;
 use crate::live::{Ending, Registry, endings};
@@ -57,6 +57,8 @@ pub(crate) struct Shared {
     /// Runs of pipelines that have not ended.
     pub(crate) runs: Runs,
     pub(crate) previews: PreviewTable,
+    /// Snapshots that are being taken.
+    pub(crate) unrecorded: Unrecorded,
     /// The image `host`, where this machine can offer it.
     pub(crate) host: Option<HostRoot>,
     /// Records of how commands ended.
@@ -115,6 +117,7 @@ impl Engine {
                 registry: Registry::default(),
                 runs: Runs::default(),
                 previews: PreviewTable::default(),
+                unrecorded: Unrecorded::default(),
                 host: host.clone(),
                 endings,
                 tasks: TaskTracker::new(),

@@ -57,7 +57,7 @@ pub(crate) fn driver_error(error: DriverError) -> Error {
 pub(crate) fn boot_failure(error: &BootError) -> String {
     match error {
         BootError::Unsupported(text) => text.clone(),
-        BootError::BadImage(_) => error.to_string(),
+        BootError::BadImage(_) | BootError::Disk(_) => error.to_string(),
         // The step is ours to name; the kernel's words tell what to look for.
         BootError::Step { step, source } => format!("set-up failed at {step}: {source}"),
         BootError::Guest(_) => "the guest did not answer".to_owned(),

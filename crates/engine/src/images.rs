@@ -2,6 +2,7 @@
 
 mod flight;
 mod pull;
+mod snapshots;
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -18,8 +19,10 @@ use crate::{Engine, Share};
 pub use flight::{ImagePull, PullEnding, PullFailure};
 pub use pinfold_images::Progress as ImageProgress;
 pub use pull::PullImage;
+pub use snapshots::TakeSnapshot;
 
 pub(crate) use flight::Pulls;
+pub(crate) use snapshots::{Unrecorded, sweep as sweep_snapshots};
 
 /// The image every installation has.
 const HOST: &str = "host";
@@ -88,8 +91,8 @@ impl Engine {
         .await
     }
 
-    /// Removes an image that no live sandbox was made from. Its layers go when no other image
-    /// refers to them.
+    /// Removes an image that no live sandbox was made from, forks included. Its layers go when no
+    /// other image refers to them.
     pub async fn remove_image(&self, ctx: &Ctx, name_or_id: &str) -> Result<()> {
         let note = Note::new("image.remove");
         note.fact("image", name_or_id);
@@ -105,7 +108,13 @@ impl Engine {
                     "the image \"host\" is built in and cannot be removed",
                 ));
             }
-            Ok(self.store().images().delete(&image.id, self.now()).await?)
+            self.store().images().delete(&image.id, self.now()).await?;
+            if let ImageSource::Snapshot { .. } = image.source
+                && let Err(error) = self.inner.parts.driver.remove_snapshot(&image.id).await
+            {
+                tracing::warn!(image = %image.id, %error, "its copy is left to the sweep");
+            }
+            Ok(())
         })
         .await
     }

@@ -54,6 +54,7 @@ pub use files::{
 };
 pub use images::{
     ImageImport, ImageProgress, ImagePull, OnImageProgress, PullEnding, PullFailure, PullImage,
+    TakeSnapshot,
 };
 pub use keys::{BOOTSTRAP_SECRET_MIN_CHARS, CreateKey, CreatedKey};
 pub use links::{Link, LinkUse, Linked, Redeemed};

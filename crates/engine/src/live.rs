@@ -27,6 +27,6 @@ pub(crate) use endings::{Ending, endings};
 pub(crate) use lease::Lease;
 pub(crate) use owner::{Birth, adopt};
 pub(crate) use registry::Registry;
-pub(crate) use sandbox::{Change, LiveSandbox};
+pub(crate) use sandbox::{Change, DiskCopy, LiveSandbox};
 pub(crate) use supervise::{drop_input, supervise};
 pub(crate) use view::{Link, View};

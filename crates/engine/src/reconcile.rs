@@ -37,6 +37,7 @@ async fn housekeeping(shared: Arc<Shared>) {
         report("code contexts", crate::code::reconcile(&shared).await);
         report("runs of pipelines", purge_runs(&shared).await);
         report("layers", sweep_layers(&shared).await);
+        report("snapshots", crate::images::sweep_snapshots(&shared).await);
         match shared.store.sandboxes().list_live().await {
             Ok(live) => {
                 let known = live.into_iter().map(|sandbox| sandbox.id).collect();

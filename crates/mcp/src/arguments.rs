@@ -13,6 +13,9 @@ pub(crate) struct CreateSandbox {
     pub(crate) image: Option<String>,
     /// A named recipe of the server, such as "python".
     pub(crate) template: Option<String>,
+    /// Id of a sandbox: the new one begins with what that has on its disk now, and with its settings.
+    /// Not together with image or template.
+    pub(crate) fork_of: Option<String>,
     /// A name for people.
     pub(crate) name: Option<String>,
     /// Memory in MiB: 32 or more; 1024 when left out.
@@ -53,6 +56,15 @@ pub(crate) struct Extend {
     /// Minutes from now until it is destroyed by itself, at most 43200.
     #[schemars(range(min = 1, max = 43200))]
     pub(crate) ttl_minutes: u64,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Snapshot {
+    /// Id of the sandbox: sbx_...
+    pub(crate) sandbox_id: String,
+    /// What to call the image, such as "with-deps:1"; it has an id only when left out.
+    pub(crate) name: Option<String>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

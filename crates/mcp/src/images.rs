@@ -1,6 +1,6 @@
 //! What sandboxes can boot from, as a tool.
 
-use pinfold_sdk::{Client, ListImages, PageQuery};
+use pinfold_sdk::{Client, ListImages, PageQuery, TakeSnapshot};
 use rmcp::schemars::{self, JsonSchema};
 use serde::Serialize;
 
@@ -62,6 +62,21 @@ pub(crate) async fn list(client: &Client, wanted: args::List) -> Answer {
         next_cursor: page.next_cursor,
     };
     Ok(Told::new(lines.join("\n"), &facts))
+}
+
+/// Keeps what a sandbox has on its disk.
+pub(crate) async fn snapshot(client: &Client, wanted: args::Snapshot) -> Answer {
+    let request = TakeSnapshot {
+        name: wanted.name,
+        ..TakeSnapshot::default()
+    };
+    let image = client
+        .sandboxes()
+        .snapshot(&wanted.sandbox_id, &request)
+        .await?;
+    let name = image.names.first().unwrap_or(&image.id);
+    let text = format!("kept; create_sandbox boots from it with image {name:?}");
+    Ok(Told::new(text, &ImageFacts::from(image)))
 }
 
 impl From<pinfold_sdk::Image> for ImageFacts {

@@ -56,6 +56,7 @@ pub(crate) async fn create(
     let request = CreateSandbox {
         image: wanted.image,
         template: wanted.template,
+        fork_of: wanted.fork_of,
         name: wanted.name,
         memory_mib: wanted.memory_mib,
         vcpu: wanted.vcpu,

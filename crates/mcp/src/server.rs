@@ -84,6 +84,7 @@ async fn dispatch(
         "get_sandbox" => sandboxes::get(client, parsed(arguments)?).await,
         "extend_sandbox" => sandboxes::extend(client, parsed(arguments)?).await,
         "destroy_sandbox" => sandboxes::destroy(client, parsed(arguments)?).await,
+        "snapshot_sandbox" => images::snapshot(client, parsed(arguments)?).await,
         "list_images" => images::list(client, parsed(arguments)?).await,
         "run_command" => commands::run(client, parsed(arguments)?, context).await,
         "start_command" => commands::start(client, parsed(arguments)?).await,

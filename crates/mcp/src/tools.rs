@@ -68,6 +68,14 @@ fn about_sandboxes() -> Vec<Tool> {
             "Sets when a sandbox is destroyed by itself, counted from now.",
             Effect::Replaces,
         ),
+        tool::<args::Snapshot, images::ImageFacts>(
+            "snapshot_sandbox",
+            "Take a snapshot of a sandbox",
+            "Keeps all files of a sandbox, as they are now, as an image that create_sandbox can boot \
+             from any number of times. Processes and memory are not kept. It takes a moment, however \
+             many files there are.",
+            Effect::Adds,
+        ),
         tool::<args::Sandbox, sandboxes::SandboxFacts>(
             "destroy_sandbox",
             "Destroy a sandbox",

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Time;
 use crate::error::{Code, Error, Result};
-use crate::id::{ImageId, ProjectId};
+use crate::id::{ImageId, ProjectId, SandboxId};
 
 /// `sha256:` and 64 lower-case hex digits: names a layer by its content.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -233,6 +233,22 @@ pub enum ImageSource {
         /// Of the manifest that the reference meant then: an index where it has several platforms.
         digest: Digest,
     },
+    /// The disk of a sandbox, as it was at one moment, over the layers of the image below.
+    Snapshot {
+        sandbox: SandboxId,
+        /// What the sandbox was made from.
+        base: ImageId,
+        /// Under the layers lies the image `host`.
+        on_host: bool,
+    },
+}
+
+impl ImageSource {
+    /// Shows this machine's own view below whatever else it holds.
+    #[must_use]
+    pub const fn is_on_host(&self) -> bool {
+        matches!(self, Self::Host | Self::Snapshot { on_host: true, .. })
+    }
 }
 
 /// Something bootable.
@@ -245,7 +261,7 @@ pub struct Image {
     /// Lowest first.
     pub layers: Vec<Digest>,
     pub config: ImageConfig,
-    /// Unpacked size of all layers.
+    /// Unpacked size of all layers; what a snapshot holds over them is not counted.
     pub size_bytes: u64,
     pub names: Vec<ImageName>,
     pub created_at: Time,

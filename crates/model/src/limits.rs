@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+/// Snapshots that a project keeps at once.
+pub const SNAPSHOTS_MAX: u64 = 200;
 /// Names of things: templates, keys, projects.
 pub const NAME_MAX_CHARS: usize = 100;
 pub const METADATA_MAX_KEYS: usize = 64;

@@ -253,6 +253,9 @@ pub struct SandboxSpec {
     /// The template that `template_version` is of.
     #[serde(default)]
     pub template: Option<TemplateOrigin>,
+    /// Its disk began as a copy of this one's.
+    #[serde(default)]
+    pub forked_from: Option<SandboxId>,
     pub resources: Resources,
     pub network: NetworkMode,
     /// Added to the environment of every command, over the image's own.

@@ -8,6 +8,9 @@
 //! - `destroy` returns when no process of the sandbox runs any more; what remains (mounts, files,
 //!   network) is removed behind it, and again at the next start if this process dies first.
 //!   Destroying what does not exist succeeds. A `boot` of the same id waits for that clean-up.
+//! - `snapshot` and `fork` take a disk as it is at one moment, for all its processes: `moment` says
+//!   whether they have to be held meanwhile. A process that dies amid them may leave the sandbox
+//!   frozen (`thaw` repairs that) and never half a copy.
 //! - All methods may be called concurrently for different sandboxes; for one sandbox the caller
 //!   (its owner task) calls one at a time.
 
@@ -17,7 +20,7 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use pinfold_model::sandbox::HostMount;
 use pinfold_model::usage::Gauge;
-use pinfold_model::{Isolation, NetworkMode, Resources, SandboxId};
+use pinfold_model::{ImageId, Isolation, NetworkMode, Resources, SandboxId};
 
 use crate::guest::Guest;
 
@@ -41,6 +44,17 @@ pub struct RootFs {
     /// Directories of the host shown read-only inside, `(source, target)`; only the image `host`
     /// has any.
     pub binds: Vec<(PathBuf, PathBuf)>,
+    /// The snapshot whose disk the sandbox's own begins with; without one it begins empty.
+    pub disk: Option<ImageId>,
+}
+
+/// How a copy of a disk comes to show one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// Its processes run, so they are frozen for the copy.
+    Frozen,
+    /// None of them gets any CPU: the sandbox is suspended or stopped.
+    Still,
 }
 
 /// What a driver found when it looked around.
@@ -77,6 +91,36 @@ pub trait Driver: Send + Sync + 'static {
     /// Ends all processes and keeps the disk, so that `boot` with the same id finds it again.
     async fn stop(&self, id: &SandboxId) -> Result<(), DriverError>;
 
+    /// Whether disks can be copied here; otherwise why not. Asked before anything is recorded. The
+    /// four methods below are for those that can.
+    fn check_copy(&self) -> Result<(), DriverError> {
+        Err(DriverError::Unsupported(
+            "disks cannot be copied here".to_owned(),
+        ))
+    }
+
+    /// Keeps what the sandbox's disk holds now as a snapshot, which any number of boots can begin
+    /// with. It costs what the sandbox has written and not yet flushed, whatever the disk holds.
+    async fn snapshot(&self, _: &SandboxId, _: &ImageId, _: Moment) -> Result<(), DriverError> {
+        self.check_copy()
+    }
+
+    /// Makes the disk of a sandbox that has none yet from what that of the first one holds now; its
+    /// first boot finds it.
+    async fn fork(&self, _: &SandboxId, _: &SandboxId, _: Moment) -> Result<(), DriverError> {
+        self.check_copy()
+    }
+
+    /// Every snapshot there is.
+    async fn snapshots(&self) -> Result<Vec<ImageId>, DriverError> {
+        Ok(Vec::new())
+    }
+
+    /// Disks that began with it stay as they are. Removing what does not exist succeeds.
+    async fn remove_snapshot(&self, _: &ImageId) -> Result<(), DriverError> {
+        Ok(())
+    }
+
     async fn destroy(&self, id: &SandboxId) -> Result<(), DriverError>;
 
     /// What the sandbox uses now; all zero when it is not running.
@@ -109,6 +153,9 @@ pub enum BootError {
     Unsupported(String),
     #[error("the image has no usable root filesystem: {0}")]
     BadImage(String),
+    /// The disk that it was to begin with could not be made.
+    #[error("no disk for it: {0}")]
+    Disk(String),
     /// A step of the set-up failed; nothing is left behind.
     #[error("sandbox set-up failed at {step}")]
     Step {

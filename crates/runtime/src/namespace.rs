@@ -13,6 +13,7 @@
 
 mod boot;
 mod cgroup;
+mod copy;
 mod disk;
 mod embedded;
 mod end;
@@ -39,10 +40,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use pinfold_model::usage::Gauge;
-use pinfold_model::{Isolation, SandboxId};
+use pinfold_model::{ImageId, Isolation, SandboxId};
 use pinfold_proto::spawn::Setup;
 
-use crate::driver::{BootError, BootSpec, Driver, DriverError, Remains};
+use crate::driver::{BootError, BootSpec, Driver, DriverError, Moment, Remains};
 use crate::guest::{Guest, GuestError};
 use cgroup::Cgroups;
 pub use disk::Disks;
@@ -283,6 +284,36 @@ impl Driver for NamespaceDriver {
 
     async fn stop(&self, id: &SandboxId) -> Result<(), DriverError> {
         self.inner.stop(id).await
+    }
+
+    fn check_copy(&self) -> Result<(), DriverError> {
+        self.inner.check_copy()
+    }
+
+    async fn snapshot(
+        &self,
+        id: &SandboxId,
+        snapshot: &ImageId,
+        moment: Moment,
+    ) -> Result<(), DriverError> {
+        self.inner.snapshot(id, snapshot, moment).await
+    }
+
+    async fn fork(
+        &self,
+        id: &SandboxId,
+        fork: &SandboxId,
+        moment: Moment,
+    ) -> Result<(), DriverError> {
+        self.inner.fork(id, fork, moment).await
+    }
+
+    async fn snapshots(&self) -> Result<Vec<ImageId>, DriverError> {
+        self.inner.snapshots().await
+    }
+
+    async fn remove_snapshot(&self, snapshot: &ImageId) -> Result<(), DriverError> {
+        self.inner.remove_snapshot(snapshot).await
     }
 
     async fn destroy(&self, id: &SandboxId) -> Result<(), DriverError> {

@@ -2,8 +2,8 @@
 
 mod support;
 
-use pinfold_model::ExitStatus;
-use pinfold_runtime::driver::Driver;
+use pinfold_model::{ExitStatus, ImageId};
+use pinfold_runtime::driver::{BootError, Driver, DriverError, Moment};
 use pinfold_runtime::namespace::Disks;
 use support::{Sandbox, World};
 
@@ -78,6 +78,119 @@ async fn a_pool_disk_is_bounded_and_separate() {
         !mounts.contains(world.temp.path().to_str().expect("path")),
         "{mounts}"
     );
+}
+
+#[tokio::test]
+async fn a_snapshot_holds_one_moment_and_any_number_of_disks_begin_with_it() {
+    let mut world = World::with_disks(POOL);
+    let spec = world.spec();
+    let origin = world.boot(&spec).await;
+    // Open files, links, owners, what was removed of the image, and memory that is mapped.
+    let prepare = "echo one > /workspace/file; ln /workspace/file /workspace/hard; \
+         ln -s file /workspace/soft; install -o 33 -g 33 -m 640 /workspace/file /workspace/owned; \
+         rm -r /etc/hostname /etc/profile.d 2>/dev/null; mkdir /etc/profile.d; \
+         python3 -c \"import mmap,time,os; f=open('/workspace/map','w+b'); f.truncate(4096); \
+         m=mmap.mmap(f.fileno(),4096); m[:6]=b'mapped'; open('/workspace/ready','w'); \
+         time.sleep(1000)\" >/dev/null 2>&1 & \
+         (i=0; while :; do i=$((i+1)); for n in a b; do echo $i > /workspace/$n.new; \
+         mv /workspace/$n.new /workspace/$n; done; done) \
+         >/dev/null 2>&1 & while [ ! -e /workspace/ready -o ! -s /workspace/b ]; do sleep 0.05; done";
+    assert_eq!(origin.sh(prepare).await.status, ExitStatus::Code(0));
+    let snapshot = ImageId::generate();
+    let driver = world.driver();
+    let taken = driver.snapshot(&spec.id, &snapshot, Moment::Frozen).await;
+    taken.expect("taken");
+    assert_eq!(
+        driver.snapshots().await.expect("listed"),
+        [snapshot.clone()]
+    );
+    // It goes on as it was, and what it does now is not in there.
+    let later = "echo two > /workspace/file; a=$(cat /workspace/a); \
+         until [ \"$(cat /workspace/a)\" != \"$a\" ]; do sleep 0.05; done";
+    assert_eq!(origin.sh(later).await.status, ExitStatus::Code(0));
+
+    // Two at once, also for another server, and each has its own from then on.
+    world.restart();
+    let from_it = |world: &World| {
+        let mut spec = world.spec();
+        spec.root.disk = Some(snapshot.clone());
+        spec
+    };
+    let (first, second) = (from_it(&world), from_it(&world));
+    let (one, two) = (world.boot(&first).await, world.boot(&second).await);
+    let look = "cat /workspace/file /workspace/hard /workspace/soft; \
+         stat -c '%u:%g %a' /workspace/owned; stat -c %h /workspace/file; head -c 6 /workspace/map; \
+         echo; ls /etc/profile.d | wc -l; a=$(cat /workspace/a) b=$(cat /workspace/b); \
+         [ $a -eq $b -o $a -eq $((b + 1)) ] && echo whole";
+    let seen = one.sh(look).await;
+    let expected = "one\none\none\n33:33 640\n2\nmapped\n0\nwhole\n";
+    assert_eq!(seen.stdout, expected, "{seen:?}");
+    assert_eq!(
+        one.sh("echo mine > /workspace/file").await.status,
+        ExitStatus::Code(0)
+    );
+    assert_eq!(two.sh("cat /workspace/file").await.stdout, "one\n");
+    // The bound is that of a fresh disk.
+    let fill = "head -c 200M /dev/urandom > /workspace/big";
+    assert_ne!(one.sh(fill).await.status, ExitStatus::Code(0));
+
+    // Those that began with it do not need it any more, and a stop keeps what is theirs.
+    let driver = world.driver();
+    driver.remove_snapshot(&snapshot).await.expect("removed");
+    let again = driver.remove_snapshot(&snapshot).await;
+    again.expect("what is not there is removed");
+    assert!(driver.snapshots().await.expect("listed").is_empty());
+    driver.stop(&second.id).await.expect("stop");
+    drop(two);
+    let two = world.boot(&second).await;
+    assert_eq!(two.sh("cat /workspace/hard").await.stdout, "one\n");
+    let late = world.driver().boot(&from_it(&world)).await;
+    assert!(late.is_err(), "its snapshot is gone");
+    for sandbox in [one, two] {
+        destroy(&world, sandbox).await;
+    }
+    world.driver().destroy(&spec.id).await.expect("destroyed");
+    world.driver().settle().await;
+}
+
+#[tokio::test]
+async fn a_fork_begins_with_the_disk_of_its_original() {
+    let world = World::with_disks(POOL);
+    let origin = world.boot_default().await;
+    let write = "echo theirs > /workspace/file";
+    assert_eq!(origin.sh(write).await.status, ExitStatus::Code(0));
+    let driver = world.driver();
+    driver.freeze(&origin.id).await.expect("frozen");
+    let spec = world.spec();
+    let forked = driver.fork(&origin.id, &spec.id, Moment::Still).await;
+    forked.expect("forked");
+    driver.thaw(&origin.id).await.expect("thawed");
+    let fork = world.boot(&spec).await;
+    let change = "cat /workspace/file; echo ours > /workspace/file";
+    assert_eq!(fork.sh(change).await.stdout, "theirs\n");
+    assert_eq!(origin.sh("cat /workspace/file").await.stdout, "theirs\n");
+    destroy(&world, origin).await;
+    assert_eq!(fork.sh("cat /workspace/file").await.stdout, "ours\n");
+    destroy(&world, fork).await;
+}
+
+#[tokio::test]
+async fn disks_in_memory_are_not_copied() {
+    let world = World::with_disks(Disks::Memory);
+    let sandbox = world.boot_default().await;
+    let driver = world.driver();
+    let image = ImageId::generate();
+    let refused = driver.snapshot(&sandbox.id, &image, Moment::Frozen).await;
+    assert!(
+        matches!(refused, Err(DriverError::Unsupported(_))),
+        "{refused:?}"
+    );
+    assert_eq!(sandbox.sh("echo on").await.stdout, "on\n");
+    let mut spec = world.spec();
+    spec.root.disk = Some(image);
+    let refused = driver.boot(&spec).await;
+    assert!(matches!(refused, Err(BootError::Unsupported(_))));
+    world.destroy(sandbox).await;
 }
 
 async fn destroy(world: &World, sandbox: Sandbox) {

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use futures::Stream;
-use pinfold_wire::{CreateSandbox, ExtendSandbox, Gauge, ListSandboxes, Page, Sandbox};
+use pinfold_wire::{
+    CreateSandbox, ExtendSandbox, Gauge, Image, ListSandboxes, Page, Sandbox, TakeSnapshot,
+};
 
 use crate::client::Client;
 use crate::error::Result;
@@ -101,6 +103,16 @@ impl Sandboxes {
         let call = self.client.repeatable_post(&["sandboxes", id, "extend"]);
         self.client
             .fetch(call.json(&ExtendSandbox { ttl_ms })?)
+            .await
+    }
+
+    /// Keeps what it has on its disk as an image, which [`CreateSandbox::image`] can name. Not tried
+    /// again: each one taken is another.
+    pub async fn snapshot(&self, id: &str, request: &TakeSnapshot) -> Result<Image> {
+        let segments = ["sandboxes", id, "snapshot"];
+        let call = self.client.call(reqwest::Method::POST, &segments);
+        self.client
+            .fetch(call.json(request)?.timeout(CREATE_TIMEOUT))
             .await
     }
 

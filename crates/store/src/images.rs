@@ -65,6 +65,11 @@ statements! {
     USER = Sql::both("SELECT id FROM sandboxes WHERE image_id = $1 AND live = 1 LIMIT 1");
     REMOVE_NAMES = Sql::both("DELETE FROM image_names WHERE image_id = $1");
     DELETE = Sql::both("UPDATE images SET deleted_at = $2 WHERE id = $1");
+    // `source` is the JSON of an enum whose variant this is.
+    COUNT_SNAPSHOTS = Sql::both(
+        "SELECT COUNT(*) AS number FROM images \
+         WHERE scope = $1 AND deleted_at IS NULL AND source LIKE '{\"snapshot\":%'",
+    );
     LAYERS = Sql::both("SELECT layers FROM images WHERE deleted_at IS NULL");
 }
 
@@ -155,6 +160,15 @@ impl<'a> Images<'a> {
         tx.execute(REMOVE_NAMES.bind(id.as_str())).await?;
         tx.execute(DELETE.bind(id.as_str()).bind(at)).await?;
         tx.commit().await
+    }
+
+    /// How many snapshots a project keeps.
+    pub async fn count_snapshots(&self, project: &ProjectId) -> Result<u64> {
+        let count = COUNT_SNAPSHOTS.bind(owner(Some(project)));
+        match self.db.row(count).await? {
+            Some(row) => row.number("number"),
+            None => Ok(0),
+        }
     }
 
     /// Every layer that an image still refers to; any other may be collected, unless an import

@@ -14,6 +14,16 @@ struct VolumeArgs {
     name: [u8; 4088],
 }
 
+/// `struct btrfs_ioctl_vol_args_v2`, its unions as the members that are used here.
+#[repr(C)]
+struct SnapshotArgs {
+    source: i64,
+    transaction: u64,
+    flags: u64,
+    unused: [u64; 4],
+    name: [u8; 4040],
+}
+
 /// `struct btrfs_ioctl_ino_lookup_args`.
 #[repr(C)]
 struct LookupArgs {
@@ -34,16 +44,26 @@ struct LimitArgs {
 }
 
 const _: () = assert!(size_of::<VolumeArgs>() == 4096);
+const _: () = assert!(size_of::<SnapshotArgs>() == 4096);
 const _: () = assert!(size_of::<LookupArgs>() == 4096);
 const _: () = assert!(size_of::<LimitArgs>() == 48);
 
 const SUBVOLUME_CREATE: u64 = 0x5000_940e;
+const SNAPSHOT_CREATE: u64 = 0x5000_9417;
 const SNAPSHOT_DESTROY: u64 = 0x5000_940f;
 const INODE_LOOKUP: u64 = 0xd000_9412;
 const GROUP_LIMIT: u64 = 0x8030_942b;
 /// The object that every subvolume's root directory is.
 const FIRST_FREE_OBJECT: u64 = 256;
 const LIMIT_REFERENCED: u64 = 1;
+const READ_ONLY: u64 = 1 << 1;
+
+/// Whether a snapshot can be written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    ReadOnly,
+    Writable,
+}
 
 /// Makes a subvolume `name` in the directory. `name` is one path component.
 pub fn create_subvolume(parent: impl AsFd, name: &str) -> io::Result<()> {
@@ -53,6 +73,39 @@ pub fn create_subvolume(parent: impl AsFd, name: &str) -> io::Result<()> {
         libc::ioctl(
             raw(&parent),
             SUBVOLUME_CREATE as _,
+            std::ptr::from_ref(&*args),
+        )
+    };
+    check(result)
+}
+
+/// Makes a subvolume `name` in the directory that holds what the subvolume `source` holds at this
+/// moment, sharing all of it. What was written to `source` before, mapped memory included, is in
+/// it; both are on disk when this returns. `name` is one path component.
+pub fn snapshot_subvolume(
+    source: impl AsFd,
+    parent: impl AsFd,
+    name: &str,
+    access: Access,
+) -> io::Result<()> {
+    let name = file_name(name)?;
+    let mut args = Box::new(SnapshotArgs {
+        source: raw(&source).into(),
+        transaction: 0,
+        flags: match access {
+            Access::ReadOnly => READ_ONLY,
+            Access::Writable => 0,
+        },
+        unused: [0; 4],
+        name: [0; 4040],
+    });
+    args.name[..name.len()].copy_from_slice(name);
+    // SAFETY: the command takes a btrfs_ioctl_vol_args_v2, which `args` is by layout; it is only
+    // read.
+    let result = unsafe {
+        libc::ioctl(
+            raw(&parent),
+            SNAPSHOT_CREATE as _,
             std::ptr::from_ref(&*args),
         )
     };
@@ -109,7 +162,7 @@ fn subvolume_id(directory: BorrowedFd<'_>) -> io::Result<u64> {
     check(result).map(|()| args.tree)
 }
 
-fn volume_args(name: &str) -> io::Result<Box<VolumeArgs>> {
+fn file_name(name: &str) -> io::Result<&[u8]> {
     let bytes = OsStr::new(name).as_bytes();
     if bytes.is_empty() || bytes.len() > 255 || bytes.contains(&b'/') || bytes.contains(&0) {
         return Err(io::Error::new(
@@ -117,6 +170,11 @@ fn volume_args(name: &str) -> io::Result<Box<VolumeArgs>> {
             "not a file name",
         ));
     }
+    Ok(bytes)
+}
+
+fn volume_args(name: &str) -> io::Result<Box<VolumeArgs>> {
+    let bytes = file_name(name)?;
     let mut args = Box::new(VolumeArgs {
         fd: 0,
         name: [0; 4088],

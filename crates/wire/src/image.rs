@@ -17,6 +17,8 @@ words! {
         OciLayout = "oci_layout",
         /// A registry.
         Registry = "registry",
+        /// The disk of a sandbox, as it was at one moment.
+        Snapshot = "snapshot",
     }
 }
 
@@ -49,7 +51,13 @@ pub struct Image {
     /// The digest of the manifest that was pulled, where the source is a registry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest_digest: Option<String>,
-    /// Digests, lowest first.
+    /// Whose disk it is, where the source is a snapshot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sandbox_id: Option<String>,
+    /// The image that this sandbox was made from, where the source is a snapshot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_id: Option<String>,
+    /// Digests, lowest first; of a snapshot, those of the image below its disk.
     pub layers: Vec<String>,
     pub config: ImageConfig,
     /// Unpacked size of all layers.
@@ -66,6 +74,19 @@ pub struct ImageConfig {
     pub workdir: Option<String>,
     pub entrypoint: Vec<String>,
     pub cmd: Vec<String>,
+    pub labels: BTreeMap<String, String>,
+}
+
+/// How to keep a snapshot.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct TakeSnapshot {
+    /// `name` or `name:tag`, taken from the image that has it; by its id only when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Added to those of the image below; bounded as metadata of sandboxes is.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
 }
 

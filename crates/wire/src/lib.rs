@@ -49,7 +49,7 @@ pub use file::{
 };
 pub use image::{
     Image, ImageConfig, ImagePull, ImageSource, LayerProgress, ListImages, PullFailure, PullImage,
-    PullQuery, PullState, PutImageQuery,
+    PullQuery, PullState, PutImageQuery, TakeSnapshot,
 };
 pub use journal::{LogPage, LogsQuery, OutputQuery, Record, StreamName, StreamQuery};
 pub use object::{

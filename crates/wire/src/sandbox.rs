@@ -70,6 +70,11 @@ pub struct CreateSandbox {
     /// The latest version when absent; not together with the id of a version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub template_version: Option<u32>,
+    /// The id of a sandbox: the new one begins with what that has on its disk at this moment, and with
+    /// its settings where others are not given; its processes are not copied. Not together with
+    /// `image` or `template`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fork_of: Option<String>,
     /// CPUs, in steps of 0.001: 0.05 to 256.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vcpu: Option<f64>,
@@ -132,6 +137,8 @@ pub struct Sandbox {
     pub template_id: Option<String>,
     pub template_version: Option<u32>,
     pub template_version_id: Option<String>,
+    /// The sandbox whose disk it began with.
+    pub forked_from: Option<String>,
     pub vcpu: f64,
     pub memory_mib: u32,
     pub disk_mib: u32,

@@ -1,6 +1,6 @@
 //! Images.
 
-use pinfold_engine::{Credentials, ImagePull, PullImage, PullPhase, Share};
+use pinfold_engine::{Credentials, ImagePull, PullImage, PullPhase, Share, TakeSnapshot};
 use pinfold_model::{Error, Image, ImageSource, Result};
 use pinfold_wire as wire;
 
@@ -10,24 +10,35 @@ use super::quantity::time;
 #[must_use]
 pub fn to_wire(image: Image) -> wire::Image {
     let config = image.config;
-    let (reference, manifest_digest) = match &image.source {
-        ImageSource::Registry { reference, digest } => {
-            (Some(reference.clone()), Some(digest.to_string()))
+    let (mut reference, mut manifest_digest) = (None, None);
+    let (mut sandbox_id, mut base_id) = (None, None);
+    let source = match image.source {
+        ImageSource::Host => wire::ImageSource::Host,
+        ImageSource::Tar => wire::ImageSource::Tar,
+        ImageSource::OciLayout => wire::ImageSource::OciLayout,
+        ImageSource::Registry {
+            reference: pulled,
+            digest,
+        } => {
+            reference = Some(pulled);
+            manifest_digest = Some(digest.into());
+            wire::ImageSource::Registry
         }
-        ImageSource::Host | ImageSource::Tar | ImageSource::OciLayout => (None, None),
+        ImageSource::Snapshot { sandbox, base, .. } => {
+            sandbox_id = Some(sandbox.into());
+            base_id = Some(base.into());
+            wire::ImageSource::Snapshot
+        }
     };
     wire::Image {
         id: image.id.into(),
         project_id: image.project.map(Into::into),
         names: image.names.into_iter().map(Into::into).collect(),
-        source: match image.source {
-            ImageSource::Host => wire::ImageSource::Host,
-            ImageSource::Tar => wire::ImageSource::Tar,
-            ImageSource::OciLayout => wire::ImageSource::OciLayout,
-            ImageSource::Registry { .. } => wire::ImageSource::Registry,
-        },
+        source,
         reference,
         manifest_digest,
+        sandbox_id,
+        base_id,
         layers: image.layers.into_iter().map(Into::into).collect(),
         config: wire::ImageConfig {
             env: config.env,
@@ -40,6 +51,13 @@ pub fn to_wire(image: Image) -> wire::Image {
         size_bytes: image.size_bytes,
         created_at: time(image.created_at),
     }
+}
+
+pub(crate) fn snapshot_from_wire(request: wire::TakeSnapshot) -> Result<TakeSnapshot> {
+    Ok(TakeSnapshot {
+        name: request.name.map(|name| name.parse()).transpose()?,
+        labels: request.labels,
+    })
 }
 
 pub(crate) fn pull_from_wire(pull: wire::PullImage) -> Result<PullImage> {

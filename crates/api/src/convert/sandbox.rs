@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pinfold_engine::{CreateSandbox, ImageOrTemplate, SandboxFilter, States, Wait};
 use pinfold_model::sandbox::{EndReason, IdleAction};
-use pinfold_model::{Error, NetworkMode, Result, Sandbox, SandboxState};
+use pinfold_model::{Code, Error, NetworkMode, Result, Sandbox, SandboxState};
 use pinfold_wire as wire;
 
 use super::quantity::{millis, time, vcpu, vcpu_millis};
@@ -32,6 +32,7 @@ pub(crate) fn to_wire(sandbox: Sandbox) -> wire::Sandbox {
         template_id,
         template_version,
         template_version_id: spec.template_version.map(Into::into),
+        forked_from: spec.forked_from.map(Into::into),
         vcpu: vcpu(spec.resources.vcpu_millis),
         memory_mib: spec.resources.memory_mib,
         disk_mib: spec.resources.disk_mib,
@@ -104,7 +105,18 @@ fn idle_action(action: wire::IdleAction) -> Result<IdleAction> {
 }
 
 pub(crate) fn from_wire(request: wire::CreateSandbox) -> Result<CreateSandbox> {
-    let from = match (request.image, request.template, request.template_version) {
+    let source = (request.image, request.template, request.template_version);
+    let from = match source {
+        (None, None, None) if let Some(id) = &request.fork_of => {
+            let unknown = |_| Error::new(Code::SandboxNotFound, format!("no sandbox {id:?}"));
+            ImageOrTemplate::Sandbox(id.parse().map_err(unknown)?)
+        }
+        _ if request.fork_of.is_some() => {
+            return Err(Error::invalid(
+                "fork_of",
+                "a fork has the image of its original; give fork_of without image and template",
+            ));
+        }
         (None, Some(template), version) => ImageOrTemplate::Template { template, version },
         (_, _, Some(_)) => {
             return Err(Error::invalid(

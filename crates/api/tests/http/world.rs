@@ -299,6 +299,7 @@ fn sandbox(project: &ProjectId, image: &ImageId) -> Sandbox {
         image_name: "base".to_owned(),
         template_version: None,
         template: None,
+        forked_from: None,
         resources: Resources::default(),
         network: NetworkMode::None,
         env: BTreeMap::from([("TOKEN".to_owned(), "hidden-value".to_owned())]),

@@ -6,12 +6,14 @@
 //! ```text
 //! boot      record creating -> boot -> publish running -> record running
 //! suspend   record suspended -> freeze            resume    thaw -> record running
+//! copy      freeze -> copy the disk -> thaw
 //! stop      record stopped -> end processes       destroy   record destroyed -> destroy
 //! ```
-//! Recovery repeats the second half of each line.
+//! Recovery repeats the second half of each line; what is recorded as running it thaws.
 
 mod birth;
 mod changes;
+mod copies;
 mod ending;
 mod link;
 mod metering;
@@ -132,6 +134,9 @@ impl Owner {
                 let result = self.change(change).await;
                 // The one who asked may have gone.
                 let _ = reply.send(result);
+            }
+            Message::Copy(copy, reply) => {
+                let _ = reply.send(self.copy_disk(copy).await);
             }
             Message::Gauge(reply) => {
                 let _ = reply.send(self.gauge().await);

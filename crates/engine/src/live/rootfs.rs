@@ -6,12 +6,12 @@ use pinfold_runtime::driver::{BootError, RootFs};
 use crate::engine::Shared;
 
 pub(super) fn root_fs(shared: &Shared, image: &Image) -> Result<RootFs, BootError> {
-    match image.source {
-        ImageSource::Host => host(shared),
-        ImageSource::Tar | ImageSource::OciLayout | ImageSource::Registry { .. } => {
-            layers(shared, image)
-        }
-    }
+    let below = match image.source.is_on_host() {
+        true => host(shared)?,
+        false => layers(shared, image)?,
+    };
+    let disk = matches!(image.source, ImageSource::Snapshot { .. }).then(|| image.id.clone());
+    Ok(RootFs { disk, ..below })
 }
 
 fn host(shared: &Shared) -> Result<RootFs, BootError> {
@@ -27,6 +27,7 @@ fn host(shared: &Shared) -> Result<RootFs, BootError> {
     Ok(RootFs {
         layers: vec![root.layer_dir.clone()],
         binds: binds.collect(),
+        disk: None,
     })
 }
 
@@ -38,5 +39,6 @@ fn layers(shared: &Shared, image: &Image) -> Result<RootFs, BootError> {
     Ok(RootFs {
         layers: image.layers.iter().map(find).collect::<Result<_, _>>()?,
         binds: Vec::new(),
+        disk: None,
     })
 }

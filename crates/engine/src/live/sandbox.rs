@@ -7,7 +7,7 @@ use std::time::Duration;
 use pinfold_model::sandbox::EndReason;
 use pinfold_model::usage::{Gauge, UsageTotals};
 use pinfold_model::{
-    Code, Error, ImageConfig, ProjectId, Result, Sandbox, SandboxId, SandboxState, Time,
+    Code, Error, ImageConfig, ImageId, ProjectId, Result, Sandbox, SandboxId, SandboxState, Time,
 };
 use pinfold_store::Idempotency;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -35,8 +35,17 @@ pub(crate) enum Change {
     Destroy(EndReason),
 }
 
+/// What a copy of the sandbox's disk is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum DiskCopy {
+    Snapshot(ImageId),
+    /// The disk of this one, which has none yet.
+    Fork(SandboxId),
+}
+
 pub(super) enum Message {
     Change(Change, oneshot::Sender<Result<Sandbox>>),
+    Copy(DiskCopy, oneshot::Sender<Result<()>>),
     Gauge(oneshot::Sender<Result<Gauge>>),
     Meter,
 }
@@ -155,6 +164,19 @@ impl LiveSandbox {
             .await
             .ok()?;
         answer.await.ok()
+    }
+
+    /// Asks the owner for a copy of the disk as it is now.
+    pub(crate) async fn copy_disk(&self, copy: DiskCopy) -> Result<()> {
+        let (reply, answer) = oneshot::channel();
+        // A mailbox that is closed drops the reply.
+        let _ = self.mailbox.send(Message::Copy(copy, reply)).await;
+        answer.await.unwrap_or_else(|_| {
+            let state = self.view().sandbox.state;
+            state
+                .require_running()
+                .and_then(|()| Err(Error::new(Code::Unavailable, "the server is shutting down")))
+        })
     }
 
     pub(crate) async fn gauge(&self) -> Result<Gauge> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pinfold_model::sandbox::{HostMount, IdleAction};
-use pinfold_model::{NetworkMode, ProjectId, TemplateVersionId};
+use pinfold_model::{NetworkMode, ProjectId, SandboxId, TemplateVersionId};
 use serde::Serialize;
 
 /// A request for a sandbox.
@@ -56,6 +56,9 @@ pub enum ImageOrTemplate {
     },
     /// One immutable version of a template, by its id.
     TemplateVersion(TemplateVersionId),
+    /// What this sandbox of the same project has on its disk when the new one boots. Whatever is not
+    /// asked for is as it is there, but for name, hostname and metadata; its processes are not copied.
+    Sandbox(SandboxId),
 }
 
 /// When to answer.

@@ -10,6 +10,7 @@ use pinfold_model::{
 };
 
 use super::{CreateSandbox, ImageOrTemplate};
+use crate::access::no_sandbox;
 use crate::clock::later;
 use crate::errors::driver_error;
 use crate::{Engine, HostMounts, Share};
@@ -26,11 +27,48 @@ pub(crate) struct Resolved {
     pub(crate) image: Image,
 }
 
+/// What the part `from` of a request means.
+struct Recipe {
+    template: Option<Template>,
+    /// The sandbox whose disk is copied.
+    fork: Option<Sandbox>,
+    image_name: String,
+}
+
+impl Recipe {
+    fn image(name: &str) -> Self {
+        Self {
+            template: None,
+            fork: None,
+            image_name: name.to_owned(),
+        }
+    }
+
+    fn template(template: Template) -> Self {
+        Self {
+            image_name: template.spec.image.to_string(),
+            template: Some(template),
+            fork: None,
+        }
+    }
+}
+
 impl Engine {
     pub(crate) async fn resolve(&self, ctx: &Ctx, request: CreateSandbox) -> Result<Resolved> {
         self.check_mounts(&request.mounts)?;
-        let (template, image_name) = self.recipe(ctx, &request.from).await?;
-        let image = self.present_image(ctx, &image_name, Share::Project).await?;
+        let Recipe {
+            template,
+            fork,
+            image_name,
+        } = self.recipe(ctx, &request.from).await?;
+        let image = match &fork {
+            Some(fork) => self.image(ctx, fork.spec.image.as_str()).await?,
+            None => self.present_image(ctx, &image_name, Share::Project).await?,
+        };
+        let request = match &fork {
+            Some(fork) => as_there(request, &fork.spec),
+            None => request,
+        };
         if request.idle_action == Some(IdleAction::Stop) {
             self.inner.parts.driver.check_stop().map_err(driver_error)?;
         }
@@ -40,7 +78,12 @@ impl Engine {
             ImageOrTemplate::Named(name) => name.clone(),
             _ => image_name,
         };
-        let spec = merge(&id, request, template.as_ref(), &image, image_name);
+        let mut spec = merge(&id, request, template.as_ref(), &image, image_name);
+        if let Some(fork) = fork {
+            spec.template_version = fork.spec.template_version.clone();
+            spec.template = fork.spec.template.clone();
+            spec.forked_from = Some(fork.id);
+        }
         spec.validate()?;
         check_hostname(&spec.hostname)?;
         let now = self.now();
@@ -56,35 +99,44 @@ impl Engine {
         })
     }
 
-    async fn recipe(
-        &self,
-        ctx: &Ctx,
-        from: &ImageOrTemplate,
-    ) -> Result<(Option<Template>, String)> {
+    async fn recipe(&self, ctx: &Ctx, from: &ImageOrTemplate) -> Result<Recipe> {
         match from {
-            ImageOrTemplate::Default => Ok((None, self.config().default_image.clone())),
-            ImageOrTemplate::Image(name) => Ok((None, name.clone())),
+            ImageOrTemplate::Default => Ok(Recipe::image(&self.config().default_image)),
+            ImageOrTemplate::Image(name) => Ok(Recipe::image(name)),
             ImageOrTemplate::Named(name) => self.template_or_image(ctx, name).await,
             ImageOrTemplate::Template { template, version } => {
                 let project = &ctx.principal.project;
                 let template = self.template(project, template, *version).await?;
-                let image = template.spec.image.to_string();
-                Ok((Some(template), image))
+                Ok(Recipe::template(template))
             }
             ImageOrTemplate::TemplateVersion(id) => {
-                let template = self.template_version(ctx, id).await?;
-                let image = template.spec.image.to_string();
-                Ok((Some(template), image))
+                Ok(Recipe::template(self.template_version(ctx, id).await?))
             }
+            ImageOrTemplate::Sandbox(id) => self.fork(ctx, id).await,
         }
     }
 
-    async fn template_or_image(&self, ctx: &Ctx, name: &str) -> Result<(Option<Template>, String)> {
+    async fn fork(&self, ctx: &Ctx, id: &SandboxId) -> Result<Recipe> {
+        self.inner.parts.driver.check_copy().map_err(driver_error)?;
+        let live = match self.need_live(ctx, id).await {
+            Ok(live) if *live.project() == ctx.principal.project => live,
+            Ok(_) => return Err(no_sandbox(id)),
+            Err(error) => return Err(error),
+        };
+        let sandbox = live.sandbox();
+        if !sandbox.state.is_live() {
+            sandbox.state.require_running()?;
+        }
+        Ok(Recipe {
+            template: None,
+            image_name: sandbox.spec.image_name.clone(),
+            fork: Some(sandbox),
+        })
+    }
+
+    async fn template_or_image(&self, ctx: &Ctx, name: &str) -> Result<Recipe> {
         match self.template(&ctx.principal.project, name, None).await {
-            Ok(template) => {
-                let image = template.spec.image.to_string();
-                Ok((Some(template), image))
-            }
+            Ok(template) => Ok(Recipe::template(template)),
             Err(error) if error.code() == Code::TemplateNotFound => {
                 // What no image can be called is as absent as what none is called.
                 name.parse::<ImageName>().map_err(|form| {
@@ -92,7 +144,7 @@ impl Engine {
                     let text = format!("there is no template or image {name:?}: {form}");
                     Error::new(Code::ImageNotFound, text)
                 })?;
-                Ok((None, name.to_owned()))
+                Ok(Recipe::image(name))
             }
             Err(error) => Err(error),
         }
@@ -109,6 +161,32 @@ impl Engine {
             ));
         }
         mounts.iter().try_for_each(HostMount::validate)
+    }
+}
+
+/// The request of a fork, with what it leaves out as its original has it.
+fn as_there(request: CreateSandbox, there: &SandboxSpec) -> CreateSandbox {
+    let resources = there.resources;
+    let mut env = there.env.clone();
+    env.extend(request.env);
+    let mounts = match request.mounts.is_empty() {
+        true => there.mounts.clone(),
+        false => request.mounts,
+    };
+    CreateSandbox {
+        vcpu_millis: request.vcpu_millis.or(Some(resources.vcpu_millis)),
+        memory_mib: request.memory_mib.or(Some(resources.memory_mib)),
+        disk_mib: request.disk_mib.or(Some(resources.disk_mib)),
+        pids: request.pids.or(Some(resources.pids)),
+        network: request.network.or(Some(there.network)),
+        env,
+        workdir: request.workdir.or_else(|| Some(there.workdir.clone())),
+        user: request.user.or_else(|| Some(there.user.clone())),
+        ttl: request.ttl.or(there.ttl),
+        idle_timeout: request.idle_timeout.or(there.idle_timeout),
+        idle_action: request.idle_action.or(Some(there.idle_action)),
+        mounts,
+        ..request
     }
 }
 
@@ -133,6 +211,7 @@ fn merge(
             name: template.name.clone(),
             version: template.version,
         }),
+        forked_from: None,
         resources,
         network: request
             .network
@@ -169,9 +248,9 @@ fn resources(request: &CreateSandbox, recipe: Option<&TemplateSpec>) -> Resource
 }
 
 fn default_workdir(image: &Image) -> &'static str {
-    match image.source {
-        ImageSource::Host => HOST_WORKDIR,
-        ImageSource::Tar | ImageSource::OciLayout | ImageSource::Registry { .. } => "/",
+    match image.source.is_on_host() {
+        true => HOST_WORKDIR,
+        false => "/",
     }
 }
 

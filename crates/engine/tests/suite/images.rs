@@ -12,7 +12,7 @@ use pinfold_model::{Code, ImageSource, Result};
 
 use super::place::{Life, Place, small};
 
-fn tar_of_a_root(place: &Place) -> std::path::PathBuf {
+pub(crate) fn tar_of_a_root(place: &Place) -> std::path::PathBuf {
     let path = place.path().join("root.tar");
     let mut tar = tar::Builder::new(std::fs::File::create(&path).expect("file"));
     let mut header = tar::Header::new_gnu();
@@ -25,7 +25,11 @@ fn tar_of_a_root(place: &Place) -> std::path::PathBuf {
     path
 }
 
-async fn import(life: &Life, name: &str, path: &std::path::Path) -> Result<pinfold_model::Image> {
+pub(crate) async fn import(
+    life: &Life,
+    name: &str,
+    path: &std::path::Path,
+) -> Result<pinfold_model::Image> {
     let import = ImageImport {
         name: name.parse()?,
         path: path.to_owned(),

@@ -107,6 +107,7 @@ pub(super) fn facts(image: &Image) -> Vec<(&'static str, String)> {
         ("size", bytes(image.size_bytes)),
         ("reference", or_dash(image.reference.as_ref())),
         ("manifest", or_dash(image.manifest_digest.as_ref())),
+        ("of sandbox", or_dash(image.sandbox_id.as_ref())),
         ("layers", image.layers.join(", ")),
         ("user", or_dash(image.config.user.as_ref())),
         ("workdir", or_dash(image.config.workdir.as_ref())),

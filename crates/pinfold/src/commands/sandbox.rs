@@ -10,6 +10,7 @@ mod exec;
 mod list;
 mod logs;
 mod show;
+mod snapshot;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -55,6 +56,8 @@ pub(crate) enum SandboxCommand {
     Stop(change::ChangeArgs),
     /// Boot a stopped one
     Start(change::ChangeArgs),
+    /// Keep what one has on its disk as an image
+    Snapshot(snapshot::SnapshotArgs),
     /// Give one more time to live
     Extend(change::ExtendArgs),
     /// End some, and remove everything of them
@@ -86,6 +89,7 @@ pub(crate) async fn run(global: &Global, command: SandboxCommand) -> Result<Endi
         SandboxCommand::Resume(args) => change::resume(&client, args).await,
         SandboxCommand::Stop(args) => change::stop(&client, args).await,
         SandboxCommand::Start(args) => change::start(&client, args).await,
+        SandboxCommand::Snapshot(args) => snapshot::run(&client, args).await,
         SandboxCommand::Extend(args) => change::extend(&client, args).await,
         SandboxCommand::Rm(args) => change::remove(&client, args).await,
     }

@@ -111,7 +111,9 @@ async fn submit(
     let name = match &request.sandbox.from {
         ImageOrTemplate::Image(name) | ImageOrTemplate::Named(name) => Some(name.clone()),
         ImageOrTemplate::Template { template, .. } => Some(template.clone()),
-        ImageOrTemplate::Default | ImageOrTemplate::TemplateVersion(_) => None,
+        ImageOrTemplate::Default
+        | ImageOrTemplate::TemplateVersion(_)
+        | ImageOrTemplate::Sandbox(_) => None,
     };
     let Some(name) = name else {
         return Ok(engine.submit_run(ctx, request, None).await?.value);

@@ -46,6 +46,12 @@ impl Inner {
                     .to_owned(),
             ));
         }
+        if spec.root.disk.is_some() && !self.disks.keeps() {
+            return Err(BootError::Unsupported(
+                "the image is a snapshot, which only a server whose disks are in a pool can use"
+                    .to_owned(),
+            ));
+        }
         for layer in &spec.root.layers {
             // overlayfs takes its layers as one list with separators.
             if layer.to_string_lossy().contains([':', ',', '\\']) {

@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
-use pinfold_model::Resources;
+use pinfold_model::{ImageId, Resources};
 use pinfold_proto::spawn::Disk;
-use pinfold_sys::btrfs;
+use pinfold_sys::btrfs::{self, Access};
 use rustix::fs::CWD;
 use rustix::mount::{OpenTreeFlags, UnmountFlags, open_tree};
 
@@ -74,16 +74,18 @@ impl Store {
         }
     }
 
-    /// The disk of a sandbox, made where it does not exist, as a detached mount if it is kept.
+    /// The disk of a sandbox, made where it does not exist, as a detached mount if it is kept. A new
+    /// one begins with what the snapshot holds.
     pub(super) fn make(
         &self,
         name: &str,
         limits: &Resources,
+        snapshot: Option<&ImageId>,
     ) -> io::Result<(Disk, Option<OwnedFd>)> {
         match self {
             Self::Memory { .. } => Ok((memory(limits), None)),
             Self::Pool(pool) => {
-                let tree = pool.make(name, u64::from(limits.disk_mib) << 20)?;
+                let tree = pool.make(name, u64::from(limits.disk_mib) << 20, snapshot)?;
                 Ok((
                     Disk {
                         kept: true,
@@ -95,10 +97,34 @@ impl Store {
         }
     }
 
+    /// Removes a disk or a snapshot.
     pub(super) fn remove(&self, name: &str) -> io::Result<()> {
         match self {
             Self::Memory { .. } => Ok(()),
             Self::Pool(pool) => pool.remove(name),
+        }
+    }
+
+    /// Writes out what is not on the pool's file yet, so that a copy has little left to write.
+    pub(super) fn flush(&self) -> io::Result<()> {
+        match self {
+            Self::Memory { .. } => Ok(()),
+            Self::Pool(pool) => Ok(rustix::fs::syncfs(File::open(&pool.point)?)?),
+        }
+    }
+
+    /// What the disk `from` holds, as the disk or snapshot `name`.
+    pub(super) fn copy(&self, from: &str, name: &str, access: Access) -> io::Result<()> {
+        match self {
+            Self::Memory { .. } => Err(io::ErrorKind::Unsupported.into()),
+            Self::Pool(pool) => pool.copy(from, name, access),
+        }
+    }
+
+    pub(super) fn snapshots(&self) -> io::Result<Vec<ImageId>> {
+        match self {
+            Self::Memory { .. } => Ok(Vec::new()),
+            Self::Pool(pool) => pool.snapshots(),
         }
     }
 
@@ -164,17 +190,22 @@ impl Pool {
 
     fn unmount(&self) {
         let mut mounted = self.mounted.lock().unwrap_or_else(PoisonError::into_inner);
-        let empty =
-            std::fs::read_dir(&self.point).is_ok_and(|mut entries| entries.next().is_none());
-        if *mounted && empty {
+        // Snapshots stay in it and need no mount.
+        let mut entries = std::fs::read_dir(&self.point).into_iter().flatten();
+        let unused = entries.all(|entry| entry.is_ok_and(|entry| snapshot_of(&entry).is_some()));
+        if *mounted && unused {
             *mounted = rustix::mount::unmount(&self.point, UnmountFlags::empty()).is_err();
         }
     }
 
-    fn make(&self, name: &str, bytes: u64) -> io::Result<OwnedFd> {
+    fn make(&self, name: &str, bytes: u64, snapshot: Option<&ImageId>) -> io::Result<OwnedFd> {
         self.mount()?;
-        let parent = File::open(&self.point)?;
-        match btrfs::create_subvolume(&parent, name) {
+        let made = match snapshot {
+            None => btrfs::create_subvolume(File::open(&self.point)?, name),
+            Some(_) if self.point.join(name).exists() => Ok(()),
+            Some(snapshot) => self.copy(snapshot.as_str(), name, Access::Writable),
+        };
+        match made {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
@@ -184,6 +215,19 @@ impl Pool {
         Ok(open_tree(CWD, &path, flags)?)
     }
 
+    fn copy(&self, from: &str, name: &str, access: Access) -> io::Result<()> {
+        self.mount()?;
+        let source = File::open(self.point.join(from))?;
+        btrfs::snapshot_subvolume(source, File::open(&self.point)?, name, access)
+    }
+
+    fn snapshots(&self) -> io::Result<Vec<ImageId>> {
+        self.mount()?;
+        let entries = std::fs::read_dir(&self.point)?;
+        let names = entries.filter_map(|entry| entry.map(|e| snapshot_of(&e)).transpose());
+        names.collect()
+    }
+
     fn remove(&self, name: &str) -> io::Result<()> {
         self.mount()?;
         match btrfs::remove_subvolume(File::open(&self.point)?, name) {
@@ -191,6 +235,11 @@ impl Pool {
             _ => Ok(()),
         }
     }
+}
+
+/// Everything in the pool is called by the id of the sandbox or the image it is of.
+fn snapshot_of(entry: &std::fs::DirEntry) -> Option<ImageId> {
+    entry.file_name().to_str()?.parse().ok()
 }
 
 /// Makes the file system beside its place and moves it there when it is whole.

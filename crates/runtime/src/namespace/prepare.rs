@@ -58,7 +58,7 @@ impl Inner {
         let net = self.network(spec.network, slot)?;
         let (disk, kept) = self
             .disks
-            .make(name, &spec.resources)
+            .make(name, &spec.resources, spec.root.disk.as_ref())
             .map_err(boot_step("make the disk"))?;
         let binds = binds(spec);
         let boot = Boot {

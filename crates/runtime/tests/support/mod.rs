@@ -55,6 +55,7 @@ impl World {
                 .into_iter()
                 .map(|bind| (bind.source, bind.target))
                 .collect(),
+            disk: None,
         };
         let name = temp
             .path()

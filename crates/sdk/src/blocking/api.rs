@@ -10,8 +10,9 @@ use pinfold_wire::{
     ListImages, ListKeys, ListObjects, ListPipelineRuns, ListPreviews, ListSandboxUsage,
     ListSandboxes, LogPage, LogsQuery, MakeDirectory, MoveFile, Object, Page, PageQuery,
     PipelineReport, PipelineRun, Preview, PreviewLink, Project, PtyQuery, PullImage, PutTemplate,
-    RunCode, RunResult, Sandbox, SandboxUsage, SignedUrl, StartCommand, SubmitPipeline, Template,
-    UpdateKey, UpdateProject, UploadObjectQuery, Usage, UsageQuery, WindowSize,
+    RunCode, RunResult, Sandbox, SandboxUsage, SignedUrl, StartCommand, SubmitPipeline,
+    TakeSnapshot, Template, UpdateKey, UpdateProject, UploadObjectQuery, Usage, UsageQuery,
+    WindowSize,
 };
 
 use super::Driver;
@@ -61,6 +62,7 @@ mirrored! { Sandboxes {
     fn stop(id: &str) -> Sandbox;
     fn start(id: &str) -> Sandbox;
     fn extend(id: &str, ttl: Duration) -> Sandbox;
+    fn snapshot(id: &str, request: &TakeSnapshot) -> Image;
     fn usage(id: &str) -> Gauge;
 }}
 

@@ -128,6 +128,7 @@ pub(crate) fn sandbox(project: ProjectId, image: ImageId) -> Sandbox {
             image_name: "host:latest".into(),
             template_version: None,
             template: None,
+            forked_from: None,
             resources: Resources::default(),
             network: NetworkMode::Open,
             env: BTreeMap::from([("A".into(), "line\nbreak".into())]),

@@ -1,7 +1,7 @@
 //! How an owner begins: booting a new sandbox, or finding out what became of an old one.
 
 use pinfold_model::sandbox::{EndReason, SandboxEvent};
-use pinfold_model::{Sandbox, SandboxState};
+use pinfold_model::{Code, Error, Sandbox, SandboxState};
 use pinfold_runtime::driver::{BootError, BootSpec};
 use pinfold_runtime::guest::Guest;
 use pinfold_store::PageRequest;
@@ -9,9 +9,9 @@ use pinfold_store::PageRequest;
 use super::{Birth, Owner};
 use crate::Lifetime;
 use crate::errors::{boot_failure, chain};
-use crate::live::Link;
 use crate::live::meter::Rate;
 use crate::live::rootfs::root_fs;
+use crate::live::{DiskCopy, Link};
 
 impl Owner {
     pub(super) async fn born(&mut self, birth: Birth) {
@@ -23,13 +23,35 @@ impl Owner {
 
     async fn first_boot(&mut self) {
         let began = std::time::Instant::now();
-        match self.boot().await {
+        let booted = match self.copy_of_another().await {
+            Ok(()) => self.boot().await,
+            Err(error) => Err(error),
+        };
+        match booted {
             Ok(guest) => {
                 metrics::histogram!("pinfold_boot_seconds").record(began.elapsed());
                 self.running(guest).await;
             }
             Err(error) => self.boot_failed(&error).await,
         }
+    }
+
+    /// The disk of a fork, before its first boot. One that a crash cut short is made again.
+    async fn copy_of_another(&self) -> Result<(), BootError> {
+        let Some(other) = self.live.view().sandbox.spec.forked_from.clone() else {
+            return Ok(());
+        };
+        let copied = match self.shared.registry.sandbox(&other) {
+            Some(live) => {
+                let fork = DiskCopy::Fork(self.live.id().clone());
+                live.copy_disk(fork).await
+            }
+            None => Err(Error::new(
+                Code::SandboxGone,
+                "the sandbox to fork has ended",
+            )),
+        };
+        copied.map_err(|error| BootError::Disk(error.message().to_owned()))
     }
 
     pub(super) async fn boot(&self) -> Result<Guest, BootError> {
@@ -84,6 +106,10 @@ impl Owner {
             SandboxState::Creating => self.find_created().await,
             SandboxState::Running => {
                 self.live.meter.count_from(since, Some(Rate::Running));
+                // An engine that died amid a copy of its disk left it frozen.
+                if let Err(error) = self.shared.driver.thaw(self.live.id()).await {
+                    tracing::debug!(sandbox = %self.live.id(), %error, "not thawed");
+                }
                 self.restore_link().await;
             }
             SandboxState::Suspended => {

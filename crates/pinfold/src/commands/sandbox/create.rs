@@ -25,6 +25,10 @@ pub(crate) struct CreateArgs {
     #[arg(long, value_name = "NAME", conflicts_with = "image")]
     template: Option<String>,
 
+    /// A sandbox, by name or id: begin with what it has on its disk now, and with its settings
+    #[arg(long, value_name = "SANDBOX", conflicts_with_all = ["image", "template"])]
+    fork: Option<String>,
+
     /// CPUs, such as 2 or 0.5
     #[arg(long, value_name = "CPUS", value_parser = values::vcpu_millis)]
     vcpu: Option<u32>,
@@ -82,7 +86,15 @@ enum Idle {
 
 pub(super) async fn run(client: &Client, args: CreateArgs) -> Result<Ending> {
     let format = args.format;
-    let sandbox = create(client, request(args)).await?;
+    let fork_of = match &args.fork {
+        Some(name) => Some(crate::client::sandbox(client, name).await?.id),
+        None => None,
+    };
+    let request = CreateSandbox {
+        fork_of,
+        ..request(args)
+    };
+    let sandbox = create(client, request).await?;
     if format.json {
         output::json(&sandbox)?;
     } else {

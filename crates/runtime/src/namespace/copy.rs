@@ -1,0 +1,91 @@
+//! Copies of disks: snapshots that boots begin with, and forks.
+
+use std::io;
+use std::sync::Arc;
+
+use pinfold_model::{ImageId, SandboxId};
+use pinfold_sys::btrfs::Access;
+
+use super::{Inner, step};
+use crate::driver::{DriverError, Moment};
+
+impl Inner {
+    pub(super) fn check_copy(&self) -> Result<(), DriverError> {
+        if self.disks.keeps() {
+            return Ok(());
+        }
+        Err(DriverError::Unsupported(
+            "disks are kept in memory on this host, so they cannot be copied".to_owned(),
+        ))
+    }
+
+    pub(super) async fn snapshot(
+        self: &Arc<Self>,
+        id: &SandboxId,
+        snapshot: &ImageId,
+        moment: Moment,
+    ) -> Result<(), DriverError> {
+        self.copy(id, snapshot.as_str(), Access::ReadOnly, moment)
+            .await
+    }
+
+    pub(super) async fn fork(
+        self: &Arc<Self>,
+        id: &SandboxId,
+        fork: &SandboxId,
+        moment: Moment,
+    ) -> Result<(), DriverError> {
+        self.copy(id, fork.as_str(), Access::Writable, moment).await
+    }
+
+    async fn copy(
+        self: &Arc<Self>,
+        id: &SandboxId,
+        name: &str,
+        access: Access,
+        moment: Moment,
+    ) -> Result<(), DriverError> {
+        self.check_copy()?;
+        // The copy writes out what is left; most of it now, while the sandbox still runs.
+        self.blocking(|inner| inner.disks.flush())
+            .await
+            .map_err(step("flush the pool"))?;
+        if moment == Moment::Frozen {
+            self.set_frozen(id, true).await?;
+        }
+        let (from, name) = (id.to_string(), name.to_owned());
+        let copied = self
+            .blocking(move |inner| inner.disks.copy(&from, &name, access))
+            .await;
+        if moment == Moment::Frozen {
+            self.set_frozen(id, false).await?;
+        }
+        copied.map_err(step("copy the disk"))
+    }
+
+    pub(super) async fn snapshots(self: &Arc<Self>) -> Result<Vec<ImageId>, DriverError> {
+        self.blocking(|inner| inner.disks.snapshots())
+            .await
+            .map_err(step("list snapshots"))
+    }
+
+    pub(super) async fn remove_snapshot(
+        self: &Arc<Self>,
+        snapshot: &ImageId,
+    ) -> Result<(), DriverError> {
+        let name = snapshot.to_string();
+        self.blocking(move |inner| inner.disks.remove(&name))
+            .await
+            .map_err(step("remove the snapshot"))
+    }
+
+    async fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let inner = Arc::clone(self);
+        tokio::task::spawn_blocking(move || work(&inner))
+            .await
+            .map_err(io::Error::other)?
+    }
+}
