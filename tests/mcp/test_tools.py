@@ -13,7 +13,7 @@ TOOLS = {
     "create_sandbox", "list_sandboxes", "get_sandbox", "extend_sandbox", "destroy_sandbox",
     "list_images", "run_command", "start_command", "read_output", "list_commands",
     "cancel_command", "read_file", "write_file", "list_directory", "run_code", "restart_code",
-    "expose_port", "close_port",
+    "expose_port", "close_port", "snapshot_sandbox",
 }  # fmt: skip
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -55,6 +55,22 @@ async def test_a_sandbox_lives_from_create_to_destroy(server, way):
         assert gone["state"] == "destroyed"
         state = (await call(client, "get_sandbox", sandbox_id=identity))["state"]
         assert state == "destroyed"
+
+
+async def test_a_snapshot_boots_and_a_fork_begins_with_the_disk(server, sandbox):
+    async with connected(server) as client:
+        where = {"sandbox_id": sandbox}
+        await call(client, "write_file", **where, path="/workspace/kept", content="mine")
+        name = f"kept-{sandbox[-6:].lower()}:1"
+        taken = await call(client, "snapshot_sandbox", **where, name=name)
+        assert taken["names"] == [name]
+        await call(client, "write_file", **where, path="/workspace/kept", content="changed")
+        for wanted, content in [({"image": name}, "mine"), ({"fork_of": sandbox}, "changed")]:
+            made = await call(client, "create_sandbox", **wanted)
+            here = {"sandbox_id": made["sandbox_id"]}
+            read = await call(client, "read_file", **here, path="/workspace/kept")
+            assert read["content"] == content
+            await call(client, "destroy_sandbox", **here)
 
 
 async def test_images_and_templates_are_listed(server):

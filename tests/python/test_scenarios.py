@@ -20,6 +20,7 @@ from pinfold.types import (
     CodeRunState,
     CommandState,
     FileKind,
+    ImageSource,
     NetworkMode,
     ObjectState,
     PreviewState,
@@ -496,3 +497,25 @@ async def test_twenty_sandboxes_work_at_once(connect: Any) -> None:
 
         said = await asyncio.gather(*(one(number) for number in range(20)))
         assert said == [f"{number}\n" for number in range(20)]
+
+
+async def test_snapshots_and_forks_begin_with_what_was_on_the_disk(connect: Any) -> None:
+    async with connect() as client, client.sandboxes.create(disk_mib=64) as origin:
+        await origin.files.write("/workspace/note", b"kept")
+        image = await origin.snapshot("python-test-deps:1", labels={"stage": "one"})
+        assert image.source is ImageSource.SNAPSHOT
+        assert image.names == ("python-test-deps:1",)
+        assert image.sandbox_id == origin.id
+        assert image.config.labels["stage"] == "one"
+        await origin.files.write("/workspace/note", b"changed")
+        async with client.sandboxes.create(image="python-test-deps:1") as later:
+            assert await later.files.read("/workspace/note") == b"kept"
+            with pytest.raises(errors.ConflictError):
+                await client.images.remove(image.id)
+        async with client.sandboxes.create(fork_of=origin.id) as fork:
+            assert fork.facts.forked_from == origin.id
+            assert fork.facts.disk_mib == 64
+            assert await fork.files.read("/workspace/note") == b"changed"
+        await client.images.remove(image.id)
+        with pytest.raises(errors.NotFoundError):
+            await client.sandboxes.create(image=image.id)

@@ -5,8 +5,8 @@ use std::time::Duration;
 use pinfold_model::sandbox::{HostMount, IdleAction, SandboxSpec, TemplateOrigin};
 use pinfold_model::template::TemplateSpec;
 use pinfold_model::{
-    Code, Ctx, Error, Image, ImageName, ImageSource, KeyId, NetworkMode, ProjectId, Resources,
-    Result, Sandbox, SandboxId, SandboxState, Template, Time,
+    Code, Ctx, Error, Image, ImageName, KeyId, NetworkMode, ProjectId, Resources, Result, Sandbox,
+    SandboxId, SandboxState, Template, Time,
 };
 
 use super::{CreateSandbox, ImageOrTemplate};
@@ -310,7 +310,7 @@ fn check_hostname(hostname: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pinfold_model::{ImageConfig, ImageId, TemplateId, TemplateVersionId};
+    use pinfold_model::{ImageConfig, ImageId, ImageSource, TemplateId, TemplateVersionId};
     use std::collections::BTreeMap;
 
     fn image() -> Image {

@@ -21,6 +21,7 @@ from pinfold.errors import PinfoldError
 from pinfold.types import (
     Gauge,
     IdleAction,
+    Image,
     NetworkMode,
     Page,
     RunResult,
@@ -146,6 +147,21 @@ class AsyncSandbox:
         self.facts = await self._http.fetch(request.json({"ttl_ms": call.milliseconds(ttl)}))
         return self.facts
 
+    async def snapshot(
+        self, name: str | None = None, *, labels: Mapping[str, str] | None = None
+    ) -> Image:
+        """Keeps what it has on its disk, as it is now, as an image to create sandboxes from.
+
+        It may run, or be suspended or stopped. Not tried again: each one taken is another.
+
+        Args:
+            name: `name` or `name:tag`, taken from the image that has it; by its id only if absent.
+            labels: added to those of the image that the sandbox was made from.
+        """
+        body: dict[str, object] = {"name": name, "labels": dict(labels) if labels else None}
+        request = call.post("sandboxes", self.id, "snapshot", read=Image.from_json).json(body)
+        return await self._http.fetch(request.within(BOOT_TIMEOUT_SECONDS))
+
     async def usage(self) -> Gauge:
         """What it uses at this moment."""
         return await self._http.fetch(call.get("sandboxes", self.id, "usage", read=Gauge.from_json))
@@ -184,6 +200,7 @@ class AsyncSandboxes:
         image: str | None = None,
         template: str | None = None,
         template_version: int | None = None,
+        fork_of: str | None = None,
         vcpu: float | None = None,
         memory_mib: int | None = None,
         disk_mib: int | None = None,
@@ -211,6 +228,8 @@ class AsyncSandboxes:
             image: `name`, `name:tag` or an image id. Not together with `template`.
             template: name or id of a template.
             template_version: the latest if absent.
+            fork_of: id of a sandbox: begin with what that has on its disk now, and with its settings
+                where others are not given. Not together with `image` or `template`.
             vcpu: CPUs, in steps of 0.001: 0.05 to 256.
             memory_mib: 32 to 4194304.
             disk_mib: what it may write: 16 to 16777216.
@@ -232,6 +251,7 @@ class AsyncSandboxes:
             "image": image,
             "template": template,
             "template_version": template_version,
+            "fork_of": fork_of,
             "vcpu": vcpu,
             "memory_mib": memory_mib,
             "disk_mib": disk_mib,

@@ -20,6 +20,8 @@ class ImageSource(Word):
     """A tar of a root filesystem."""
     OCI_LAYOUT = "oci_layout"
     REGISTRY = "registry"
+    SNAPSHOT = "snapshot"
+    """The disk of a sandbox, as it was at one moment."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,10 @@ class Image(Wire):
     """What was pulled, in full, where the source is a registry."""
     manifest_digest: str | None = None
     """The digest of the manifest that was pulled, where the source is a registry."""
+    sandbox_id: str | None = None
+    """Whose disk it is, where the source is a snapshot."""
+    base_id: str | None = None
+    """The image that this sandbox was made from, where the source is a snapshot."""
 
 
 class PullState(Word):

@@ -90,6 +90,8 @@ class SandboxFacts(Wire):
     """When the absolute lifetime ends."""
     last_active_at: datetime
     ended_at: datetime | None
+    forked_from: str | None = None
+    """The sandbox whose disk it began with."""
 
 
 @dataclass(frozen=True)
