@@ -30,9 +30,9 @@ def reply(number: int, head: bytes) -> bytes:
     return answer(200, ME)
 
 
-def kept_alive(response: httpx.Response) -> list[int]:
+def kept_alive(body: Any) -> list[int]:
     """How the kernel watches the connection of an answer."""
-    connection = response.extensions["network_stream"].get_extra_info("socket")
+    connection = body._response.extensions["network_stream"].get_extra_info("socket")
     asked = [
         (socket.SOL_SOCKET, socket.SO_KEEPALIVE),
         (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE),

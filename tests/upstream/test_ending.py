@@ -237,7 +237,7 @@ def test_a_finalizer_waits_for_no_lock(plain: Upstream) -> None:
             assert next(result.stdout) == "a"
             if in_a_cycle:
                 result.itself = result  # type: ignore[attr-defined]
-            pool: Any = plain._transport._http._transport._pool  # type: ignore[attr-defined]
+            pool: Any = plain._transport._home.client()._transport._pool  # type: ignore[attr-defined]
             with pool._optional_thread_lock:
                 del result
                 gc.collect()
@@ -248,7 +248,7 @@ def test_close_waits_for_no_lock_either(plain: Upstream) -> None:
     with plain.sandbox() as sandbox:
         result = sandbox.exec([*SLEEPS[:2], "echo a; " + SLEEPS[2]], stream=True)
         assert next(result.stdout) == "a"
-        pool: Any = plain._transport._http._transport._pool  # type: ignore[attr-defined]
+        pool: Any = plain._transport._home.client()._transport._pool  # type: ignore[attr-defined]
         with pool._optional_thread_lock:
             result.close()
         eventually(lambda: not sleeps(sandbox), 5)
