@@ -23,6 +23,7 @@ import httpx
 
 from pinfold._core.call import utf8
 from pinfold._core.connections import content_length, hang_up
+from pinfold._core.pty import unredirected
 from pinfold._core.tar import PIECE_BYTES
 from pinfold.errors import BrokenConnectionError, ConfigurationError, LocalFileError
 
@@ -49,6 +50,7 @@ class _Closes(Protocol):
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
+        /,
     ) -> None: ...
 
 
@@ -254,7 +256,7 @@ async def connect_websocket(
     """A connection of the library `websockets`."""
     from websockets.asyncio.client import connect
 
-    return await connect(
+    return await unredirected(connect)(
         url,
         additional_headers=headers,
         max_size=max_bytes,

@@ -141,8 +141,8 @@ class AsyncHttp:
             response = await client.send(request, stream=True)
         if 200 <= response.status_code < 300:
             return response
+        body = b""
         try:
-            body = b""
             with translated(self.settings.url):
                 async for chunk in response.aiter_raw():
                     body += chunk

@@ -17,6 +17,7 @@ import httpx
 
 from pinfold._core.call import utf8
 from pinfold._core.connections import content_length, hang_up, shut
+from pinfold._core.pty import unredirected
 from pinfold._core.tar import PIECE_BYTES
 from pinfold.errors import BrokenConnectionError, ConfigurationError, LocalFileError
 
@@ -224,15 +225,19 @@ def connect_websocket(
     url: str, headers: dict[str, str], max_bytes: int, proxy: Literal[True] | None
 ) -> Any:
     """A connection of the library `websockets`."""
-    from websockets.sync.client import connect
+    from websockets.sync import client
 
-    connecting = connect(
-        url,
-        additional_headers=headers,
-        max_size=max_bytes,
-        open_timeout=30,
-        compression=None,
-        proxy=proxy,
-    )
-    # What is connected is closed by its own close(); some versions warn unless it is entered.
-    return connecting.__enter__()
+    options: dict[str, Any] = {
+        "additional_headers": headers,
+        "max_size": max_bytes,
+        "open_timeout": 30,
+        "compression": None,
+        "proxy": proxy,
+    }
+    # Versions before 17 follow no redirects.
+    reconnect = getattr(client, "reconnect", None)
+    if reconnect is None:
+        return client.connect(url, **options)
+    connected = unredirected(reconnect)(url, **options).connect()
+    # It is closed by its own close(); it warns unless it is entered.
+    return connected.__enter__()

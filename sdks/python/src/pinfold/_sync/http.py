@@ -142,8 +142,8 @@ class Http:
             response = client.send(request, stream=True)
         if 200 <= response.status_code < 300:
             return response
+        body = b""
         try:
-            body = b""
             with translated(self.settings.url):
                 for chunk in response.iter_raw():
                     body += chunk
