@@ -8,6 +8,7 @@ import pytest
 from crownest import CrowNestApiError
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
+sys.path.append(str(pathlib.Path(__file__).parents[1] / "python"))
 
 from sdk import Async, Sync  # noqa: E402
 from server import KEY, Server  # noqa: E402
@@ -20,7 +21,7 @@ def anyio_backend():
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
-    server = Server(tmp_path_factory.mktemp("crownest") / "data").start()
+    server = Server(tmp_path_factory.mktemp("crownest")).start()
     yield server
     server.stop()
 

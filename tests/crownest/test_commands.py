@@ -66,7 +66,7 @@ async def test_environment_is_for_the_process_and_nobody_else(sdk, client, sandb
     own = await sdk(client.commands.run, sandbox.id, "env")
     assert "CROWNEST" not in own["stdout"] and "bootstrap" not in own["stdout"]
     # The journal holds what the command printed itself; the database holds nothing of it.
-    for path in server.directory.glob("*.db*"):
+    for path in server.data.glob("*.db*"):
         assert secret.encode() not in path.read_bytes(), path
     for key in ("CROWNEST", "CROWNEST_API_KEY", "CROWNEST_X"):
         for call in (client.commands.run, client.commands.start):

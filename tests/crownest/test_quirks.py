@@ -8,7 +8,7 @@ import sqlite3
 
 import httpx
 import pytest
-from server import KEY, Server, free_port, until
+from server import KEY, Server, until
 
 pytestmark = pytest.mark.anyio
 
@@ -102,7 +102,7 @@ def is_recorded(data, command: str) -> bool:
 
 
 async def test_output_that_is_no_longer_kept_is_a_gap(sdk, tmp_path, fails):
-    server = Server(tmp_path / "data", free_port()).start()
+    server = Server(tmp_path).start()
     try:
         client = sdk.client(api_key=KEY, base_url=server.base_url, timeout=60)
         sandbox = await sdk(client.sandboxes.create)
@@ -110,10 +110,10 @@ async def test_output_that_is_no_longer_kept_is_a_gap(sdk, tmp_path, fails):
         silent = await sdk(client.commands.run, sandbox.id, "true")
         assert spoke["stdoutTruncated"] is False
         # An end is told before it is recorded, and until then the journal is never removed.
-        until(lambda: is_recorded(tmp_path / "data", silent["id"]), "the ends are recorded")
+        until(lambda: is_recorded(server.data, silent["id"]), "the ends are recorded")
         server.kill()
         for command in (spoke, silent):
-            (journal,) = (tmp_path / "data").rglob(command["id"])
+            (journal,) = (server.data).rglob(command["id"])
             journal.unlink()
         server.start()
         for command, lost in ((spoke, True), (silent, False)):

@@ -13,7 +13,7 @@ from server import KEY, Server, until
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    server = Server(tmp_path_factory.mktemp("seed") / "data").start()
+    server = Server(tmp_path_factory.mktemp("seed")).start()
     yield server
     server.stop()
 

@@ -5,7 +5,7 @@ import random
 
 import pytest
 from proxy import Proxy
-from server import KEY, Server, free_port
+from server import KEY, Server
 
 pytestmark = pytest.mark.anyio
 
@@ -137,7 +137,7 @@ async def test_a_stream_cut_anywhere_is_taken_up_without_gap_or_repeat(sdk, serv
 
 
 async def test_a_server_killed_in_the_middle_of_a_stream_is_not_noticed(sdk, tmp_path):
-    server = Server(tmp_path / "data", free_port()).start()
+    server = Server(tmp_path).start()
     try:
         client = sdk.client(api_key=KEY, base_url=server.base_url, timeout=60)
         sandbox = await sdk(client.sandboxes.create)

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
+sys.path.append(str(pathlib.Path(__file__).parents[1] / "python"))
 
 from world import WAYS, Server  # noqa: E402
 
@@ -17,7 +18,7 @@ def anyio_backend():
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
-    server = Server(tmp_path_factory.mktemp("mcp") / "data").start()
+    server = Server(tmp_path_factory.mktemp("mcp")).start()
     yield server
     server.stop()
 

@@ -159,7 +159,7 @@ async def test_changes_are_audited_with_the_key_and_the_request(server):
 
 
 async def test_the_rate_limit_holds(tmp_path):
-    server = Server(tmp_path / "data", "--rate-limit", "1/h,20").start()
+    server = Server(tmp_path, "--rate-limit", "1/h,20").start()
     try:
         key = server.another_key()["secret"]
         answers = [post(server, INITIALIZE, key) for _ in range(21)]
@@ -180,7 +180,7 @@ async def test_the_rate_limit_holds(tmp_path):
 
 
 async def test_a_server_that_comes_back_serves_its_sandboxes_to_new_sessions(tmp_path):
-    server = Server(tmp_path / "data").start()
+    server = Server(tmp_path).start()
     try:
         async with connected(server, "stdio") as client:
             box = (await call(client, "create_sandbox", ttl_minutes=5))["sandbox_id"]
@@ -197,7 +197,7 @@ async def test_a_server_that_comes_back_serves_its_sandboxes_to_new_sessions(tmp
             assert (await call(client, "get_sandbox", sandbox_id=box))["state"] == "running"
             # A session whose stream is open does not hold up the end.
             server.stop()
-            log = (tmp_path / "data.log").read_text()
+            log = server.log(1 << 20)
             assert "draining" in log and "cut after the time" not in log
     finally:
         server.stop()

@@ -1,20 +1,17 @@
 """A real server of the program under test, and the ways in which a real MCP client reaches it."""
 
 import contextlib
-import json
-import os
-import pathlib
 import secrets
-import signal
-import subprocess
-import time
 
 import httpx
 import httpx2
 from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
+from support.server import Server as Started
+from support.server import until
 
-PATIENCE = 60
+__all__ = ["HTTP", "WAYS", "Server", "call", "connected", "refused", "text_of", "until"]
+
 #: For requests by hand. A refusal may come before a body was read, which ends its connection: each
 #: request has its own.
 HTTP = httpx.Client(timeout=60, limits=httpx.Limits(max_keepalive_connections=0))
@@ -22,51 +19,7 @@ HTTP = httpx.Client(timeout=60, limits=httpx.Limits(max_keepalive_connections=0)
 WAYS = ["stdio", "stdio-legacy", "http", "http-legacy"]
 
 
-class Server:
-    def __init__(self, directory: pathlib.Path, *options: str) -> None:
-        self.directory = directory
-        self.options = options
-        self.key = "sk-" + secrets.token_hex(24)
-        self.port = 0
-        self.process: subprocess.Popen | None = None
-        self.url = ""
-
-    @property
-    def binary(self) -> str:
-        return os.environ["PINFOLD_BIN"]
-
-    def start(self) -> "Server":
-        self.directory.mkdir(parents=True, exist_ok=True)
-        listen = f"127.0.0.1:{self.port}"
-        arguments = ["serve", "--ephemeral", "--data-dir", str(self.directory), "--listen", listen]
-        with open(self.directory.parent / f"{self.directory.name}.log", "ab") as log:
-            self.process = subprocess.Popen(
-                [self.binary, *arguments, *self.options],
-                env={**os.environ, "PINFOLD_BOOTSTRAP_KEY": self.key},
-                stdout=log,
-                stderr=log,
-            )
-        self.url = until(self._announced, "the server announces its address")
-        self.port = int(self.url.rsplit(":", 1)[1])
-        until(self._healthy, "the server is healthy")
-        return self
-
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.send_signal(signal.SIGTERM)
-            assert self.process.wait(PATIENCE) == 0
-            self.process = None
-
-    def kill(self) -> None:
-        """As the kernel would when memory runs out: nothing is said, nothing is cleaned up."""
-        self.process.kill()
-        self.process.wait(PATIENCE)
-        self.process = None
-
-    def native(self, method: str, path: str, key: str | None = None, **options) -> httpx.Response:
-        headers = {"Authorization": f"Bearer {key or self.key}"}
-        return HTTP.request(method, f"{self.url}{path}", headers=headers, **options)
-
+class Server(Started):
     def another_key(self, project: str | None = None) -> dict:
         body = {"role": "member", "name": secrets.token_hex(4)}
         if project is not None:
@@ -82,30 +35,6 @@ class Server:
 
     def command(self, command_id: str) -> dict:
         return self.native("GET", f"/v1/commands/{command_id}").json()
-
-    def _announced(self) -> str | None:
-        assert self.process.poll() is None, "the server ended early; see its log"
-        try:
-            notice = json.loads((self.directory / "server.lock").read_text())
-        except (OSError, ValueError):
-            return None
-        return notice.get("url") if notice.get("pid") == self.process.pid else None
-
-    def _healthy(self) -> bool:
-        try:
-            return HTTP.get(f"{self.url}/healthz").status_code == 200
-        except httpx.TransportError:
-            return False
-
-
-def until(found, what: str):
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        value = found()
-        if value:
-            return value
-        time.sleep(0.02)
-    raise AssertionError(f"not within {PATIENCE} s: {what}")
 
 
 @contextlib.asynccontextmanager

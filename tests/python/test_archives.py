@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.both import files_of
 from support.network import scripted
 
 from pinfold import errors
@@ -122,7 +123,7 @@ def test_what_is_hostile_is_refused(tmp_path: Path, what: str, size: int) -> Non
     assert not [each for each in target.rglob("*") if each.is_file() and each.name != "a"]
 
 
-LINKS = {"..": False, "/etc": False, "../../x": False, "a/../../x": False, "x": True, "./x": True}
+LINKS = {"": False, "..": False, "/etc": False, "../../x": False, "a/../../x": False, "x": True, "./x": True}
 
 
 @pytest.mark.parametrize("leads", LINKS)
@@ -147,6 +148,23 @@ def test_no_owner_and_no_special_bits_come_along(tmp_path: Path) -> None:
     for name in ("d", "d/f"):
         made = (tmp_path / "in" / name).stat()
         assert not made.st_mode & 0o7000 and made.st_uid == os.getuid()
+
+
+def test_an_archive_opens_nothing_to_others(tmp_path: Path) -> None:
+    target, before = tmp_path / "in", os.umask(0o027)
+    try:
+        (target / "private").mkdir(parents=True, mode=0o700)
+        archive = b"".join(
+            member(name, type=tarfile.DIRTYPE, mode=mode)
+            for name, mode in (("open", 0o777), ("closed", 0o000), ("private", 0o777))
+        )
+        unpacked(target, archive + member("open/f", b"x", mode=0o666) + END, 512)
+    finally:
+        os.umask(before)
+    modes = {name: (target / name).stat().st_mode & 0o777 for name in os.listdir(target)}
+    # What is made obeys the umask and can be written into; what was there stays as it was.
+    assert modes == {"open": 0o750, "closed": 0o700, "private": 0o700}
+    assert (target / "open" / "f").stat().st_mode & 0o777 == 0o640
 
 
 def test_extended_headers_are_of_the_next_member_only(tmp_path: Path) -> None:
@@ -214,17 +232,10 @@ async def test_a_download_of_a_hostile_answer_is_refused(
         body = json.dumps(entry).encode() if b"/files/stat" in head else REFUSED[what]
         return b"HTTP/1.1 200 x\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%s" % (len(body), body)
 
-    from pinfold._async.files import AsyncFiles
-    from pinfold._sync.files import Files
-
     with scripted(reply) as (url, _):
         async with connect(url) as client:
-            inner = getattr(client, "inner", client)
-            files: Any = (Files if inner is not client else AsyncFiles)(inner._http, "sbx_1")
             with pytest.raises(errors.UnsafeArchiveError):
-                result = files.download("/d", tmp_path / "in" / "side")
-                if inner is client:
-                    await result
+                await files_of(client, "sbx_1").download("/d", tmp_path / "in" / "side")
     assert found(tmp_path) == ["in", "in/side"]
 
 

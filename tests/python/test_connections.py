@@ -11,8 +11,10 @@ from httpx._utils import get_environment_proxies
 from support.network import answer, scripted
 
 from pinfold import AsyncClient, Client, errors
+from pinfold._async.pty import open_pty
 from pinfold._core import call
 from pinfold._core.connections import environment_proxies
+from pinfold._sync.pty import open_pty as open_sync_pty
 
 ME = json.dumps({"org_id": "o", "project_id": "p", "role": "owner", "key_id": None})
 VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUEST_METHOD")
@@ -30,9 +32,9 @@ def reply(number: int, head: bytes) -> bytes:
     return answer(200, ME)
 
 
-def kept_alive(response: httpx.Response) -> list[int]:
+def kept_alive(body: Any) -> list[int]:
     """How the kernel watches the connection of an answer."""
-    connection = response.extensions["network_stream"].get_extra_info("socket")
+    connection = body._response.extensions["network_stream"].get_extra_info("socket")
     asked = [
         (socket.SOL_SOCKET, socket.SO_KEEPALIVE),
         (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE),
@@ -94,6 +96,21 @@ async def test_no_proxy_stands_between_this_machine_and_itself(
         async with connect(url) as client:
             await client.whoami()
     assert len(heads) == 1
+
+
+async def test_a_terminal_follows_no_redirect() -> None:
+    request = call.get("x", read=call.nothing)
+    with scripted(lambda number, head: None) as (elsewhere, told):
+        away = f"location: {elsewhere.replace('http', 'ws')}/x"
+        with scripted(lambda number, head: answer(307, "", away)) as (url, heads):
+            with Client(url, "k") as client, pytest.raises(errors.ApiError, match="307"):
+                open_sync_pty(client._http, request)
+            async with AsyncClient(url, "k") as another:
+                with pytest.raises(errors.ApiError, match="307"):
+                    await open_pty(another._http, request)
+            with pytest.raises(errors.ConfigurationError, match="closed"):
+                open_sync_pty(client._http, request)
+    assert (len(heads), told) == (2, [])
 
 
 @pytest.mark.parametrize("proxy", ["gopher://x", "socks5://x"])

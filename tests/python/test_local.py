@@ -181,6 +181,42 @@ def test_a_server_of_this_user_is_used_as_it_is(programs: Programs, tmp_path: Pa
         server.stop()
 
 
+# Takes a port as another user, and says what it is asked.
+STRANGER = """
+import os, sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+# Of a Python that may be out of this user's reach.
+"".encode("idna")
+os.setgid(65534)
+os.setuid(65534)
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        print("asked", self.headers, flush=True)
+        self.send_response(200)
+        self.end_headers()
+    def log_message(self, *_): pass
+server = HTTPServer(("127.0.0.1", 0), Handler)
+print(server.server_address[1], flush=True)
+server.serve_forever()
+"""
+
+
+def test_the_key_of_a_dead_server_is_not_shown_to_who_has_its_port(
+    programs: Programs, tmp_path: Path
+) -> None:
+    stranger = programs.start(STRANGER)
+    url = f"http://127.0.0.1:{url_of(stranger)}"
+    left = tmp_path / "left"
+    left.mkdir(mode=0o700)
+    (left / "server.lock").write_text(json.dumps({"pid": os.getpid(), "url": url}))
+    (left / "admin.key").write_text("s3cret")
+    program = programs.start(PINFOLD_DATA_DIR=str(left))
+    assert url_of(program) != url
+    program.communicate("")
+    stranger.terminate()
+    assert stranger.communicate()[0] == ""
+
+
 @pytest.mark.parametrize(
     ("environment", "said"),
     [

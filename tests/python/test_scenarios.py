@@ -302,6 +302,12 @@ async def test_directories_go_in_and_come_back_the_same(connect: Any, tmp_path: 
         assert [each.removeprefix("./") for each in got.skipped] == ["out"]
         (source / "out").unlink()
         assert _tree(target) == _tree(source)
+        # A link to a directory that the caller names stands for that.
+        (tmp_path / "alias").symlink_to(source)
+        await sandbox.files.upload(tmp_path / "alias", "/tmp/alias")
+        assert (await sandbox.run("cd /tmp/alias && ls; stat -c %F .")).stdout.split() == [
+            "deep", "grün", "link", "run.sh", "directory",
+        ]
         single = tmp_path / "single"
         await sandbox.files.download("/tmp/in/run.sh", single)
         assert single.stat().st_mode & 0o777 == 0o755
@@ -381,6 +387,8 @@ async def test_a_pull_that_fails_says_why(connect: Any) -> None:
         assert "s3cret" not in repr(pull)
         pull = await client.images.get_pull(pull.id, timeout=60)
         assert pull.error is not None and pull.image is None
+
+
 async def test_code_keeps_its_variables_from_run_to_run(connect: Any) -> None:
     async with connect() as client, client.sandboxes.create() as sandbox:
         context = await sandbox.code.create_context("python", timeout=20)

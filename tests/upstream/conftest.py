@@ -2,14 +2,9 @@
 
 import asyncio
 import os
-import secrets
-import signal
-import socket
 import subprocess
 import sys
 import threading
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,72 +13,32 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "sdks" / "python" / "src"))
+sys.path.append(str(ROOT / "tests" / "python"))
+
+from support.server import Server as Started  # noqa: E402
+from support.server import until  # noqa: E402
 
 from pinfold.upstream import AsyncUpstream, Upstream  # noqa: E402
-
-START_SECONDS = 60
-STOP_SECONDS = 30
 
 
 def eventually(holds: Callable[[], Any], seconds: float = 10.0) -> Any:
     """Waits for a condition; what it answered."""
-    deadline = time.monotonic() + seconds
-    while True:
-        value = holds()
-        if value:
-            return value
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.05)
+    return until(holds, seconds=seconds)
 
 
-class Server:
-    """A `pinfold serve` that can be killed and started again on its data and port."""
+class Server(Started):
+    """A `pinfold serve` with its dialect."""
 
-    def __init__(self, directory: Path) -> None:
-        self.binary = os.environ.get("PINFOLD_BIN", str(ROOT / "target" / "debug" / "pinfold"))
-        self.key = "sk-" + secrets.token_hex(24)
-        self.data = directory / "data"
-        self.log = (directory / "log").open("ab")
-        with socket.socket() as taken:
-            taken.bind(("127.0.0.1", 0))
-            self.port = taken.getsockname()[1]
-        self.root = f"http://127.0.0.1:{self.port}"
-        self.url = self.root + "/upstream"
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        arguments = ["serve", "--ephemeral", "--listen", f"127.0.0.1:{self.port}"]
-        self.process = subprocess.Popen(
-            [self.binary, *arguments, "--data-dir", str(self.data)],
-            env={**os.environ, "PINFOLD_BOOTSTRAP_KEY": self.key},
-            stdout=self.log,
-            stderr=self.log,
-        )
-        eventually(self.answers, START_SECONDS)
-
-    def answers(self) -> bool:
-        try:
-            with urllib.request.urlopen(self.root + "/healthz", timeout=5) as answer:
-                return bool(answer.status == 200)
-        except OSError:
-            return False
-
-    def kill(self) -> None:
-        assert self.process is not None
-        self.process.kill()
-        self.process.wait()
-
-    def stop(self) -> None:
-        assert self.process is not None
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(STOP_SECONDS)
-        self.log.close()
+    @property
+    def dialect(self) -> str:
+        """The base URL of the dialect."""
+        return f"{self.url}/upstream"
 
     def pinfold(self, *arguments: str) -> str:
         """Runs the command line against this server."""
         done = subprocess.run(
             [self.binary, *arguments],
-            env={**os.environ, "PINFOLD_URL": self.root, "PINFOLD_API_KEY": self.key},
+            env={**os.environ, "PINFOLD_URL": self.url, "PINFOLD_API_KEY": self.key},
             stdout=subprocess.PIPE,
             check=True,
             text=True,
@@ -174,7 +129,7 @@ def connect(request: pytest.FixtureRequest) -> Iterator[Callable[..., Any]]:
         kind = Upstream if request.param == "sync" else AsyncUpstream
         if key is None or url is None:
             server = request.getfixturevalue("server")
-            key, url = key or server.key, url or server.url
+            key, url = key or server.key, url or server.dialect
         client: Any = kind(key, base_url=url, **options)
         made.append(client if kind is Upstream else Blocking(client, loop))
         return made[-1]

@@ -14,7 +14,7 @@ from conftest import eventually
 @pytest.fixture
 def http(server: Any) -> Iterator[httpx.Client]:
     headers = {"Authorization": f"Bearer {server.key}"}
-    with httpx.Client(base_url=server.url + "/v1", headers=headers, trust_env=False, timeout=60) as it:
+    with httpx.Client(base_url=server.dialect + "/v1", headers=headers, trust_env=False, timeout=60) as it:
         yield it
 
 
@@ -68,7 +68,7 @@ def test_one_that_ended_is_shown_as_stopped_and_takes_nothing_more(http: httpx.C
 def test_a_sandbox_that_nobody_uses_ends_after_an_hour(http: httpx.Client, made: str, server: Any) -> None:
     own = made.replace("sb-", "sbx_")
     headers = {"Authorization": f"Bearer {server.key}"}
-    facts = httpx.get(f"{server.root}/v1/sandboxes/{own}", headers=headers, trust_env=False).json()
+    facts = httpx.get(f"{server.url}/v1/sandboxes/{own}", headers=headers, trust_env=False).json()
     spec = facts.get("spec", facts)
     assert (spec["idle_timeout_ms"], spec["idle_action"]) == (3_600_000, "destroy")
 
@@ -127,7 +127,7 @@ def test_a_quota_is_429_and_says_when_to_come_back(http: httpx.Client, server: A
     project = server.pinfold("projects", "create", f"q{time.time_ns()}", "--json")
     project_id = json.loads(project)["id"]
     native = {"Authorization": f"Bearer {server.key}"}
-    url = f"{server.root}/v1/projects/{project_id}"
+    url = f"{server.url}/v1/projects/{project_id}"
     limited = httpx.patch(url, json={"quota": {"live_sandboxes": 0}}, headers=native, trust_env=False)
     if limited.status_code >= 300:
         limited = httpx.patch(url, json={"live_sandboxes": 0}, headers=native, trust_env=False)

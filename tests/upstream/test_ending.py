@@ -23,7 +23,7 @@ SLEEPS = ["bash", "-c", "sleep 5309 & sleep 5309"]
 @pytest.fixture
 def plain(server: Any) -> Iterator[Upstream]:
     """The sync client, for looking on."""
-    with Upstream(server.key, base_url=server.url) as client:
+    with Upstream(server.key, base_url=server.dialect) as client:
         yield client
 
 
@@ -58,7 +58,7 @@ def cancelled(server: Any, call: Callable[[AsyncUpstream], Awaitable[Any]], when
     """A task that is cancelled amid a call, once a condition holds."""
 
     async def main() -> None:
-        async with AsyncUpstream(server.key, base_url=server.url) as client:
+        async with AsyncUpstream(server.key, base_url=server.dialect) as client:
             task = asyncio.ensure_future(call(client))
             await asyncio.to_thread(eventually, when, 20)
             task.cancel()
@@ -69,7 +69,7 @@ def cancelled(server: Any, call: Callable[[AsyncUpstream], Awaitable[Any]], when
 
 
 def test_ctrl_c_amid_an_exec_kills_the_command(plain: Upstream, server: Any) -> None:
-    with plain.sandbox() as sandbox, Upstream(server.key, base_url=server.url) as other:
+    with plain.sandbox() as sandbox, Upstream(server.key, base_url=server.dialect) as other:
         interrupted(
             lambda: type(sandbox)(other._transport, sandbox.sandbox_id).exec(SLEEPS),
             lambda: sleeps(sandbox),
@@ -94,7 +94,7 @@ LONG = "```bash\nsleep 5309\n```\n"
 
 def test_ctrl_c_amid_a_run_cancels_it(plain: Upstream, server: Any) -> None:
     before = live(plain)
-    with Upstream(server.key, base_url=server.url) as client:
+    with Upstream(server.key, base_url=server.dialect) as client:
         interrupted(lambda: client.run(LONG, poll_interval=0.1), lambda: live(plain) > before)
     eventually(lambda: live(plain) == before)
 
@@ -237,7 +237,7 @@ def test_a_finalizer_waits_for_no_lock(plain: Upstream) -> None:
             assert next(result.stdout) == "a"
             if in_a_cycle:
                 result.itself = result  # type: ignore[attr-defined]
-            pool: Any = plain._transport._http._transport._pool  # type: ignore[attr-defined]
+            pool: Any = plain._transport._home.client()._transport._pool  # type: ignore[attr-defined]
             with pool._optional_thread_lock:
                 del result
                 gc.collect()
@@ -248,7 +248,7 @@ def test_close_waits_for_no_lock_either(plain: Upstream) -> None:
     with plain.sandbox() as sandbox:
         result = sandbox.exec([*SLEEPS[:2], "echo a; " + SLEEPS[2]], stream=True)
         assert next(result.stdout) == "a"
-        pool: Any = plain._transport._http._transport._pool  # type: ignore[attr-defined]
+        pool: Any = plain._transport._home.client()._transport._pool  # type: ignore[attr-defined]
         with pool._optional_thread_lock:
             result.close()
         eventually(lambda: not sleeps(sandbox), 5)
@@ -400,7 +400,7 @@ def test_an_error_amid_a_stream_is_that_of_its_status(
 def test_a_raw_caller_that_hangs_up_ends_its_command(plain: Upstream, server: Any) -> None:
     """Not only this SDK: the contract says so of every connection, streamed or not."""
     with plain.sandbox() as sandbox:
-        parts = urlsplit(server.url)
+        parts = urlsplit(server.dialect)
         for stream in (b"false", b"true"):
             body = b'{"command": ["bash", "-c", "sleep 5309 & sleep 5309"], "stream": %s}' % stream
             head = (
@@ -435,7 +435,7 @@ def test_many_tasks_share_one_async_client_and_none_blocks_the_loop(server: Any)
                 await asyncio.sleep(0.01)
                 ticks += 1
 
-        async with AsyncUpstream(server.key, base_url=server.url) as client:
+        async with AsyncUpstream(server.key, base_url=server.dialect) as client:
             ticking = asyncio.ensure_future(tick())
             async with client.sandbox(vcpu=4) as sandbox:
                 command = ["bash", "-c", "sleep 1; echo $0"]

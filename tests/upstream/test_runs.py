@@ -83,7 +83,7 @@ def test_past_its_timeout_a_run_is_cancelled(client: Any, server: Any) -> None:
 def test_a_run_goes_on_after_the_server_was_killed(server: Any) -> None:
     """Each step runs once, whatever dies in between."""
     headers = {"Authorization": f"Bearer {server.key}"}
-    with httpx.Client(base_url=server.url + "/v1", headers=headers, trust_env=False) as http:
+    with httpx.Client(base_url=server.dialect + "/v1", headers=headers, trust_env=False) as http:
         steps = "```bash\necho one >> log; sleep 2\n```\n```bash\ncat log\n```\n"
         run = http.post("/runs", json={"markdown": steps}).json()["run_id"]
 

@@ -98,7 +98,7 @@ def test_faults_of_key_and_address_are_ours(connect: Any, server: Any) -> None:
     with pytest.raises(UpstreamError) as nobody:
         connect(url="http://127.0.0.1:1").usage()
     assert nobody.value.status_code is None
-    assert connect(url=server.url + "/").usage().total_sessions >= 0
+    assert connect(url=server.dialect + "/").usage().total_sessions >= 0
 
 
 def test_a_closed_client_says_so(connect: Any, server: Any) -> None:
@@ -109,7 +109,7 @@ def test_a_closed_client_says_so(connect: Any, server: Any) -> None:
     for call in (client.usage, client.sandbox, lambda: sandbox.exec(["true"])):
         with pytest.raises(UpstreamError):
             call()
-    url = f"{server.url}/v1/sandboxes/{sandbox.sandbox_id}"
+    url = f"{server.dialect}/v1/sandboxes/{sandbox.sandbox_id}"
     headers = {"Authorization": f"Bearer {server.key}"}
     assert httpx.delete(url, headers=headers, trust_env=False).status_code == 204
 
@@ -120,14 +120,14 @@ def test_another_account_sees_nothing(client: Any, connect: Any, server: Any) ->
     other = connect(key=key.split()[-1])
     assert other.usage().total_sessions == 0
     with client.sandbox() as sandbox:
-        url = f"{server.url}/v1/sandboxes/{sandbox.sandbox_id}"
+        url = f"{server.dialect}/v1/sandboxes/{sandbox.sandbox_id}"
         headers = {"Authorization": f"Bearer {key.split()[-1]}"}
         for method in ("GET", "DELETE"):
             assert httpx.request(method, url, headers=headers, trust_env=False).status_code == 404
 
 
 def test_no_repr_shows_the_key(server: Any) -> None:
-    with Upstream(server.key, base_url=server.url) as client:
+    with Upstream(server.key, base_url=server.dialect) as client:
         assert server.key not in repr(client) + repr(client._transport.settings)
 
 

@@ -14,7 +14,7 @@ GUIDE = ROOT / "docs" / "guide" / "upstream.md"
 
 
 def test_the_vendors_sync_snippet_runs(server: Any) -> None:
-    client = Upstream(api_key=server.key, base_url=server.url)
+    client = Upstream(api_key=server.key, base_url=server.dialect)
     with client.sandbox(image="python:3.12", vcpu=2, memory_mib=512) as sb:
         result = sb.exec(["python3", "-c", "print('hello')"])
     assert (result.exit_code, result.stdout, result.stderr) == (0, "hello\n", "")
@@ -22,7 +22,7 @@ def test_the_vendors_sync_snippet_runs(server: Any) -> None:
 
 
 def test_the_vendors_async_snippet_runs(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("UPSTREAM_BASE_URL", server.url)
+    monkeypatch.setenv("UPSTREAM_BASE_URL", server.dialect)
 
     async def main() -> int:
         async with AsyncUpstream(api_key=server.key) as client:
@@ -45,5 +45,5 @@ def test_the_programs_of_the_guide_run(
     server: Any, capsys: pytest.CaptureFixture[str], block: str
 ) -> None:
     told = block.replace('"..."', repr(server.key))
-    exec(told.replace("http://127.0.0.1:7070/upstream", server.url), {})
+    exec(told.replace("http://127.0.0.1:7070/upstream", server.dialect), {})
     assert capsys.readouterr().out.split()

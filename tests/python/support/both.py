@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Generator
 from typing import Any
 
-from pinfold import AsyncClient, Client
+from pinfold import AsyncClient, AsyncFiles, Client, Files
 
 _END = object()
 
@@ -20,6 +20,13 @@ def client(flavour: str, url: str, key: str, **options: Any) -> Any:
     if flavour == "async":
         return AsyncClient(url, key, **options)
     return _Face(Client(url, key, **options))
+
+
+def files_of(client: Any, sandbox_id: str) -> Any:
+    """Files of a sandbox that need not exist, with the async face."""
+    if isinstance(client, AsyncClient):
+        return AsyncFiles(client._http, sandbox_id)
+    return _Face(Files(client.inner._http, sandbox_id))
 
 
 def _faced(value: Any) -> Any:

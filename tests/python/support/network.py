@@ -63,10 +63,13 @@ def answer(status: int, body: str, *headers: str, length: int | None = None) -> 
 
 
 @contextlib.contextmanager
-def scripted(reply: Callable[[int, bytes], bytes | None]) -> Iterator[tuple[str, list[bytes]]]:
+def scripted(
+    reply: Callable[[int, bytes], bytes | None], holding: threading.Event | None = None
+) -> Iterator[tuple[str, list[bytes]]]:
     """A server that answers the nth request as told; `None` closes the connection without a word.
 
-    Yields its URL and the list of the requests' heads.
+    Yields its URL and the list of the requests' heads. With `holding` connections stay open behind
+    the answer, until that is set.
     """
     heads: list[bytes] = []
 
@@ -81,6 +84,8 @@ def scripted(reply: Callable[[int, bytes], bytes | None]) -> Iterator[tuple[str,
             said = reply(len(heads), head)
             if said is not None:
                 self.wfile.write(said)
+            if holding is not None:
+                holding.wait(60)
 
     server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True

@@ -1,4 +1,4 @@
-"""A real server on a free port with a directory of its own."""
+"""A real server on a free port with a directory of its own: the one starter of all Python suites."""
 
 from __future__ import annotations
 
@@ -8,37 +8,44 @@ import secrets
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Self, TypeVar
 
 import httpx
 
-START_SECONDS = 30.0
+START_SECONDS = 60.0
+STOP_SECONDS = 60.0
+
+T = TypeVar("T")
 
 
 class Server:
     """`pinfold serve --ephemeral`: its sandboxes end with it."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *options: str, key: str | None = None) -> None:
         self.directory = directory
-        self.key = secrets.token_hex(20)
+        self.options = options
+        self.key = key or secrets.token_hex(20)
         self.url = ""
         self._process: subprocess.Popen[bytes] | None = None
         self._listen = "127.0.0.1:0"
 
-    def start(self) -> None:
+    def start(self) -> Self:
         """Starts it, again on the same port, and waits until it is ready."""
         self.directory.mkdir(parents=True, exist_ok=True)
         lock = self.directory / "data" / "server.lock"
-        lock.unlink(missing_ok=True)
         environment = {k: v for k, v in os.environ.items() if not k.startswith("PINFOLD_")}
         with open(self.directory / "server.log", "ab") as log:
             self._process = subprocess.Popen(
                 [
-                    os.environ["PINFOLD_BIN"],
+                    self.binary,
                     *("--data-dir", str(self.directory / "data")),
                     *("serve", "--ephemeral", "--listen", self._listen),
+                    *self.options,
                 ],
-                env={**environment, "PINFOLD_BOOTSTRAP_KEY": self.key},
+                # Tests stay on this machine; those of pulling name the registry that they start.
+                env={**environment, "PINFOLD_BOOTSTRAP_KEY": self.key, "PINFOLD_PULL": "never"},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -49,13 +56,28 @@ class Server:
             assert time.monotonic() < deadline, self.log()
             time.sleep(0.02)
         self._listen = self.url.removeprefix("http://")
+        return self
 
     def _ready(self, lock: Path) -> bool:
         try:
-            self.url = json.loads(lock.read_text())["url"] or ""
+            notice = json.loads(lock.read_text())
+            if notice["pid"] != self.pid:
+                return False
+            self.url = notice["url"] or ""
             return httpx.get(f"{self.url}/healthz", trust_env=False).status_code == 200
         except (OSError, ValueError, httpx.HTTPError):
             return False
+
+    @property
+    def pid(self) -> int:
+        """Of the server that was started last."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self._process is not None and self._process.poll() is None
 
     def kill(self) -> None:
         """As a crash would."""
@@ -64,11 +86,43 @@ class Server:
         self._process.wait()
 
     def stop(self) -> None:
-        """As an operator would; all sandboxes end."""
-        assert self._process is not None
+        """As an operator would; all sandboxes end. Harmless where it does not run."""
+        if self._process is None or not self.alive:
+            return
         self._process.send_signal(signal.SIGTERM)
-        assert self._process.wait(30) == 0, self.log()
+        assert self._process.wait(STOP_SECONDS) == 0, self.log()
 
-    def log(self) -> str:
-        """What it said."""
-        return (self.directory / "server.log").read_text(errors="replace")[-4000:]
+    @property
+    def binary(self) -> str:
+        """The program under test."""
+        return os.environ["PINFOLD_BIN"]
+
+    @property
+    def port(self) -> int:
+        """Where it listens; the same after every start."""
+        return int(self.url.rsplit(":", 1)[1])
+
+    @property
+    def data(self) -> Path:
+        """Its data directory."""
+        return self.directory / "data"
+
+    def native(self, method: str, path: str, key: str | None = None, **options: Any) -> httpx.Response:
+        """A request to the native API, over a connection of its own."""
+        headers = {"authorization": f"Bearer {key or self.key}"}
+        options = {"timeout": 60, "trust_env": False, **options}
+        return httpx.request(method, f"{self.url}{path}", headers=headers, **options)
+
+    def log(self, last_bytes: int = 4000) -> str:
+        """What it said last."""
+        said = (self.directory / "server.log").read_bytes()
+        return said[-last_bytes:].decode(errors="replace")
+
+
+def until(found: Callable[[], T], what: str = "it comes to pass", seconds: float = 60.0) -> T:
+    """Waits for a condition; what it answered."""
+    deadline = time.monotonic() + seconds
+    while not (value := found()):
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
+        time.sleep(0.02)
+    return value

@@ -24,6 +24,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -70,14 +71,14 @@ def server(
     binary: str | os.PathLike[str] | None, data_dir: str | os.PathLike[str] | None
 ) -> LocalServer:
     """A server that runs: that of this user, else a private one. Safe from threads and processes."""
+    if fcntl is None:
+        raise LocalServerError("a local server needs Linux; name one with PINFOLD_URL")
     if data_dir is None:
         running = _running(_default_dir(), os.environ.get("PINFOLD_API_KEY"))
         if running is not None:
             return running
         data_dir = _user_data_dir() / "pinfold-local"
     directory = Path(data_dir).absolute()
-    if fcntl is None:
-        raise LocalServerError("a private server needs Linux; name one with PINFOLD_URL")
     with _lock:
         known = _uses.get(directory)
         if known is not None:
@@ -165,17 +166,38 @@ def _running(directory: Path, key: str | None) -> LocalServer | None:
     """The server of a data directory, if it answers and we have its key."""
     try:
         with open(directory / "server.lock", "rb") as notice:
-            if os.fstat(notice.fileno()).st_uid != os.geteuid():
+            owner = os.fstat(notice.fileno()).st_uid
+            if owner != os.geteuid():
                 return None
             url = json.loads(notice.read(_NOTICE_MAX_BYTES)).get("url")
         key = key or (directory / "admin.key").read_text()
     except (OSError, ValueError, AttributeError):
         return None
     # The key belongs to a server of this machine, so it is sent nowhere else.
-    if not isinstance(url, str) or not is_loopback(url):
+    if not isinstance(url, str) or not is_loopback(url) or _listeners(url) != {owner}:
         return None
     running = LocalServer(url, key.strip())
     return running if _healthy(running) else None
+
+
+def _listeners(url: str) -> set[int]:
+    """The users who listen at a port of this machine (proc(5), /proc/net/tcp).
+
+    A server that was killed leaves its notice, and its port to anybody.
+    """
+    try:
+        port = urlsplit(url).port
+    except ValueError:
+        return set()
+    users = set()
+    for family in ("tcp", "tcp6"):
+        with contextlib.suppress(OSError), open(f"/proc/net/{family}") as table:
+            for line in table:
+                facts = line.split()
+                # "0A" is LISTEN.
+                if facts[3] == "0A" and facts[1].rsplit(":", 1)[1] == f"{port or 80:04X}":
+                    users.add(int(facts[7]))
+    return users
 
 
 def _healthy(running: LocalServer) -> bool:

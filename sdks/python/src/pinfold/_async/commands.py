@@ -11,7 +11,13 @@ from pinfold._async.streams import AsyncByteStream, AsyncPages, AsyncRecordStrea
 from pinfold._core import call
 from pinfold._core.call import Duration
 from pinfold._core.command import Program, start_body
-from pinfold.errors import CommandFailedError, WaitTimeoutError
+from pinfold.errors import (
+    AnswerTimeoutError,
+    BrokenConnectionError,
+    CommandFailedError,
+    ConnectionFailedError,
+    WaitTimeoutError,
+)
 from pinfold.types import (
     CancelMode,
     CommandFacts,
@@ -25,8 +31,9 @@ from pinfold.types import (
 from pinfold.types._page import page_of
 
 _WAIT_MAX_SECONDS = 60.0
-# Beyond the server's own bound on one long poll.
-_POLL_TIMEOUT_SECONDS = _WAIT_MAX_SECONDS + 15
+"""The server's own bound on one long poll."""
+_POLL_GRACE_SECONDS = 15.0
+"""What the server has beyond the time that a long poll names."""
 
 
 class AsyncCommand:
@@ -64,7 +71,8 @@ class AsyncCommand:
     async def wait(self, timeout: Duration | None = None) -> CommandFacts:
         """Waits for its end, however long that takes, also over restarts of the server.
 
-        With a `timeout` it raises `WaitTimeoutError` after that time; the command runs on.
+        With a `timeout` it raises `WaitTimeoutError` after that time, 15 seconds later where the server
+        does not answer; the command runs on.
         """
         allowed = call.milliseconds(timeout)
         deadline = None if allowed is None else time.monotonic() + allowed / 1000
@@ -75,8 +83,13 @@ class AsyncCommand:
                 if left < 0:
                     raise WaitTimeoutError(f"the command {self.id} has not ended in this time")
             request = call.get("commands", self.id, "wait", read=CommandFacts.from_json)
-            request = request.query(timeout_ms=call.milliseconds(left))
-            self.facts = await self._http.fetch(request.patient().within(_POLL_TIMEOUT_SECONDS))
+            request = request.query(timeout_ms=call.milliseconds(left)).patient().by(deadline)
+            try:
+                self.facts = await self._http.fetch(request.within(left + _POLL_GRACE_SECONDS))
+            except (ConnectionFailedError, AnswerTimeoutError, BrokenConnectionError) as error:
+                if deadline is None or time.monotonic() < deadline:
+                    raise
+                raise WaitTimeoutError(f"nobody told in this time how {self.id} ends") from error
         return self.facts
 
     async def cancel(self, mode: CancelMode = CancelMode.GRACEFUL) -> CommandFacts:
@@ -120,8 +133,8 @@ class AsyncCommand:
         """
         request = call.get_raw("commands", self.id, "output")
         request = request.query(stream=_word(stream), follow=follow)
-        response = await self._http.open(request.within(None if follow else request.timeout))
-        return AsyncByteStream(response, self._http.settings.url, progress)
+        body = await self._http.open(request.within(None if follow else request.timeout))
+        return AsyncByteStream(body, self._http.settings.url, progress)
 
     async def write_stdin(self, content: Content, *, progress: Progress | None = None) -> None:
         """Writes to its stdin; answers when its pipe has taken everything.
@@ -130,7 +143,7 @@ class AsyncCommand:
         """
         request = call.post("commands", self.id, "stdin", read=call.nothing).within(None)
         if isinstance(content, str):
-            content = content.encode()
+            content = call.utf8(content)
         if isinstance(content, bytes) and progress is None:
             return await self._http.fetch(request.content(content))
         await self._http.upload(request, pieces(content, progress), None)

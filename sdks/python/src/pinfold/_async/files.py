@@ -29,7 +29,7 @@ class AsyncFiles:
         return await self._http.fetch(self._reading(path, offset, length))
 
     async def read_text(self, path: str, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """A file as text, in memory."""
+        """A file as text, in memory. Raises `UnicodeDecodeError` where it is none in this encoding."""
         return (await self.read(path)).decode(encoding, errors)
 
     @opens
@@ -42,8 +42,8 @@ class AsyncFiles:
         progress: Progress | None = None,
     ) -> AsyncByteStream:
         """A file as it is read, of any size."""
-        response = await self._http.open(self._reading(path, offset, length))
-        return AsyncByteStream(response, self._http.settings.url, progress)
+        body = await self._http.open(self._reading(path, offset, length))
+        return AsyncByteStream(body, self._http.settings.url, progress)
 
     def _reading(self, path: str, offset: int, length: int | None) -> Call[bytes]:
         request = call.get_raw("sandboxes", self._sandbox_id, "files").query(path=path)
@@ -77,7 +77,7 @@ class AsyncFiles:
         self, request: Call[FileEntry], content: Content, progress: Progress | None
     ) -> FileEntry:
         if isinstance(content, str):
-            content = content.encode()
+            content = call.utf8(content)
         if isinstance(content, bytes) and progress is None:
             return await self._http.fetch(request.content(content).within(None))
         length = None
@@ -153,15 +153,15 @@ class AsyncFiles:
         """Changes below a path from now on, until it is closed."""
         request = call.get("sandboxes", self._sandbox_id, "files", "watch", read=call.nothing)
         request = request.query(path=path, recursive=recursive)
-        response = await self._http.open(request.within(SILENCE_MAX_SECONDS))
-        return AsyncWatch(response, self._http.settings.url)
+        body = await self._http.open(request.within(SILENCE_MAX_SECONDS))
+        return AsyncWatch(body, self._http.settings.url)
 
     @opens
     async def archive(self, path: str, *, progress: Progress | None = None) -> AsyncByteStream:
         """A directory or file as a tar."""
         request = call.get_raw("sandboxes", self._sandbox_id, "files", "archive").query(path=path)
-        response = await self._http.open(request)
-        return AsyncByteStream(response, self._http.settings.url, progress)
+        body = await self._http.open(request)
+        return AsyncByteStream(body, self._http.settings.url, progress)
 
     async def unpack(
         self, path: str, content: Content, *, progress: Progress | None = None

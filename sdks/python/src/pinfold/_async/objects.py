@@ -88,7 +88,7 @@ class AsyncObjects:
         self, request: Call[ObjectFacts], content: Content, progress: Progress | None
     ) -> ObjectFacts:
         if isinstance(content, str):
-            content = content.encode()
+            content = call.utf8(content)
         if isinstance(content, bytes) and progress is None:
             return await self._http.fetch(request.content(content).within(None))
         length = None
@@ -152,8 +152,8 @@ class AsyncObjects:
         progress: Progress | None = None,
     ) -> AsyncByteStream:
         """A sealed object's content as it is read, of any size."""
-        response = await self._http.open(_reading(object_id, offset, length))
-        return AsyncByteStream(response, self._http.settings.url, progress)
+        body = await self._http.open(_reading(object_id, offset, length))
+        return AsyncByteStream(body, self._http.settings.url, progress)
 
     async def delete(self, object_id: str) -> ObjectFacts:
         """Deletes the content and keeps the facts. Repeating this is harmless."""

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pinfold._async._io import connect_websocket
 from pinfold._async.http import AsyncHttp
 from pinfold._core import answer, pty
-from pinfold._core.call import Call
+from pinfold._core.call import Call, utf8
 from pinfold._core.pty import PtyEvent, PtyExit, PtyReady
 from pinfold.errors import (
     BrokenConnectionError,
@@ -47,7 +47,7 @@ class AsyncPty:
 
     async def write(self, data: bytes | str) -> None:
         """Types."""
-        await _send(self._socket, data.encode() if isinstance(data, str) else bytes(data))
+        await _send(self._socket, utf8(data) if isinstance(data, str) else bytes(data))
 
     async def resize(self, rows: int, cols: int) -> None:
         """Changes the terminal's size."""
@@ -82,6 +82,7 @@ async def open_pty(http: AsyncHttp, request: Call[None]) -> AsyncPty:
         raise ConfigurationError(
             "terminals need the library websockets: pip install 'pinfold[pty]'"
         ) from None
+    http.check()
     settings = http.settings
     # http becomes ws as https becomes wss.
     url = f"ws{settings.url[4:]}/{request.target}"

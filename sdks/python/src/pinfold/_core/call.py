@@ -52,6 +52,8 @@ class Call(Generic[T]):
     timeout: float | None = USUAL
     """Seconds between two pieces of the answer; `None` waits for as long as it takes."""
     answer_max_bytes: int | None = MESSAGE_MAX_BYTES
+    until: float | None = None
+    """By `time.monotonic()`: no other try begins behind this moment."""
 
     @property
     def target(self) -> str:
@@ -70,12 +72,16 @@ class Call(Generic[T]):
 
     def query(self, **parameters: object) -> Call[T]:
         """With these parameters; those that are `None` are left out."""
-        given = tuple((k.rstrip("_"), _parameter(v)) for k, v in parameters.items() if v is not None)
+        named = ((k.rstrip("_"), v) for k, v in parameters.items() if v is not None)
+        given = tuple((name, _parameter(value)) for name, value in named)
         return dataclasses.replace(self, parameters=self.parameters + given)
 
     def metadata(self, wanted: Mapping[str, str] | None) -> Call[T]:
         """With filters by metadata."""
-        given = tuple((f"metadata.{key}", value) for key, value in (wanted or {}).items())
+        given = tuple(
+            (_parameter(f"metadata.{key}"), _parameter(value))
+            for key, value in (wanted or {}).items()
+        )
         return dataclasses.replace(self, parameters=self.parameters + given)
 
     def json(self, body: Mapping[str, object]) -> Call[T]:
@@ -108,8 +114,12 @@ class Call(Generic[T]):
         return dataclasses.replace(self, repeatable=False)
 
     def patient(self) -> Call[T]:
-        """Tried for as long as the restart of a server takes."""
+        """Tried for as long as the restart of a server takes, and whenever a long wait broke off."""
         return dataclasses.replace(self, tries=TRIES_WAITING)
+
+    def by(self, deadline: float | None) -> Call[T]:
+        """Not tried again behind this moment of `time.monotonic()`."""
+        return dataclasses.replace(self, until=deadline)
 
     def within(self, timeout: float | None) -> Call[T]:
         """With another bound on the silence before and within the answer."""
@@ -198,16 +208,25 @@ def _segment(text: str) -> str:
     if text in (".", ".."):
         # Every HTTP library takes these for path syntax, encoded or not.
         raise ConfigurationError(f"{text!r} names nothing")
+    return quote(utf8(text), safe="")
+
+
+def utf8(text: str) -> bytes:
+    """A text as it travels."""
     try:
-        return quote(text, safe="")
+        return text.encode()
     except UnicodeEncodeError:
-        raise ConfigurationError("an id or name has characters that no text has") from None
+        raise ConfigurationError(
+            "a text has characters that none can have: half of a surrogate pair"
+        ) from None
 
 
 def _parameter(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(_plain(value)) if isinstance(value, datetime | Enum) else str(value)
+    text = str(_plain(value)) if isinstance(value, datetime | Enum) else str(value)
+    utf8(text)
+    return text
 
 
 def _plain(value: object) -> object:

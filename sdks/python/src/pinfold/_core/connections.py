@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import socket
 from collections.abc import Iterator, Mapping
@@ -49,10 +50,48 @@ def keep_alive(event: str, facts: Mapping[str, Any]) -> None:
 
     The library gives its options to sockets that lead straight to a server only.
     """
-    if event.endswith("connect_tcp.complete"):
-        made = facts["return_value"].get_extra_info("socket")
-        for option in SOCKET_OPTIONS if made is not None else ():
+    made = socket_made(event, facts) if "connect_tcp" in event else None
+    if made is not None:
+        for option in SOCKET_OPTIONS:
             made.setsockopt(*option)
+
+
+def socket_made(event: str, facts: Mapping[str, Any]) -> Any:
+    """The socket that an event of the extension `trace` tells of, if any: TLS makes another one."""
+    if event.endswith(("connect_tcp.complete", "start_tls.complete")):
+        return facts["return_value"].get_extra_info("socket")
+    return None
+
+
+def hang_up(response: httpx.Response) -> socket.socket | None:
+    """Ends the connection at once, also for a reader that waits on it in another thread.
+
+    Takes no lock of the library's, so finalizers may call it. Answers with the socket, which is
+    shut down and not yet closed.
+    """
+    network = response.extensions.get("network_stream")
+    connection: socket.socket | None = None
+    if network is not None:
+        connection = network.get_extra_info("socket")
+    if connection is not None:
+        shut(connection)
+    return connection
+
+
+def shut(connection: socket.socket) -> None:
+    """Ends a connection for everybody who has it; the descriptor stays."""
+    # Its own method would make a TLS socket one without TLS, also for whoever reads it.
+    with contextlib.suppress(OSError, AttributeError):
+        if isinstance(connection, socket.socket):
+            socket.socket.shutdown(connection, socket.SHUT_RDWR)
+        else:
+            connection.shutdown(socket.SHUT_RDWR)
+
+
+def content_length(response: httpx.Response) -> int | None:
+    """The length that an answer announces."""
+    length = response.headers.get("content-length", "")
+    return int(length) if length.isascii() and length.isdigit() else None
 
 
 def environment_proxies() -> dict[str, str | None]:

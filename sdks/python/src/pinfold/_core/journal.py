@@ -5,6 +5,7 @@ Knows bytes and errors, and no connection. Its owner connects, feeds and pauses 
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
@@ -48,6 +49,7 @@ class Follower(Generic[R]):
         read: Callable[[Any], R | None],
         is_last: Callable[[R], bool],
         has_gaps: bool,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Follows what `request` streams, behind the event `after_seq`.
 
@@ -57,6 +59,7 @@ class Follower(Generic[R]):
             read: an event's data; `None` for those that only newer versions know.
             is_last: nothing follows behind such an event.
             has_gaps: numbers are left out by right.
+            clock: seconds.
         """
         self.last_seq = after_seq
         """The last event handed out."""
@@ -71,6 +74,8 @@ class Follower(Generic[R]):
         # The server's own word on why a connection ends, where it gave one.
         self._told: ApiError | None = None
         self._barren = 0
+        self._clock = clock
+        self._connected_at = clock()
         self._next_seq_from = after_seq
 
     def connect(self) -> Call[None]:
@@ -79,10 +84,14 @@ class Follower(Generic[R]):
         self._ready.clear()
         self._told = None
         self._next_seq_from = self.last_seq
+        self._connected_at = self._clock()
         return self._request.query(after_seq=self.last_seq).within(SILENCE_MAX_SECONDS)
 
     def feed(self, chunk: bytes) -> None:
         """Takes a piece of the connection."""
+        if self._clock() - self._connected_at >= retry.LASTING_SECONDS:
+            # Not barren, although nothing happens: a heartbeat says so.
+            self._barren = 0
         for event in self._parser.push(chunk):
             data = decode(event.data)
             if event.name == "error":
@@ -91,6 +100,9 @@ class Follower(Generic[R]):
             record = self._read(data)
             if record is not None:
                 self._admit(record)
+            elif _seq(data) == self._next_seq_from + 1:
+                # What only newer versions know has a number too.
+                self._next_seq_from += 1
 
     def _admit(self, record: R) -> None:
         if record.seq <= self._next_seq_from:
@@ -132,3 +144,8 @@ class Follower(Generic[R]):
         again = 0.0 if self._barren == 0 else retry.jittered(self._barren)
         self._barren += 1
         return again if asked is None else min(asked, _RETRY_AFTER_MAX_SECONDS)
+
+
+def _seq(data: Any) -> int | None:
+    seq = data.get("seq") if isinstance(data, dict) else None
+    return seq if isinstance(seq, int) else None

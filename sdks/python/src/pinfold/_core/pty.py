@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Union
+from typing import Any, Union
 
 from pinfold._core import answer
 from pinfold._core.call import decode
@@ -73,6 +73,11 @@ def event(frame: str | bytes) -> PtyEvent | PtyReady | None:
         body = told.get("error")
         raise answer.from_body(body if isinstance(body, dict) else {}, 0)
     return None
+
+
+def unredirected(connect: Any) -> Any:
+    """The library's class that connects, without following redirects: the API has none."""
+    return type("Connect", (connect,), {"process_redirect": lambda self, error: error})
 
 
 def control(**message: object) -> str:

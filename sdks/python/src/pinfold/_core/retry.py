@@ -1,8 +1,11 @@
-"""When a request is tried again, and after how long. Pure, save for the jitter's dice."""
+"""When a request is tried again, and after how long. Pure, save for the jitter's dice and the clock."""
 
 from __future__ import annotations
 
 import random
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from pinfold.errors import (
     AnswerTimeoutError,
@@ -12,14 +15,63 @@ from pinfold.errors import (
     PinfoldError,
 )
 
+if TYPE_CHECKING:
+    from pinfold._core.call import Call
+
 TRIES = 4
 """Tries of one request, the first included."""
 TRIES_WAITING = 12
 """The same for requests that wait for a command: enough to outlast the restart of a server."""
+LASTING_SECONDS = 10.0
+"""A connection that broke only after this time was to a server that worked on the request."""
+KEY_KEPT_SECONDS = 23 * 3600.0
+"""The server keeps an idempotency key for a day: behind that the same request would be a new one."""
 _BASE_SECONDS = 0.1
 _CAP_SECONDS = 5.0
 _RETRY_AFTER_MAX_SECONDS = 60.0
 """A server that asks for a longer pause gets its error reported instead."""
+
+
+class Tries:
+    """The tries of one request."""
+
+    def __init__(
+        self,
+        call: Call[Any],
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._call = call
+        self._clock = clock
+        # The one clock stands still while this machine sleeps, the other can be set.
+        self._wall = wall
+        self._first = (clock(), wall())
+        self._began = self._first[0]
+        self._made = 0
+
+    def begin(self) -> None:
+        """Another try begins."""
+        self._made += 1
+        self._began = self._clock()
+
+    def pause(self, error: PinfoldError) -> float | None:
+        """Seconds before the next try behind this failure, or `None` to give up."""
+        now = self._clock()
+        if self._call.tries == TRIES_WAITING and isinstance(error, BrokenConnectionError):
+            # What waits for a command waits as long as that runs, over any number of connections.
+            self._made = 1 if now - self._began >= LASTING_SECONDS else self._made
+        if self._is_over(now):
+            return None
+        seconds = pause(error, self._call.repeatable, self._made, self._call.tries)
+        if seconds is None or self._call.until is None:
+            return seconds
+        return min(seconds, self._call.until - now)
+
+    def _is_over(self, now: float) -> bool:
+        if self._call.until is not None and now >= self._call.until:
+            return True
+        age = max(now - self._first[0], self._wall() - self._first[1])
+        return self._call.idempotency_key is not None and age >= KEY_KEPT_SECONDS
 
 
 def pause(error: PinfoldError, repeatable: bool, tries: int, most: int) -> float | None:

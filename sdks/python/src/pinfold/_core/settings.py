@@ -23,7 +23,7 @@ class Settings:
     """Without a slash at its end."""
     key: str = field(repr=False)
     timeout: float = TIMEOUT_SECONDS
-    """Seconds that an answer which needs no long work may take."""
+    """Seconds of silence before and within an answer that needs no long work."""
 
     @property
     def loopback(self) -> bool:

@@ -20,7 +20,8 @@ def pack(directory: Path) -> Iterator[bytes]:
     """The tar of everything below a directory, symlinks as they are, nobody as the owner."""
     if not directory.is_dir():
         raise LocalFileError(f"{directory} is not a directory")
-    for path, name in _walk(directory):
+    # Of what the caller's own path may be a link to.
+    for path, name in _walk(Path(os.path.realpath(directory))):
         yield from _member(path, name)
     yield bytes(2 * BLOCK_BYTES)
 

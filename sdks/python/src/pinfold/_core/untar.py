@@ -190,10 +190,8 @@ class Unpacker:
             self._content_follows(header.size)
             return
         if header.isdir():
-            path = self._directory(parts)
-            if parts:
-                # Never without write permission: the rest could not be put in.
-                _local(path, lambda: path.chmod(header.mode & 0o777 | 0o700))
+            # Never without write permission: the rest could not be put in.
+            self._directory(parts, header.mode & 0o777 | 0o700)
         elif header.issym() and parts and _stays_inside(parts, header.linkname):
             place = self._place(parts)
             _local(place, lambda: place.symlink_to(header.linkname))
@@ -220,14 +218,18 @@ class Unpacker:
             _local(path, path.unlink)
         return path
 
-    def _directory(self, parts: list[str]) -> Path:
-        """A directory below the target that no link leads to."""
+    def _directory(self, parts: list[str], mode: int = 0o777) -> Path:
+        """A directory below the target that no link leads to.
+
+        One that is made has this mode, less what the process' umask takes; one that is there keeps
+        its own: an archive opens nothing to others.
+        """
         path = self._target
-        for part in parts:
+        for depth, part in enumerate(parts, 1):
             path = path / part
             if _kind(path) == stat.S_IFLNK:
                 raise UnsafeArchiveError(f"the archive wants to write through the link {path}")
-            _make_directory(path)
+            _make_directory(path, mode if depth == len(parts) else 0o777)
         return path
 
     def _count(self, size: int) -> None:
@@ -276,8 +278,8 @@ def _kind(path: Path) -> int | None:
     return _local(path, look)
 
 
-def _make_directory(path: Path) -> None:
-    _local(path, lambda: path.mkdir(exist_ok=True))
+def _make_directory(path: Path, mode: int) -> None:
+    _local(path, lambda: path.mkdir(mode, exist_ok=True))
 
 
 def _stays_inside(parts: list[str], target: str) -> bool:
@@ -285,7 +287,7 @@ def _stays_inside(parts: list[str], target: str) -> bool:
 
     `..` counts in front only: behind a name that is itself a link it would lead anywhere.
     """
-    if target.startswith("/") or "\0" in target:
+    if not target or target.startswith("/") or "\0" in target:
         return False
     steps = [each for each in target.split("/") if each not in ("", ".")]
     up = 0

@@ -44,8 +44,9 @@ class Client:
             url: `http://HOST:PORT` or `https://...`, any path prefix kept; `PINFOLD_URL` if absent,
                 else `http://127.0.0.1:7070`.
             api_key: `PINFOLD_API_KEY` if absent.
-            timeout: for answers that need no long work, 60 seconds if absent. Waiting for commands,
-                boots and transfers has its own bounds.
+            timeout: how long a server may be silent before and within an answer that needs no long
+                work: 60 seconds if absent. Waiting for commands, boots and transfers has its own
+                bounds.
         """
         self._http = Http(settings(url, api_key, timeout))
         self.sandboxes = Sandboxes(self._http)

@@ -30,7 +30,7 @@ class Files:
         return self._http.fetch(self._reading(path, offset, length))
 
     def read_text(self, path: str, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """A file as text, in memory."""
+        """A file as text, in memory. Raises `UnicodeDecodeError` where it is none in this encoding."""
         return (self.read(path)).decode(encoding, errors)
 
     @opens
@@ -43,8 +43,8 @@ class Files:
         progress: Progress | None = None,
     ) -> ByteStream:
         """A file as it is read, of any size."""
-        response = self._http.open(self._reading(path, offset, length))
-        return ByteStream(response, self._http.settings.url, progress)
+        body = self._http.open(self._reading(path, offset, length))
+        return ByteStream(body, self._http.settings.url, progress)
 
     def _reading(self, path: str, offset: int, length: int | None) -> Call[bytes]:
         request = call.get_raw("sandboxes", self._sandbox_id, "files").query(path=path)
@@ -78,7 +78,7 @@ class Files:
         self, request: Call[FileEntry], content: Content, progress: Progress | None
     ) -> FileEntry:
         if isinstance(content, str):
-            content = content.encode()
+            content = call.utf8(content)
         if isinstance(content, bytes) and progress is None:
             return self._http.fetch(request.content(content).within(None))
         length = None
@@ -154,15 +154,15 @@ class Files:
         """Changes below a path from now on, until it is closed."""
         request = call.get("sandboxes", self._sandbox_id, "files", "watch", read=call.nothing)
         request = request.query(path=path, recursive=recursive)
-        response = self._http.open(request.within(SILENCE_MAX_SECONDS))
-        return Watch(response, self._http.settings.url)
+        body = self._http.open(request.within(SILENCE_MAX_SECONDS))
+        return Watch(body, self._http.settings.url)
 
     @opens
     def archive(self, path: str, *, progress: Progress | None = None) -> ByteStream:
         """A directory or file as a tar."""
         request = call.get_raw("sandboxes", self._sandbox_id, "files", "archive").query(path=path)
-        response = self._http.open(request)
-        return ByteStream(response, self._http.settings.url, progress)
+        body = self._http.open(request)
+        return ByteStream(body, self._http.settings.url, progress)
 
     def unpack(
         self, path: str, content: Content, *, progress: Progress | None = None

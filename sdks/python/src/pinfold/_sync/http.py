@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import httpx
 
-from pinfold._sync._io import Home, sleep
+from pinfold._sync._io import Body, Home, sleep
 from pinfold._core import answer, retry
 from pinfold._core.call import USUAL, Call
 from pinfold._core.connections import (
@@ -17,11 +18,17 @@ from pinfold._core.connections import (
     environment_proxies,
     keep_alive,
     setting_up,
+    socket_made,
 )
 from pinfold._core.failures import translated
 from pinfold._core.settings import Settings
 from pinfold._version import __version__
-from pinfold.errors import ConfigurationError, PinfoldError, ProtocolError
+from pinfold.errors import (
+    BrokenConnectionError,
+    ConfigurationError,
+    PinfoldError,
+    ProtocolError,
+)
 
 T = TypeVar("T")
 
@@ -34,16 +41,23 @@ class Http:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._home = Home()
         self._closed = False
         # A proxy of the environment is for the world outside.
         self._proxied = not settings.loopback
+        # Bodies that are being read. Kept here, so that no finalizer ends what the library then
+        # cleans up under its own lock.
+        self._bodies: set[Body] = set()
+        # Those that were hung up on and are to be released. Bounded by those that are open.
+        self._lost: deque[Body] = deque()
+        self._home = Home(self._connections)
+
+    def _connections(self) -> httpx.Client:
         with setting_up():
-            self._client = connections(
-                direct=settings.loopback,
-                base_url=settings.url + "/",
+            return connections(
+                direct=self.settings.loopback,
+                base_url=self.settings.url + "/",
                 headers={
-                    "authorization": f"Bearer {settings.key}",
+                    "authorization": f"Bearer {self.settings.key}",
                     "user-agent": f"pinfold-python/{__version__}",
                     "accept-encoding": "identity",
                 },
@@ -53,36 +67,38 @@ class Http:
         return f"Http({self.settings.url!r})"
 
     def close(self) -> None:
-        """Closes all connections. Repeating this is harmless."""
+        """Closes all connections; whoever waits on one finds it broken. Repeating this is harmless."""
         self._closed = True
-        self._client.close()
+        for body in list(self._bodies):
+            body.close()
+        self._home.close()
 
     def fetch(self, call: Call[T]) -> T:
         """Sends and reads the whole answer. A body that breaks off is a failed try."""
-        tries = 0
+        tries = retry.Tries(call)
         while True:
-            tries += 1
+            tries.begin()
             try:
-                response = self.send_once(call)
+                response = self._send(call, call.body, {})
                 try:
                     return call.read(self._read_all(response, call))
                 finally:
                     response.close()
             except PinfoldError as error:
-                pause = retry.pause(error, call.repeatable, tries, call.tries)
+                pause = tries.pause(error)
                 if pause is None:
                     raise
             sleep(pause)
 
-    def open(self, call: Call[T]) -> httpx.Response:
+    def open(self, call: Call[T]) -> Body:
         """Sends; the answer's headers are in and its body is yet to be read."""
-        tries = 0
+        tries = retry.Tries(call)
         while True:
-            tries += 1
+            tries.begin()
             try:
-                return self.send_once(call)
+                return self.open_once(call)
             except PinfoldError as error:
-                pause = retry.pause(error, call.repeatable, tries, call.tries)
+                pause = tries.pause(error)
                 if pause is None:
                     raise
             sleep(pause)
@@ -100,34 +116,34 @@ class Http:
         finally:
             response.close()
 
-    def send_once(self, call: Call[T]) -> httpx.Response:
-        """One try."""
-        return self._send(call, call.body, {})
+    def open_once(self, call: Call[T]) -> Body:
+        """One try of this."""
+        return Body(self._send(call, call.body, {}), self._bodies, self._lost)
 
     def _send(
         self, call: Call[T], content: bytes | Iterator[bytes] | None, headers: dict[str, str]
     ) -> httpx.Response:
-        self._home.check()
-        if self._closed:
-            raise ConfigurationError("the client is closed")
+        self.check()
+        client = self._home.client()
+        self._sweep()
         silence = self.settings.timeout if call.timeout == USUAL else call.timeout
         timeout = httpx.Timeout(
             connect=CONNECT_SECONDS, read=silence, write=WRITE_SECONDS, pool=WRITE_SECONDS
         )
         with translated(self.settings.url):
-            request = self._client.build_request(
+            request = client.build_request(
                 call.method,
                 call.target,
                 content=content,
                 headers={**call.headers, **headers},
                 timeout=timeout,
-                extensions={"trace": _trace} if self._proxied else {},
+                extensions={"trace": self._trace} if self._proxied or Home.KEEPS_SOCKETS else {},
             )
-            response = self._client.send(request, stream=True)
+            response = client.send(request, stream=True)
         if 200 <= response.status_code < 300:
             return response
+        body = b""
         try:
-            body = b""
             with translated(self.settings.url):
                 for chunk in response.iter_raw():
                     body += chunk
@@ -140,6 +156,26 @@ class Http:
             response.close()
         raise answer.api_error(response.status_code, response.headers, body)
 
+    def check(self) -> None:
+        """Raises `ConfigurationError` where the client cannot be used any more."""
+        if self._closed:
+            raise ConfigurationError("the client is closed")
+
+    def _sweep(self) -> None:
+        """Releases what finalizers could only hang up on."""
+        for _ in range(len(self._lost)):
+            try:
+                body = self._lost.popleft()
+            except IndexError:
+                # Another thread was faster.
+                return
+            body.close()
+
+    def _trace(self, event: str, facts: dict[str, Any]) -> None:
+        if self._proxied:
+            keep_alive(event, facts)
+        self._home.keep(socket_made(event, facts))
+
     def _read_all(self, response: httpx.Response, call: Call[T]) -> bytes:
         body = bytearray()
         with translated(self.settings.url):
@@ -147,11 +183,10 @@ class Http:
                 body += chunk
                 if call.answer_max_bytes is not None and len(body) > call.answer_max_bytes:
                     raise ProtocolError(f"the answer to {call.path} is endless")
+        if self._closed:
+            # Hanging up looks like an end where nothing else tells of one.
+            raise BrokenConnectionError("the client was closed while it read an answer")
         return bytes(body)
-
-
-def _trace(event: str, facts: dict[str, Any]) -> None:
-    keep_alive(event, facts)
 
 
 def connections(*, direct: bool, base_url: str, headers: dict[str, str]) -> httpx.Client:

@@ -89,7 +89,7 @@ class Objects:
         self, request: Call[ObjectFacts], content: Content, progress: Progress | None
     ) -> ObjectFacts:
         if isinstance(content, str):
-            content = content.encode()
+            content = call.utf8(content)
         if isinstance(content, bytes) and progress is None:
             return self._http.fetch(request.content(content).within(None))
         length = None
@@ -153,8 +153,8 @@ class Objects:
         progress: Progress | None = None,
     ) -> ByteStream:
         """A sealed object's content as it is read, of any size."""
-        response = self._http.open(_reading(object_id, offset, length))
-        return ByteStream(response, self._http.settings.url, progress)
+        body = self._http.open(_reading(object_id, offset, length))
+        return ByteStream(body, self._http.settings.url, progress)
 
     def delete(self, object_id: str) -> ObjectFacts:
         """Deletes the content and keeps the facts. Repeating this is harmless."""

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pinfold._sync._io import connect_websocket
 from pinfold._sync.http import Http
 from pinfold._core import answer, pty
-from pinfold._core.call import Call
+from pinfold._core.call import Call, utf8
 from pinfold._core.pty import PtyEvent, PtyExit, PtyReady
 from pinfold.errors import (
     BrokenConnectionError,
@@ -48,7 +48,7 @@ class Pty:
 
     def write(self, data: bytes | str) -> None:
         """Types."""
-        _send(self._socket, data.encode() if isinstance(data, str) else bytes(data))
+        _send(self._socket, utf8(data) if isinstance(data, str) else bytes(data))
 
     def resize(self, rows: int, cols: int) -> None:
         """Changes the terminal's size."""
@@ -83,6 +83,7 @@ def open_pty(http: Http, request: Call[None]) -> Pty:
         raise ConfigurationError(
             "terminals need the library websockets: pip install 'pinfold[pty]'"
         ) from None
+    http.check()
     settings = http.settings
     # http becomes ws as https becomes wss.
     url = f"ws{settings.url[4:]}/{request.target}"

@@ -5,20 +5,20 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections import deque
 from collections.abc import Iterator, Callable
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Generic, TypeVar
 
-import httpx
-
-from pinfold._sync._io import Progress, in_thread, sleep
+from pinfold._sync._io import Body, Progress, in_thread, sleep
 from pinfold._sync.http import Http
+from pinfold._core import answer
 from pinfold._core.call import Call, decode, get, nothing
 from pinfold._core.failures import translated
 from pinfold._core.journal import Follower, R
 from pinfold._core.sse import Parser
-from pinfold.errors import BrokenConnectionError, LocalFileError, PinfoldError
+from pinfold.errors import ApiError, BrokenConnectionError, LocalFileError, PinfoldError
 from pinfold.types import End, Output, Page, Record, WatchEvent
 from pinfold.types._command import record_from_json
 
@@ -58,14 +58,12 @@ class Pages(Generic[T]):
 class ByteStream:
     """Bytes as they arrive. Close it, use it in `with`, or read it to its end."""
 
-    def __init__(self, response: httpx.Response, url: str, progress: Progress | None) -> None:
-        length = response.headers.get("content-length", "")
-        self.total_bytes: int | None = int(length) if length.isdigit() else None
+    def __init__(self, body: Body, url: str, progress: Progress | None) -> None:
+        self._body = body
+        self.total_bytes: int | None = body.length
         """How many bytes will come in all, where the server knows."""
         self.received_bytes = 0
         """How many have come."""
-        self._response = response
-        self._pieces = response.iter_raw()
         self._url = url
         self._progress = progress
 
@@ -75,7 +73,7 @@ class ByteStream:
     def __next__(self) -> bytes:
         try:
             with translated(self._url):
-                piece = next(self._pieces, None)
+                piece = self._body.read()
         except BaseException:
             self.close()
             raise
@@ -117,8 +115,14 @@ class ByteStream:
         return size
 
     def close(self) -> None:
-        """Gives the connection up. Repeating this is harmless."""
-        self._response.close()
+        """Gives the connection up; whoever reads it finds it broken. Repeating this is harmless."""
+        self._body.close()
+
+    def __del__(self) -> None:
+        # Not there where `__init__` failed.
+        body = getattr(self, "_body", None)
+        if body is not None:
+            body.lose()
 
     def __enter__(self) -> ByteStream:
         return self
@@ -165,8 +169,7 @@ class EventStream(Generic[R]):
     def __init__(self, http: Http, follower: Follower[R]) -> None:
         self._http = http
         self._follower = follower
-        self._response: httpx.Response | None = None
-        self._pieces: Iterator[bytes] | None = None
+        self._body: Body | None = None
 
     @property
     def last_seq(self) -> int:
@@ -195,20 +198,24 @@ class EventStream(Generic[R]):
                 raise
 
     def _receive(self) -> None:
-        if self._pieces is None:
-            self._response = self._http.send_once(self._follower.connect())
-            self._pieces = self._response.iter_raw()
+        if self._body is None:
+            self._body = self._http.open_once(self._follower.connect())
         with translated(self._http.settings.url):
-            piece = next(self._pieces, None)
+            piece = self._body.read()
         if piece is None:
             raise self._follower.closed()
         self._follower.feed(piece)
 
     def close(self) -> None:
         """Gives the connection up; iterating makes a new one. What is followed runs on."""
-        response, self._response, self._pieces = self._response, None, None
-        if response is not None:
-            response.close()
+        body, self._body = self._body, None
+        if body is not None:
+            body.close()
+
+    def __del__(self) -> None:
+        body = getattr(self, "_body", None)
+        if body is not None:
+            body.lose()
 
     def __enter__(self) -> EventStream[R]:
         return self
@@ -249,16 +256,17 @@ class Watch:
     """Changes of files as they happen.
 
     Changes while no watch is open are not told later: after a `BrokenConnectionError` watch again
-    and look at the files anew.
+    and look at the files anew. Where the server ends the watch, iterating raises its `ApiError`.
     """
 
-    def __init__(self, response: httpx.Response, url: str) -> None:
-        self._response = response
-        self._pieces = response.iter_raw()
+    def __init__(self, body: Body, url: str) -> None:
+        self._body = body
         self._parser = Parser()
         # Bounded by one chunk of the connection.
-        self._ready: list[WatchEvent] = []
+        self._ready: deque[WatchEvent] = deque()
         self._url = url
+        # Why the server ended the watch, where it said so. Raised behind the changes before it.
+        self._told: ApiError | None = None
 
     def __iter__(self) -> Watch:
         return self
@@ -266,20 +274,34 @@ class Watch:
     def __next__(self) -> WatchEvent:
         while not self._ready:
             try:
-                with translated(self._url):
-                    piece = next(self._pieces, None)
-                if piece is None:
-                    raise BrokenConnectionError("the server closed the watch")
+                self._receive()
             except BaseException:
                 self.close()
                 raise
-            changes = [each for each in self._parser.push(piece) if each.name == "change"]
-            self._ready = [WatchEvent.from_json(decode(each.data)) for each in reversed(changes)]
-        return self._ready.pop()
+        return self._ready.popleft()
+
+    def _receive(self) -> None:
+        if self._told is not None:
+            raise self._told
+        with translated(self._url):
+            piece = self._body.read()
+        if piece is None:
+            raise BrokenConnectionError("the server closed the watch")
+        for event in self._parser.push(piece):
+            if event.name == "change":
+                self._ready.append(WatchEvent.from_json(decode(event.data)))
+            elif event.name == "error":
+                data = decode(event.data)
+                self._told = answer.from_body(data if isinstance(data, dict) else {}, 0)
 
     def close(self) -> None:
         """Ends the watch. Repeating this is harmless."""
-        self._response.close()
+        self._body.close()
+
+    def __del__(self) -> None:
+        body = getattr(self, "_body", None)
+        if body is not None:
+            body.lose()
 
     def __enter__(self) -> Watch:
         return self

@@ -2,26 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import socket
-
 import httpx
-
-
-def hang_up(response: httpx.Response) -> socket.socket | None:
-    """Ends the connection at once, also for a reader that waits on it in another thread.
-
-    Takes no lock of the library's, so finalizers may call it. Answers with the socket, which is
-    shut down and not yet closed.
-    """
-    network = response.extensions.get("network_stream")
-    connection: socket.socket | None = None
-    if network is not None:
-        connection = network.get_extra_info("socket")
-    if connection is not None:
-        with contextlib.suppress(OSError, AttributeError):
-            connection.shutdown(socket.SHUT_RDWR)
-    return connection
 
 
 def bound_silence(response: httpx.Response, seconds: float | None) -> None:

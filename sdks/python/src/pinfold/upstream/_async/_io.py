@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar
 
 import httpx
 
+from pinfold._core.connections import hang_up
+
 from .. import _errors as errors
 from .._errors import UpstreamError
-from .._network import hang_up
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -45,6 +47,7 @@ class Connection:
         self._response = response
         self._pieces = response.aiter_bytes()
         self._lost = lost
+        self._process = os.getpid()
         self._loop = asyncio.get_running_loop()
         self._pending: asyncio.Future[bytes | UpstreamError | None] | None = None
         self.closed = False
@@ -64,6 +67,8 @@ class Connection:
 
     async def close(self) -> None:
         """Hangs up. Doing it again is harmless."""
+        if self._is_inherited():
+            return
         self._hang_up()
         await self.release()
 
@@ -75,7 +80,7 @@ class Connection:
 
     def lose(self) -> None:
         """Hangs up in a finalizer, where nothing can be awaited; the rest follows in the loop."""
-        if self.closed:
+        if self.closed or self._is_inherited():
             return
         self._hang_up()
         self._lost.append(self)
@@ -84,6 +89,10 @@ class Connection:
         except RuntimeError:
             # The loop has been closed, and its connections with it.
             pass
+
+    def _is_inherited(self) -> bool:
+        """A fork has its parent's connections too, and whatever it does to one is done to both."""
+        return self._process != os.getpid()
 
     def _release_soon(self) -> None:
         _kept(self._loop.create_task(self.release()))

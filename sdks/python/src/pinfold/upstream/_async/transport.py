@@ -8,9 +8,10 @@ from typing import Any
 
 import httpx
 
+from pinfold._async._io import Home
 from pinfold._async.http import connections
 from pinfold._core.answer import ERROR_MAX_BYTES
-from pinfold._core.connections import keep_alive, setting_up
+from pinfold._core.connections import keep_alive, setting_up, socket_made
 from pinfold.errors import ConfigurationError
 
 from .. import _errors as errors
@@ -33,12 +34,15 @@ class AsyncTransport:
         self._streams: set[Connection] = set()
         # Those that were hung up on and are to be released. Bounded by those that are open.
         self._lost: deque[Connection] = deque()
+        self._home = Home(self._connections)
+
+    def _connections(self) -> httpx.AsyncClient:
         try:
             with setting_up():
-                self._http = connections(
-                    direct=settings.loopback,
-                    base_url=settings.base_url,
-                    headers=settings.headers,
+                return connections(
+                    direct=self.settings.loopback,
+                    base_url=self.settings.base_url,
+                    headers=self.settings.headers,
                 )
         except ConfigurationError as error:
             raise UpstreamError(f"cannot set up HTTP: {error}") from None
@@ -49,7 +53,7 @@ class AsyncTransport:
         for stream in list(self._streams):
             await stream.close()
         await self._sweep()
-        await self._http.aclose()
+        await self._home.aclose()
 
     async def fetch(self, request: Request) -> bytes:
         """The body of a good answer, complete within the request's time."""
@@ -117,6 +121,7 @@ class AsyncTransport:
         raise errors.of_status(response.status_code, body)
 
     async def _send(self, request: Request) -> httpx.Response:
+        client = self._client()
         await self._sweep()
         for attempt in range(STALE_MAX + 1):
             if self._closed:
@@ -125,11 +130,12 @@ class AsyncTransport:
 
             async def trace(event: str, facts: dict[str, Any], made: list[str] = made) -> None:
                 keep_alive(event, facts)
+                self._home.keep(socket_made(event, facts))
                 if "connect_tcp" in event:
                     made.append(event)
 
             try:
-                built = self._http.build_request(
+                built = client.build_request(
                     request.method,
                     self.settings.url(request.path),
                     headers=request.headers,
@@ -137,7 +143,7 @@ class AsyncTransport:
                     timeout=request.bound(),
                     extensions={"trace": trace},
                 )
-                return await self._http.send(built, stream=True)
+                return await client.send(built, stream=True)
             except (httpx.InvalidURL, *_FAULTS) as error:
                 # A connection of ours that was kept had died: the request was not answered, and
                 # its key lets the server tell if it has seen it.
@@ -146,6 +152,12 @@ class AsyncTransport:
                     continue
                 raise self._fault(error) from error
         raise UpstreamError("no kept connection works")
+
+    def _client(self) -> httpx.AsyncClient:
+        try:
+            return self._home.client()
+        except ConfigurationError as error:
+            raise UpstreamError(str(error)) from None
 
     async def _sweep(self) -> None:
         """Releases what finalizers could only hang up on."""

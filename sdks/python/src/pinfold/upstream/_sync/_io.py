@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -10,9 +11,10 @@ from typing import ParamSpec, TypeVar
 
 import httpx
 
+from pinfold._core.connections import hang_up
+
 from .. import _errors as errors
 from .._errors import UpstreamError
-from .._network import hang_up
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -35,6 +37,7 @@ class Connection:
         self._response = response
         self._pieces = response.iter_bytes()
         self._lost = lost
+        self._process = os.getpid()
         # Held while somebody reads.
         self._reading = threading.Lock()
         self.closed = False
@@ -44,6 +47,8 @@ class Connection:
 
     def read(self) -> bytes | UpstreamError | None:
         """The next piece, ``None`` at the end, or why there is none."""
+        if self._is_inherited():
+            return UpstreamError("the stream belongs to the process that was forked")
         with self._reading:
             piece = _piece(self._pieces)
             self._over = not isinstance(piece, bytes)
@@ -56,7 +61,7 @@ class Connection:
         work on its connections. So it waits for no lock, and leaves what needs the library's to the
         next request, or to the end of the client.
         """
-        if self.closed:
+        if self.closed or self._is_inherited():
             return
         self.closed = True
         connection = None if self._over else hang_up(self._response)
@@ -71,8 +76,14 @@ class Connection:
 
     lose = close
 
+    def _is_inherited(self) -> bool:
+        """A fork has its parent's connections too, and whatever it does to one is done to both."""
+        return self._process != os.getpid()
+
     def release(self) -> None:
         """Gives the connection back, or up."""
+        if self._is_inherited():
+            return
         self._over = True
         with contextlib.suppress(httpx.HTTPError, OSError, RuntimeError):
             self._response.close()

@@ -9,9 +9,10 @@ from typing import Any
 
 import httpx
 
+from pinfold._sync._io import Home
 from pinfold._sync.http import connections
 from pinfold._core.answer import ERROR_MAX_BYTES
-from pinfold._core.connections import keep_alive, setting_up
+from pinfold._core.connections import keep_alive, setting_up, socket_made
 from pinfold.errors import ConfigurationError
 
 from .. import _errors as errors
@@ -34,12 +35,15 @@ class Transport:
         self._streams: set[Connection] = set()
         # Those that were hung up on and are to be released. Bounded by those that are open.
         self._lost: deque[Connection] = deque()
+        self._home = Home(self._connections)
+
+    def _connections(self) -> httpx.Client:
         try:
             with setting_up():
-                self._http = connections(
-                    direct=settings.loopback,
-                    base_url=settings.base_url,
-                    headers=settings.headers,
+                return connections(
+                    direct=self.settings.loopback,
+                    base_url=self.settings.base_url,
+                    headers=self.settings.headers,
                 )
         except ConfigurationError as error:
             raise UpstreamError(f"cannot set up HTTP: {error}") from None
@@ -50,7 +54,7 @@ class Transport:
         for stream in list(self._streams):
             stream.close()
         self._sweep()
-        self._http.close()
+        self._home.close()
 
     def fetch(self, request: Request) -> bytes:
         """The body of a good answer, complete within the request's time."""
@@ -118,6 +122,7 @@ class Transport:
         raise errors.of_status(response.status_code, body)
 
     def _send(self, request: Request) -> httpx.Response:
+        client = self._client()
         self._sweep()
         for attempt in range(STALE_MAX + 1):
             if self._closed:
@@ -126,11 +131,12 @@ class Transport:
 
             def trace(event: str, facts: dict[str, Any], made: list[str] = made) -> None:
                 keep_alive(event, facts)
+                self._home.keep(socket_made(event, facts))
                 if "connect_tcp" in event:
                     made.append(event)
 
             try:
-                built = self._http.build_request(
+                built = client.build_request(
                     request.method,
                     self.settings.url(request.path),
                     headers=request.headers,
@@ -138,7 +144,7 @@ class Transport:
                     timeout=request.bound(),
                     extensions={"trace": trace},
                 )
-                return self._http.send(built, stream=True)
+                return client.send(built, stream=True)
             except (httpx.InvalidURL, *_FAULTS) as error:
                 # A connection of ours that was kept had died: the request was not answered, and
                 # its key lets the server tell if it has seen it.
@@ -147,6 +153,12 @@ class Transport:
                     continue
                 raise self._fault(error) from error
         raise UpstreamError("no kept connection works")
+
+    def _client(self) -> httpx.Client:
+        try:
+            return self._home.client()
+        except ConfigurationError as error:
+            raise UpstreamError(str(error)) from None
 
     def _sweep(self) -> None:
         """Releases what finalizers could only hang up on."""
