@@ -43,7 +43,7 @@ class Tenants:
     def _fill(self) -> None:
         sandbox = self._made("/v1/sandboxes", {"name": self.mark, "memory_mib": 512})["id"]
         path = f"/v1/sandboxes/{sandbox}"
-        done = self._made(f"{path}/run", {"shell": f"echo {self.mark} | tee /tmp/file"})
+        done = self._made(f"{path}/run", {"shell": f"echo {self.mark} | tee /tmp/file /workspace/file"})
         self.running = self._made(f"{path}/commands", {"argv": ["cat"], "stdin": "open"})["id"]
         context = self._made(f"{path}/contexts", {"language": "python"})["id"]
         code = {"code": f"print('{self.mark}')", "context_id": context}
