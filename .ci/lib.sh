@@ -155,8 +155,9 @@ run_tests() {
 sandbox_things() {
     local process
     for process in /proc/[0-9]*; do
-        case "$(cat "$process/comm" 2>/dev/null)" in
-        pinfold-guest | pinfold-spawner) echo "process ${process#/proc/}" ;;
+        # They run from memory; what the kernel calls them (comm) differs by its version.
+        case "$(readlink "$process/exe" 2>/dev/null)" in
+        /memfd:pinfold-*) echo "process ${process#/proc/}" ;;
         esac
     done
     awk '$5 ~ "/sandboxes/" { print "mount " $5 }' /proc/self/mountinfo

@@ -8,6 +8,7 @@
 //! sandbox's own rights happens in [`child`], after the switch into its user namespace; what needs
 //! this machine's root happens in [`privileged`] beside it.
 
+mod account;
 mod child;
 mod privileged;
 mod setup;

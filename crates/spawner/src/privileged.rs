@@ -26,6 +26,7 @@ use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
 };
 
+use crate::account::on_account_of;
 use crate::child;
 use crate::setup::{DEV, DISK, Handed, LAYERS, Shared, enter_network};
 use crate::step::{Failed, Step};
@@ -43,7 +44,13 @@ pub(crate) fn boot(
     }
     let (ours, theirs) = datagram::pair().step("socket pair")?;
     let cgroup = handed.cgroup.as_ref().map(AsFd::as_fd);
-    match clone_process(namespaces(shared, request), cgroup).step("clone")? {
+    let clone = || clone_process(namespaces(shared, request), cgroup);
+    let cloned = if shared.rootless {
+        clone()
+    } else {
+        on_account_of(request.id_base, clone)
+    };
+    match cloned.step("clone")? {
         Cloned::Child => {
             drop(ours);
             child::run(shared, request, handed, theirs)

@@ -28,7 +28,7 @@ const MASKED_FILES: [&str; 10] = [
 ];
 
 /// Directories of /proc of the same kind: hidden behind an empty directory.
-const MASKED_DIRECTORIES: [&str; 8] = [
+const MASKED_DIRECTORIES: [&str; 9] = [
     "acpi",
     "asound",
     "bus",
@@ -36,8 +36,14 @@ const MASKED_DIRECTORIES: [&str; 8] = [
     "dynamic_debug",
     "fs",
     "irq",
+    // How busy the machine is, to the microsecond, and triggers on that for everybody.
+    "pressure",
     "scsi",
 ];
+
+/// All sandboxes and this machine share one number of terminals (kernel.pty.max, 4,096): none gets
+/// at more than this many.
+const PTS_OPTIONS: &std::ffi::CStr = c"newinstance,ptmxmode=0666,mode=0620,gid=0,max=128";
 
 /// Attaches what the parent made: the overlay, /dev, then the binds in their order.
 pub(crate) fn assemble(request: &Boot, mounts: Vec<OwnedFd>) -> Result<(), Failed> {
@@ -163,14 +169,7 @@ fn attach_inside(tree: &OwnedFd, bind: &Bind) -> Result<(), Failed> {
 
 fn fill_dev() -> Result<(), Failed> {
     let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
-    mount(
-        "devpts",
-        "dev/pts",
-        "devpts",
-        flags,
-        c"newinstance,ptmxmode=0666,mode=0620,gid=0",
-    )
-    .step("mount /dev/pts")?;
+    mount("devpts", "dev/pts", "devpts", flags, PTS_OPTIONS).step("mount /dev/pts")?;
     let flags = flags | MountFlags::NODEV;
     mount("shm", "dev/shm", "tmpfs", flags, c"mode=1777,size=64m").step("mount /dev/shm")
 }

@@ -149,7 +149,9 @@ impl Engine {
         let Ok(name) = name_or_id.parse::<ImageName>() else {
             return Err(missing);
         };
-        if name_or_id.parse::<ImageId>().is_ok() || name == host_name()? {
+        // A template keeps what it was given as a name with a tag, also an id: no registry has that.
+        let untagged = name_or_id.split(':').next().unwrap_or_default();
+        if untagged.parse::<ImageId>().is_ok() || name == host_name()? {
             return Err(missing);
         }
         if self.config().pull == PullPolicy::Never {

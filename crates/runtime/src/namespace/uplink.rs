@@ -2,7 +2,8 @@
 //!
 //! Each sandbox gets a /30 of its own by its slot, and a veth pair that is born with one end inside.
 //! One set of firewall rules serves all of them: sandboxes reach the outside and nothing else, not
-//! this machine, not each other, not link-local addresses (where clouds keep their metadata).
+//! this machine, not each other, not the addresses where clouds keep their metadata: link-local ones,
+//! 100.100.100.200, and 168.63.129.16 (which is a name server as well: its port 53 stays).
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -34,7 +35,8 @@ flush chain inet pinfold forward
 add rule inet pinfold forward iifname "pfsb*" oifname "pfsb*" drop
 add rule inet pinfold forward iifname "pfsb*" meta nfproto ipv6 drop
 add rule inet pinfold forward iifname "pfsb*" ip saddr != @sandboxes drop
-add rule inet pinfold forward iifname "pfsb*" ip daddr 169.254.0.0/16 drop
+add rule inet pinfold forward iifname "pfsb*" ip daddr {{ 169.254.0.0/16, 100.100.100.200 }} drop
+add rule inet pinfold forward iifname "pfsb*" ip daddr 168.63.129.16 tcp dport != 53 drop
 add rule inet pinfold forward oifname "pfsb*" ct state established,related accept
 add rule inet pinfold forward oifname "pfsb*" drop
 flush chain inet pinfold input

@@ -147,6 +147,11 @@ fn conditions_look_at_their_argument() {
     for family in [0, 17, 38, 40] {
         assert_eq!(call("socket", first(family)), EPERM, "family {family}");
     }
+    // A pair makes its sockets before it finds that the family has none.
+    assert_eq!(call("socketpair", first(1)), ALLOW);
+    for family in [0, 2, 16, 30, 40] {
+        assert_eq!(call("socketpair", first(family)), EPERM, "family {family}");
+    }
     assert_eq!(call("personality", first(0xffff_ffff)), ALLOW);
     assert_eq!(call("personality", first(0x0100_0000)), EPERM);
 }
