@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 
 
 class Server:
@@ -29,7 +29,6 @@ class Server:
         """Starts it, again on the same port, and waits until it is ready."""
         self.directory.mkdir(parents=True, exist_ok=True)
         lock = self.directory / "data" / "server.lock"
-        lock.unlink(missing_ok=True)
         environment = {k: v for k, v in os.environ.items() if not k.startswith("PINFOLD_")}
         with open(self.directory / "server.log", "ab") as log:
             self._process = subprocess.Popen(
@@ -52,10 +51,24 @@ class Server:
 
     def _ready(self, lock: Path) -> bool:
         try:
-            self.url = json.loads(lock.read_text())["url"] or ""
+            notice = json.loads(lock.read_text())
+            if notice["pid"] != self.pid:
+                return False
+            self.url = notice["url"] or ""
             return httpx.get(f"{self.url}/healthz", trust_env=False).status_code == 200
         except (OSError, ValueError, httpx.HTTPError):
             return False
+
+    @property
+    def pid(self) -> int:
+        """Of the server that was started last."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self._process is not None and self._process.poll() is None
 
     def kill(self) -> None:
         """As a crash would."""
