@@ -20,8 +20,8 @@ def bring(caller: Caller, sandbox: str) -> None:
     assert answer.status < 300, answer.body
 
 
-def argv(name: str, pause: float = 0.05, most: int = 1_000_000) -> list[str]:
-    """What runs it."""
+def argv(name: str, pause: float = 0.2, most: int = 5000) -> list[str]:
+    """What runs it. Bounded, so that a busy machine has no more to do the longer it takes."""
     return ["python3", "-S", "-E", PLACE, name, str(pause), str(most)]
 
 
