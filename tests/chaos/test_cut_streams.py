@@ -29,8 +29,7 @@ def test_readers_that_are_cut_at_any_byte_and_come_back_see_the_same(
     """Five readers follow one command through a network that cuts every connection somewhere: in the
     head of the answer, in an event, between two.
 
-    Seen to fail: with readers that came back with one number too few or too many, and with one byte
-    of a journal changed.
+    Seen to fail: with a server that gave records from the one behind the next.
     """
     box = caller.create()
     talks.bring(caller, box)
@@ -54,7 +53,7 @@ def test_a_full_journal_says_so_in_every_stream_and_the_command_goes_on(
 ) -> None:
     """Behind the cap stands one record `truncated`, then the end. Cut streams tell the same.
 
-    Seen to fail: with a cap given to the command that was one byte larger than the one looked for.
+    Seen to fail: with output dropped at the cap without a record that says so.
     """
     box = caller.create()
     talks.bring(caller, box)
@@ -83,7 +82,7 @@ def test_bytes_that_are_no_text_come_through_cuts_unchanged(
 ) -> None:
     """Of each value and in each position: records end in the middle of characters.
 
-    Seen to fail: with bytes that are no text replaced by a mark, as a decoder of text does.
+    Seen to fail: with a server that gave records from the one behind the next.
     """
     box = caller.create()
     line = (

@@ -59,6 +59,7 @@ def small_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serv
         server = Server(tmp_path)
         server.start()
         yield server
+        (data / "filler").unlink(missing_ok=True)
         if not server.alive:
             server.start()
         server.stop()
@@ -93,7 +94,8 @@ def test_a_full_disk_under_the_server_is_told_and_costs_nothing_but_output(
     which is told, and its end is what it was. With room again all is as before, without a restart.
 
     Seen to fail: with the database's one writer left in a transaction that SQLite had ended, as it
-    was before the fix that came with this test: every change failed until the server was restarted.
+    was before the fix that came with this test (every change failed until the server was restarted);
+    with output dropped without a record that says so.
     """
     server, data = small_disk, small_disk.directory / "data"
     caller = Caller(server.url, server.key)

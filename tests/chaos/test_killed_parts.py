@@ -33,7 +33,7 @@ def test_a_killed_guest_loses_its_commands_and_says_so_and_no_others(
     without a gap. Where the server saw it, that is all of it: no number on stderr without the line
     that stood before it on stdout.
 
-    Seen to fail: with `lost` expected of a sandbox whose guest was not killed.
+    Seen to fail: with a lost command told as exited with 0.
     """
     crowd = Crowd(caller, dice)
     crowd.house()
@@ -85,7 +85,7 @@ def test_killed_commands_end_by_their_signal_with_every_byte_that_they_wrote(
 
     Each keeps count inside of the lines that it has written for sure: so many have to be there.
 
-    Seen to fail: with one whole line cut off the end of what a reader got.
+    Seen to fail: with output read into memory and written 2 ms later instead of spliced.
     """
     crowd = Crowd(caller, dice)
     crowd.house()

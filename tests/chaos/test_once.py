@@ -55,7 +55,7 @@ def test_a_hundred_equal_requests_at_once_make_one_sandbox_and_one_run(caller: C
     Another payload under the same key is a conflict, and nothing is made. The same key names other
     requests in another sandbox and for another operation.
 
-    Seen to fail: with a key of its own for each of the hundred.
+    Seen to fail: with idempotency keys ignored by the engine.
     """
     create = {**SMALL, "metadata": {"of": "hundred"}}
     box = check_one_made(at_once(lambda: caller.call("POST", "/v1/sandboxes", create, "k")))
@@ -91,7 +91,7 @@ def test_a_hundred_equal_requests_at_once_make_one_sandbox_and_one_run(caller: C
 def test_a_duplicate_of_what_is_under_way_waits_for_the_same_end(caller: Caller) -> None:
     """`commands` answers at once with the command as it is; `run` waits for the one run.
 
-    Seen to fail: with a key of its own for the second request.
+    Seen to fail: with idempotency keys ignored by the engine.
     """
     box = caller.create()
     spec = {"shell": 'echo ran >> ran; while ! test -e go; do sleep 0.05; done; echo "$RANDOM$$"'}
@@ -152,7 +152,7 @@ def test_requests_that_are_cut_anywhere_and_repeated_happen_once(
 ) -> None:
     """In the request, before the answer, in the answer: the caller cannot know what was done.
 
-    Seen to fail: with the idempotency key left out of the requests.
+    Seen to fail: with idempotency keys ignored by the engine.
     """
     asked = Asked(caller, caller.create())
 
@@ -178,7 +178,7 @@ def test_requests_repeated_behind_a_kill_of_the_server_happen_once(
 ) -> None:
     """The server is killed at any moment between the sending and the answers.
 
-    Seen to fail: with the idempotency keys taken out of the database before each new start.
+    Seen to fail: with idempotency keys ignored by the engine.
     """
     asked = Asked(caller, caller.create())
     for number in range(rounds):
