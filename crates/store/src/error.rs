@@ -205,6 +205,18 @@ impl StoreError {
         }
     }
 
+    /// Whether the disk of the database has no room, by the codes of SQLite (SQLITE_FULL, and
+    /// SQLITE_IOERR_SHMSIZE for the index of its log) and of PostgreSQL (disk_full).
+    fn is_full(&self) -> bool {
+        const FULL: [&str; 3] = ["13", "4874", "53100"];
+        match self {
+            Self::Database(sqlx::Error::Database(source)) => {
+                source.code().is_some_and(|code| FULL.contains(&&*code))
+            }
+            _ => false,
+        }
+    }
+
     fn database_kind(&self) -> Option<sqlx::error::ErrorKind> {
         match self {
             Self::Database(source) => source.as_database_error().map(|e| e.kind()),
@@ -257,6 +269,11 @@ impl From<StoreError> for Error {
             StoreError::Database(sqlx::Error::PoolTimedOut) => Self::new(
                 Code::Unavailable,
                 "the database is too busy; try again shortly",
+            )
+            .because(error),
+            StoreError::Database(_) if error.is_full() => Self::new(
+                Code::Unavailable,
+                "the server's disk is full; try again when there is room",
             )
             .because(error),
             StoreError::Corrupt { .. }

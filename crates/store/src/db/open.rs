@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{PgPool, SqlitePool};
+use sqlx::{Connection, PgPool, SqlitePool};
 
 use super::{Db, Running};
 use crate::error::{Result, StoreError};
@@ -107,7 +107,10 @@ fn sqlite_options() -> SqliteConnectOptions {
 async fn connect_sqlite(options: &SqliteConnectOptions) -> Result<SqlitePool> {
     let deadline = tokio::time::Instant::now() + BUSY_TIMEOUT;
     loop {
-        match sqlite_pool(1).connect_with(options.clone()).await {
+        match unless_stuck(sqlite_pool(1))
+            .connect_with(options.clone())
+            .await
+        {
             Err(error) if is_busy(&error) && tokio::time::Instant::now() < deadline => {
                 tokio::time::sleep(BUSY_PAUSE).await;
             }
@@ -131,6 +134,16 @@ fn sqlite_pool(connections: u32) -> SqlitePoolOptions {
         .idle_timeout(None)
         .max_lifetime(None)
         .test_before_acquire(false)
+}
+
+/// SQLite ends a transaction by itself where the disk is full. sqlx does not notice, fails to roll back
+/// what is no longer there, and takes the connection to be in that transaction for ever: such a one
+/// is replaced. Not for databases in memory, which end with their connection.
+fn unless_stuck(pool: SqlitePoolOptions) -> SqlitePoolOptions {
+    pool.before_acquire(|connection, _| {
+        let sound = !connection.is_in_transaction();
+        Box::pin(async move { Ok(sound) })
+    })
 }
 
 /// All in one write transaction, so that two processes that open a new file at once do not both
@@ -178,6 +191,32 @@ mod tests {
             let mode = std::fs::metadata(scratch.path().join(file)).expect(file);
             assert_eq!(mode.permissions().mode() & 0o777, 0o600, "{file}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_was_full_leaves_a_database_that_can_be_written() {
+        let scratch = tempfile::tempdir().expect("a directory");
+        let path = scratch.path().join("pinfold.db");
+        let db = Db::open_sqlite(&path).await.expect("it opens");
+        let Db::Lite { writer, .. } = &db else {
+            panic!("not SQLite");
+        };
+        let insert = "INSERT INTO orgs (id, name, created_at) \
+                      VALUES ('org_1', hex(zeroblob(100000)), 0)";
+        // Of this connection: the file may not become larger than it is.
+        pragma(writer, "PRAGMA max_page_count = 1").await;
+        let mut full = writer.begin_with("BEGIN IMMEDIATE").await.expect("begun");
+        let refused = sqlx::query(insert).execute(&mut *full).await;
+        let refused = StoreError::from(refused.expect_err("no room"));
+        assert_eq!(
+            pinfold_model::Error::from(refused).code(),
+            pinfold_model::Code::Unavailable
+        );
+        drop(full);
+        let mut again = writer.begin_with("BEGIN IMMEDIATE").await.expect("begun");
+        let done = sqlx::query(insert).execute(&mut *again).await;
+        assert_eq!(done.expect("there is room").rows_affected(), 1);
+        again.commit().await.expect("committed");
     }
 
     #[tokio::test]
