@@ -113,6 +113,7 @@ NATIVE: dict[str, Case] = {
     f"POST {SANDBOX}/extend": hidden({"ttl_ms": 3_600_000}),
     f"POST {SANDBOX}/suspend": hidden(),
     f"POST {SANDBOX}/resume": hidden(),
+    f"POST {SANDBOX}/snapshot": hidden({}),
     f"POST {SANDBOX}/stop": hidden(),
     f"POST {SANDBOX}/start": hidden(),
     f"GET {SANDBOX}/pty": hidden(),

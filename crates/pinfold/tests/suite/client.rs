@@ -336,3 +336,33 @@ fn completion_and_doctor_need_no_server() {
     assert!(report["fault"].is_null(), "{report}");
     assert!(world.run_directories().is_empty());
 }
+
+#[test]
+fn snapshots_and_forks_are_made_on_the_command_line() {
+    let (world, _server) = with_box();
+    let pinfold = |args: &[&str]| good(finished(&mut world.pinfold(args)));
+    let inside = |id: &str| pinfold(&["sandbox", "exec", id, "--", "cat", "/workspace/note"]);
+    let write = ["sandbox", "exec", "box", "--", "sh", "-c"];
+    pinfold(&[&write[..], &["echo kept > /workspace/note"]].concat());
+    let take = ["sandbox", "snapshot", "box", "--name", "kept:1"];
+    let image = pinfold(&[&take[..], &["--label", "by=test"]].concat());
+    pinfold(&[&write[..], &["echo changed > /workspace/note"]].concat());
+    let shown = json(&world, &["images", "show", image.trim(), "--json"]);
+    assert_eq!(shown["source"], "snapshot");
+    assert_eq!(shown["config"]["labels"]["by"], "test");
+    let from_it = pinfold(&["sandbox", "create", "--image", "kept:1"]);
+    assert_eq!(inside(from_it.trim()), "kept\n");
+    let fork = pinfold(&["sandbox", "create", "--fork", "box"]);
+    assert_eq!(inside(fork.trim()), "changed\n");
+    let both = ["sandbox", "create", "--fork", "box", "--image", "kept:1"];
+    assert_eq!(
+        finished(&mut world.pinfold(both)).status.code(),
+        Some(2),
+        "wrong usage"
+    );
+    // What a server keeps in its pool is not there for a run of its own.
+    let alone = finished(&mut world.pinfold(["run", "--image", "kept:1", "true"]));
+    assert_eq!(alone.status.code(), Some(125));
+    let said = text(&alone.stderr);
+    assert!(said.contains("snapshot"), "{said}");
+}
