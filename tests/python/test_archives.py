@@ -14,6 +14,7 @@ from support.both import files_of
 from support.network import scripted
 
 from pinfold import errors
+from pinfold._core.tar import pack
 from pinfold._core.untar import Unpacked, Unpacker
 
 END = bytes(1024)
@@ -251,3 +252,14 @@ def test_archives_of_the_standard_library_come_through(tmp_path: Path) -> None:
         target = tmp_path / f"target{form}"
         unpacked(target, written.getvalue(), 1000)
         assert found(target) == found(source)
+
+
+def test_a_link_to_a_directory_stands_for_what_it_leads_to(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "f").write_bytes(b"x")
+    (source / "l").symlink_to("f")
+    (tmp_path / "alias").symlink_to(source)
+    unpacked(tmp_path / "in", b"".join(pack(tmp_path / "alias")), 512)
+    assert found(tmp_path / "in") == ["f", "l"]
+    assert (tmp_path / "in" / "l").is_symlink()
