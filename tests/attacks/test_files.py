@@ -52,7 +52,7 @@ def test_races_of_links_reach_nothing_of_the_machine(sandbox: Sandbox, canary: P
     http, files = sandbox.pinfold.http, f"{sandbox.path}/files"
     inside = f"/workspace/way{canary}"
     file, statuses = {"path": f"{inside}/secret"}, set()
-    for number in range(60):
+    for number in range(40):
         answers = [
             http.get(files, params=file),
             http.get(f"{files}/stat", params=file),
