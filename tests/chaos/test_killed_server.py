@@ -21,7 +21,8 @@ def test_kills_of_the_server_lose_no_byte_run_nothing_twice_and_leave_no_orphan(
 
     Seen to fail: with output read into memory and written 2 ms later instead of spliced; with a byte
     added to each journal that is reopened; with commands started under a new id on recovery; with
-    idempotency keys ignored; with a guest killed while there was no server.
+    idempotency keys ignored, or gone when the server came back; with a guest killed while there was no
+    server.
     """
     crowd = Crowd(caller, dice)
     crowd.house()
