@@ -160,10 +160,11 @@ impl Engine {
             shared.runs.cancel_all();
             shared.registry.destroy_all().await;
         }
-        shared.driver.settle().await;
         shared.ending.cancel();
         shared.tasks.close();
         shared.tasks.wait().await;
+        // Last: nobody is left who would ask the driver for anything.
+        shared.driver.settle().await;
         shared.endings.flush().await;
         self.inner.trail.flush().await;
     }

@@ -89,6 +89,7 @@ fn case(world: &World, method: &str, path: &str) -> Case {
         ("post", "commands" | "run") => (NotFound, json!({"argv": ["true"]}), ""),
         ("post", "contexts") => (NotFound, json!({"language": "python"}), ""),
         ("post", "code" | "runs") => (NotFound, json!({"code": "1"}), ""),
+        ("post", "snapshot") => (NotFound, json!({}), ""),
         ("post", "extend") => (NotFound, json!({"ttl_ms": 1000}), ""),
         ("post", "cancel") => (NotFound, json!({"mode": "force"}), ""),
         ("post", "resize") => (NotFound, json!({"rows": 1, "cols": 1}), ""),

@@ -75,11 +75,11 @@ impl Engine {
         let note = Note::new("sandbox.snapshot");
         note.about(id.as_str());
         self.audited(ctx, &note, async {
-            self.inner.parts.driver.check_copy().map_err(driver_error)?;
             request.name.as_ref().map_or(Ok(()), check_name)?;
             validate_metadata(&request.labels)?;
             let live = self.need_live(ctx, id).await?;
             note.of(live.project());
+            self.inner.parts.driver.check_copy().map_err(driver_error)?;
             let _in_use = live.use_it();
             let sandbox = live.sandbox();
             let images = self.store().images();

@@ -117,12 +117,12 @@ impl Engine {
     }
 
     async fn fork(&self, ctx: &Ctx, id: &SandboxId) -> Result<Recipe> {
-        self.inner.parts.driver.check_copy().map_err(driver_error)?;
         let live = match self.need_live(ctx, id).await {
             Ok(live) if *live.project() == ctx.principal.project => live,
             Ok(_) => return Err(no_sandbox(id)),
             Err(error) => return Err(error),
         };
+        self.inner.parts.driver.check_copy().map_err(driver_error)?;
         let sandbox = live.sandbox();
         if !sandbox.state.is_live() {
             sandbox.state.require_running()?;
