@@ -35,6 +35,8 @@ pub(crate) async fn recover(shared: &Arc<Shared>) -> Result<()> {
     let mut unfinished = by_sandbox(unfinished);
     let mut images = HashMap::new();
     let known: HashSet<_> = live.iter().map(|sandbox| sandbox.id.clone()).collect();
+    // All can be found before any of them begins: a fork asks for its original.
+    let mut found = Vec::new();
     for sandbox in live {
         let id = sandbox.id.clone();
         let Some(image) = image(shared, &mut images, &sandbox.spec.image).await? else {
@@ -48,6 +50,9 @@ pub(crate) async fn recover(shared: &Arc<Shared>) -> Result<()> {
                 None => go_on(shared, nascent.live(), command),
             }
         }
+        found.push(nascent);
+    }
+    for nascent in found {
         nascent.begin(Birth::Recovered);
     }
     for (sandbox, commands) in unfinished {

@@ -175,6 +175,28 @@ async fn a_fork_begins_with_the_disk_of_its_original() {
 }
 
 #[tokio::test]
+async fn a_pool_that_has_become_read_only_is_mounted_anew_by_the_next_server() {
+    let mut world = World::with_disks(POOL);
+    let spec = world.spec();
+    let sandbox = world.boot(&spec).await;
+    sandbox.sh("echo kept > /workspace/file").await;
+    world.driver().stop(&spec.id).await.expect("stop");
+    drop(sandbox);
+    // As after a write that found no room.
+    let point = world.temp.path().join("sandboxes/.pool");
+    let remount = std::process::Command::new("mount")
+        .args(["-o", "remount,ro"])
+        .arg(&point)
+        .status();
+    assert!(remount.expect("mount").success());
+    assert!(world.driver().boot(&spec).await.is_err());
+    world.restart();
+    let sandbox = world.boot(&spec).await;
+    assert_eq!(sandbox.sh("cat /workspace/file").await.stdout, "kept\n");
+    destroy(&world, sandbox).await;
+}
+
+#[tokio::test]
 async fn disks_in_memory_are_not_copied() {
     let world = World::with_disks(Disks::Memory);
     let sandbox = world.boot_default().await;

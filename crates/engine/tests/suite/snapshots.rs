@@ -225,6 +225,31 @@ fn an_engine_that_dies_amid_a_copy_leaves_no_sandbox_frozen() {
 }
 
 #[test]
+fn a_fork_that_a_crash_cut_short_is_taken_again() {
+    let place = Place::with_kept_disks();
+    let life = place.live();
+    let (origin, fork) = life.run(async {
+        let origin = life.sandbox().await;
+        life.sh(&origin, "echo theirs > /tmp/file").await;
+        // The crash comes before it runs, or somewhere on the way.
+        let request = CreateSandbox {
+            from: ImageOrTemplate::Sandbox(origin.clone()),
+            wait: pinfold_engine::Wait::No,
+            ..CreateSandbox::default()
+        };
+        (origin, life.create(request).await.id)
+    });
+    life.crash();
+    let life = place.live();
+    life.run(async {
+        life.until(&fork, SandboxState::Running).await;
+        assert_eq!(text(&life, &fork, "cat /tmp/file").await, "theirs\n");
+        assert_eq!(text(&life, &origin, "cat /tmp/file").await, "theirs\n");
+    });
+    life.clean_up(&place);
+}
+
+#[test]
 fn where_disks_are_in_memory_a_copy_is_refused_in_words() {
     let place = Place::new();
     let life = place.live();

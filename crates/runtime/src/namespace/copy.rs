@@ -50,8 +50,12 @@ impl Inner {
         self.blocking(|inner| inner.disks.flush())
             .await
             .map_err(step("flush the pool"))?;
-        if moment == Moment::Frozen {
-            self.set_frozen(id, true).await?;
+        if moment == Moment::Frozen
+            && let Err(error) = self.set_frozen(id, true).await
+        {
+            // Some of its processes may be.
+            let _ = self.set_frozen(id, false).await;
+            return Err(error);
         }
         let (from, name) = (id.to_string(), name.to_owned());
         let copied = self

@@ -15,7 +15,7 @@ use std::sync::{Mutex, PoisonError};
 use pinfold_model::{ImageId, Resources};
 use pinfold_proto::spawn::Disk;
 use pinfold_sys::btrfs::{self, Access};
-use rustix::fs::CWD;
+use rustix::fs::{CWD, StatVfsMountFlags};
 use rustix::mount::{OpenTreeFlags, UnmountFlags, open_tree};
 
 /// Files and directories a disk in memory may hold for each of its MiB.
@@ -168,7 +168,7 @@ impl Pool {
 
     fn mount(&self) -> io::Result<()> {
         let mut mounted = self.mounted.lock().unwrap_or_else(PoisonError::into_inner);
-        if *mounted || is_mount_point(&self.point)? {
+        if *mounted || (is_mount_point(&self.point)? && !self.remove_stuck()?) {
             *mounted = true;
             return Ok(());
         }
@@ -186,6 +186,14 @@ impl Pool {
         }
         *mounted = true;
         Ok(())
+    }
+
+    /// Unmounts a pool that found no room for its file some time: it stays read-only until it is
+    /// mounted anew. `false` where it is sound, or some sandbox still uses it.
+    fn remove_stuck(&self) -> io::Result<bool> {
+        let flags = rustix::fs::statvfs(&self.point)?.f_flag;
+        Ok(flags.contains(StatVfsMountFlags::RDONLY)
+            && rustix::mount::unmount(&self.point, UnmountFlags::empty()).is_ok())
     }
 
     fn unmount(&self) {
