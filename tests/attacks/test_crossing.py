@@ -44,13 +44,15 @@ def both(tenants: Tenants, method: str, path: str, real: str, **options: Any) ->
     return answers[0]
 
 
-@pytest.mark.parametrize("field", ["image", "template"])
-def test_a_sandbox_is_made_of_nothing_of_another_project(tenants: Tenants, field: str) -> None:
+@pytest.mark.parametrize(
+    ("field", "what"), [("image", "image"), ("template", "template"), ("fork_of", "sandbox_id")]
+)
+def test_a_sandbox_is_made_of_nothing_of_another_project(tenants: Tenants, field: str, what: str) -> None:
     body = {"memory_mib": 64, field: "ID"}
-    by_id = both(tenants, "POST", "/v1/sandboxes", tenants.ids[field], json=body)
-    assert by_id.json()["error"]["code"] == f"{field}_not_found"
+    by_id = both(tenants, "POST", "/v1/sandboxes", tenants.ids[what], json=body)
+    assert by_id.json()["error"]["code"] == f"{what.removesuffix('_id')}_not_found"
     made = ask(tenants.url, "POST", "/v1/sandboxes", tenants.owner.key, json={
-        "memory_mib": 64, field: tenants.ids[field]})  # fmt: skip
+        "memory_mib": 64, field: tenants.ids[what]})  # fmt: skip
     assert made.status_code == 201 or made.json()["error"]["code"] == "sandbox_failed", made.text
     if made.is_success:
         tenants.owner.call("DELETE", f"/v1/sandboxes/{made.json()['id']}")
