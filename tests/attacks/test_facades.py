@@ -80,6 +80,7 @@ TOOLS: dict[str, dict[str, Any] | None] = {
     "create_sandbox": None,
     "list_sandboxes": None,
     "list_images": None,
+    "snapshot_sandbox": ID,
     "get_sandbox": ID,
     "extend_sandbox": {**ID, "ttl_minutes": 5},
     "destroy_sandbox": ID,
