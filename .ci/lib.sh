@@ -156,7 +156,7 @@ sandbox_things() {
     local process
     for process in /proc/[0-9]*; do
         # They run from memory; what the kernel calls them (comm) differs by its version.
-        case "$(readlink "$process/exe" 2>/dev/null)" in
+        case "$(readlink "$process/exe" 2>/dev/null || true)" in
         /memfd:pinfold-*) echo "process ${process#/proc/}" ;;
         esac
     done
