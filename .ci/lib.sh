@@ -198,7 +198,8 @@ run_python_suites() {
     cargo build --locked --workspace --all-features --bins
     # Tests stay on this machine; those of pulling say otherwise.
     export PINFOLD_PULL=never
-    export PINFOLD_BIN="$PWD/${CARGO_TARGET_DIR:-target}/debug/pinfold"
+    PINFOLD_BIN="$(realpath "${CARGO_TARGET_DIR:-target}")/debug/pinfold"
+    export PINFOLD_BIN
     for suite in "${suites[@]}"; do
         run_python_suite "$suite"
     done
