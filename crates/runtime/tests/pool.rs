@@ -169,6 +169,20 @@ async fn a_fork_begins_with_the_disk_of_its_original() {
     let change = "cat /workspace/file; echo ours > /workspace/file";
     assert_eq!(fork.sh(change).await.stdout, "theirs\n");
     assert_eq!(origin.sh("cat /workspace/file").await.stdout, "theirs\n");
+    // One that is made again, as after a crash, right behind the end of the first.
+    drop(fork);
+    for _ in 0..5 {
+        driver.destroy(&spec.id).await.expect("destroyed");
+        let forked = driver.fork(&origin.id, &spec.id, Moment::Frozen).await;
+        forked.expect("forked again");
+        let fork = world.boot(&spec).await;
+        assert_eq!(fork.sh("cat /workspace/file").await.stdout, "theirs\n");
+    }
+    let fork = driver.attach(&spec.id).await.expect("attach");
+    drop(fork.expect("alive"));
+    driver.stop(&spec.id).await.expect("stop");
+    let fork = world.boot(&spec).await;
+    fork.sh("echo ours > /workspace/file").await;
     destroy(&world, origin).await;
     assert_eq!(fork.sh("cat /workspace/file").await.stdout, "ours\n");
     destroy(&world, fork).await;

@@ -35,6 +35,8 @@ impl Inner {
         fork: &SandboxId,
         moment: Moment,
     ) -> Result<(), DriverError> {
+        // What is still removed behind a destroy of that id would take the new disk along.
+        self.teardown.over(fork).await;
         self.copy(id, fork.as_str(), Access::Writable, moment).await
     }
 
