@@ -199,8 +199,9 @@ impl Pool {
     fn unmount(&self) {
         let mut mounted = self.mounted.lock().unwrap_or_else(PoisonError::into_inner);
         // Snapshots stay in it and need no mount.
-        let mut entries = std::fs::read_dir(&self.point).into_iter().flatten();
-        let unused = entries.all(|entry| entry.is_ok_and(|entry| snapshot_of(&entry).is_some()));
+        let unused = std::fs::read_dir(&self.point).is_ok_and(|mut entries| {
+            entries.all(|entry| entry.is_ok_and(|entry| snapshot_of(&entry).is_some()))
+        });
         if *mounted && unused {
             *mounted = rustix::mount::unmount(&self.point, UnmountFlags::empty()).is_err();
         }
