@@ -210,7 +210,16 @@ run_python_suite() {
     venv="$CI_DIR/venv-$(basename "$suite")"
     [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
     "$venv/bin/pip" install --quiet --requirement "$suite/requirements.txt"
-    "$venv/bin/python" -m pytest --quiet "$suite" 2>&1 | tee -a "$PYTHON_LOG"
+    local status=0
+    "$venv/bin/python" -m pytest --quiet "$suite" 2>&1 | tee -a "$PYTHON_LOG" || status=$?
+    if [ "$status" -eq 1 ]; then
+        # Tests failed, and not the runner: those alone once more.
+        echo "flaky in $suite, if this passes:" | tee -a "$PYTHON_LOG"
+        "$venv/bin/python" -m pytest --quiet --last-failed --verbosity=1 "$suite" 2>&1 |
+            tee -a "$PYTHON_LOG"
+    elif [ "$status" -ne 0 ]; then
+        return "$status"
+    fi
 }
 
 # --- The end --------------------------------------------------------------------------------------
@@ -221,6 +230,7 @@ report() {
     echo "==> seconds per step"
     cat "$TIMES"
     local rust python
+    grep -hE '^ +FLAKY |^flaky in ' "$NEXTEST_LOG" "$PYTHON_LOG" | sort -u || true
     rust=$(sed -n 's/.* tests\{0,1\} run: \([0-9]*\) passed.*/\1/p' "$NEXTEST_LOG" | tail -1)
     [ -n "$rust" ] || return 1
     python=$(awk '{ for (i = 2; i <= NF; i++) if ($i ~ /^passed/) sum += $(i - 1) } END { print sum + 0 }' \

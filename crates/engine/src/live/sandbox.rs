@@ -203,27 +203,33 @@ impl LiveSandbox {
     }
 
     /// The guest for new work, and the sandbox counts as in use until the lease is dropped. Waits,
-    /// at most `patience`, where the link is being restored.
+    /// at most `patience`, where it boots or its link is being restored: somebody may have seen it
+    /// running before a crash, and its record still says that it is being created.
     pub(crate) async fn lease(self: &Arc<Self>, patience: Duration) -> Result<Lease> {
         if let Some(lease) = self.try_lease()? {
             return Ok(lease);
         }
         let mut view = self.watch();
-        let changed = view
-            .wait_for(|view| view.guest().is_some() || view.sandbox.state != SandboxState::Running);
+        let changed = view.wait_for(|view| view.guest().is_some() || !view.may_have_guest());
         let _ = tokio::time::timeout(patience, changed).await;
-        self.try_lease()?.ok_or_else(|| {
-            Error::new(
-                Code::GuestUnavailable,
-                "the sandbox cannot be reached at the moment; try again shortly",
-            )
-        })
+        if let Some(lease) = self.try_lease()? {
+            return Ok(lease);
+        }
+        self.view().sandbox.state.require_running()?;
+        Err(Error::new(
+            Code::GuestUnavailable,
+            "the sandbox cannot be reached at the moment; try again shortly",
+        ))
     }
 
+    /// `None` where there is no guest yet.
     fn try_lease(self: &Arc<Self>) -> Result<Option<Lease>> {
         // Before the look at the view: then either the owner sees this use, or we see its change.
         let in_use = self.activity.begin();
         let view = self.view();
+        if view.sandbox.state == SandboxState::Creating {
+            return Ok(None);
+        }
         view.sandbox.state.require_running()?;
         let in_use = in_use.ok_or_else(|| {
             Error::new(

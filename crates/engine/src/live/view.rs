@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pinfold_model::Sandbox;
+use pinfold_model::{Sandbox, SandboxState};
 use pinfold_runtime::guest::Guest;
 
 /// A sandbox at one instant.
@@ -34,6 +34,12 @@ impl View {
             Link::Up(guest) => Some(guest),
             Link::Down | Link::Closing | Link::Gone => None,
         }
+    }
+
+    /// Whether it has a guest, or will have one without being asked.
+    pub(crate) fn may_have_guest(&self) -> bool {
+        let state = self.sandbox.state;
+        matches!(state, SandboxState::Creating | SandboxState::Running)
     }
 
     /// Whether every process of `life` is gone.

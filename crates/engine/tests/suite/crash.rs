@@ -54,6 +54,25 @@ fn a_killed_engine_loses_no_sandbox_no_state_and_no_byte() {
     life.clean_up(&place);
 }
 
+/// A create answers before its record says that it runs.
+#[test]
+fn a_sandbox_that_was_seen_running_takes_commands_at_once_after_a_kill() {
+    let place = Place::new();
+    for _ in 0..4 {
+        let life = place.live();
+        let sandbox = life.run(life.sandbox());
+        life.crash();
+        let life = place.live();
+        life.run(async {
+            assert_eq!(life.sh(&sandbox, "echo here").await.stdout, b"here\n");
+            let destroyed = life.engine.destroy_sandbox(&life.ctx, &sandbox).await;
+            destroyed.expect("destroy");
+        });
+        life.crash();
+    }
+    place.live().clean_up(&place);
+}
+
 #[test]
 fn commands_that_end_while_no_engine_is_there_are_found_as_they_ended() {
     let place = Place::new();

@@ -199,7 +199,10 @@ fn shipped_templates_boot_and_a_caller_who_does_not_wait_is_answered_at_once() {
         assert!(sandbox.spec.template_version.is_some());
         let origin = sandbox.spec.template.as_ref().expect("from a template");
         assert_eq!((origin.name.as_str(), origin.version), ("python", 1));
-        let running = life.until(&sandbox.id, SandboxState::Running).await;
+        // Work waits until it runs.
+        assert_eq!(life.sh(&sandbox.id, "echo up").await.stdout, b"up\n");
+        let running = life.state(&sandbox.id).await;
+        assert_eq!(running.state, SandboxState::Running);
         assert!(running.running_since.is_some());
     });
     life.clean_up(&place);

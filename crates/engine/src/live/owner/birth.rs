@@ -69,12 +69,18 @@ impl Owner {
         self.shared.driver.boot(&spec).await
     }
 
-    /// A new life: publishes it, and records it behind the answers that waited for it. If this
-    /// engine dies before the record is written, recovery finds the guest and writes it.
+    /// A new life: its CPU is counted from nothing, and no command of the one before is in it.
     pub(super) async fn running(&mut self, guest: Guest) {
+        self.live.meter.set_cpu_counter(0);
+        self.live.view.send_modify(|view| view.life += 1);
+        self.runs(guest).await;
+    }
+
+    /// Publishes that it runs, and records it behind the answers that waited for it. If this engine
+    /// dies before the record is written, recovery finds the guest and writes it.
+    async fn runs(&mut self, guest: Guest) {
         let at = self.shared.clock.now();
         self.live.activity.revive();
-        self.live.meter.set_cpu_counter(0);
         self.live.meter.count_from(at, Some(Rate::Running));
         self.follow_guest(&guest);
         self.live.view.send_modify(|view| {
@@ -85,7 +91,6 @@ impl Owner {
             sandbox.ended_at = None;
             view.sandbox = sandbox.into();
             view.link = Link::Up(guest);
-            view.life += 1;
         });
         if let Err(error) = self.record(SandboxEvent::Booted, None, None).await {
             tracing::error!(sandbox = %self.live.id(), %error, "running not recorded");
@@ -134,14 +139,7 @@ impl Owner {
     /// Recorded as being created: it booted and that was not recorded, or it never did.
     async fn find_created(&mut self) {
         match self.attach().await {
-            Ok(Some(guest)) => {
-                let at = self.shared.clock.now();
-                self.live.meter.count_from(at, Some(Rate::Running));
-                self.connected(guest);
-                if let Err(error) = self.record(SandboxEvent::Booted, None, None).await {
-                    tracing::error!(sandbox = %self.live.id(), %error, "running not recorded");
-                }
-            }
+            Ok(Some(guest)) => self.runs(guest).await,
             Ok(None) if self.never_ran().await => {
                 // Whatever a boot left that did not come to its end.
                 if let Err(error) = self.shared.driver.destroy(self.live.id()).await {

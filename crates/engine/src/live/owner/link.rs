@@ -42,20 +42,28 @@ impl Owner {
     pub(super) async fn restore_link(&mut self) {
         self.publish_link(Link::Down);
         self.followed().await;
-        for attempt in 1..=ATTEMPTS {
-            match self.attach().await {
-                Ok(Some(guest)) => return self.connected(guest),
-                Ok(None) => break,
-                Err(error) => {
-                    tracing::warn!(sandbox = %self.live.id(), %error, attempt, "cannot attach");
-                    tokio::time::sleep(RETRY * attempt).await;
-                }
-            }
+        match self.attach().await {
+            Ok(Some(guest)) => self.connected(guest),
+            Ok(None) | Err(_) => self.lost().await,
         }
-        self.lost().await;
     }
 
+    /// `None` where no guest lives; an error where one may, and does not answer.
     pub(super) async fn attach(&self) -> Result<Option<Guest>, DriverError> {
+        let mut attempt = 1;
+        loop {
+            match self.attach_once().await {
+                Err(error) if attempt < ATTEMPTS => {
+                    tracing::warn!(sandbox = %self.live.id(), %error, attempt, "cannot attach");
+                    tokio::time::sleep(RETRY * attempt).await;
+                    attempt += 1;
+                }
+                found => return found,
+            }
+        }
+    }
+
+    async fn attach_once(&self) -> Result<Option<Guest>, DriverError> {
         let patience = self.shared.config.attach_timeout;
         let attach = self.shared.driver.attach(self.live.id());
         match tokio::time::timeout(patience, attach).await {
