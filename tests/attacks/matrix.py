@@ -114,6 +114,8 @@ NATIVE: dict[str, Case] = {
     f"POST {SANDBOX}/suspend": hidden(),
     f"POST {SANDBOX}/resume": hidden(),
     f"POST {SANDBOX}/snapshot": hidden({}),
+    f"GET {SANDBOX}/network": hidden(),
+    f"PUT {SANDBOX}/network": hidden({"mode": "none"}),
     f"POST {SANDBOX}/stop": hidden(),
     f"POST {SANDBOX}/start": hidden(),
     f"GET {SANDBOX}/pty": hidden(),

@@ -29,6 +29,7 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(stop_sandbox))
         .routes(routes!(start_sandbox))
         .routes(routes!(extend_sandbox))
+        .routes(routes!(get_sandbox_network, put_sandbox_network))
         .routes(routes!(snapshot_sandbox))
         .routes(routes!(get_sandbox_usage))
 }
@@ -213,6 +214,45 @@ async fn extend_sandbox(
             .extend_sandbox(&ctx, &ids::sandbox(&id)?, ttl, key.as_deref())
             .await?,
     )
+}
+
+/// What a sandbox may reach, and what became of its tries.
+#[utoipa::path(get, path = "/v1/sandboxes/{sandbox_id}/network", tag = "sandboxes",
+    params(("sandbox_id" = String, Path)),
+    responses((status = 200, body = wire::SandboxNetwork)))]
+async fn get_sandbox_network(
+    State(api): State<Api>,
+    Caller(ctx): Caller,
+    Path(id): Path<String>,
+) -> Result<Json<wire::SandboxNetwork>, Failure> {
+    let network = api
+        .engine
+        .sandbox_network(&ctx, &ids::sandbox(&id)?)
+        .await?;
+    Ok(Json(convert::network_to_wire(network)))
+}
+
+/// Changes what a sandbox may reach. The change holds when this answers: connections that are not
+/// allowed any more are cut. Changing the mode takes a sandbox that runs, and rewrites its
+/// /etc/resolv.conf; the rules may be changed also while it is suspended or stopped.
+#[utoipa::path(put, path = "/v1/sandboxes/{sandbox_id}/network", tag = "sandboxes",
+    params(("sandbox_id" = String, Path)),
+    request_body = wire::PutSandboxNetwork,
+    responses((status = 200, body = wire::SandboxNetwork)))]
+async fn put_sandbox_network(
+    State(api): State<Api>,
+    Caller(ctx): Caller,
+    Path(id): Path<String>,
+    Json(request): Json<wire::PutSandboxNetwork>,
+) -> Result<Json<wire::SandboxNetwork>, Failure> {
+    let mode = convert::from_network(request.mode)?;
+    let policy = convert::from_policy(request.policy.unwrap_or_default())?;
+    let id = ids::sandbox(&id)?;
+    let network = api
+        .engine
+        .set_sandbox_network(&ctx, &id, mode, policy)
+        .await?;
+    Ok(Json(convert::network_to_wire(network)))
 }
 
 /// Keeps what a sandbox has on its disk as an image, which `image` of a create can name. Its processes

@@ -1,6 +1,7 @@
 //! What an engine is made of: settings of the operator and the parts it composes.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +40,9 @@ pub struct EngineConfig {
     pub attach_timeout: Duration,
     /// Active previews that one sandbox may have.
     pub previews_per_sandbox: u32,
+    /// Who is asked for the names that sandboxes with a network policy may reach; none: the name
+    /// servers of this machine.
+    pub name_servers: Vec<SocketAddr>,
 }
 
 /// Whether missing images are pulled.
@@ -81,6 +85,7 @@ impl Default for EngineConfig {
             stop_grace: Duration::from_secs(5),
             attach_timeout: Duration::from_secs(10),
             previews_per_sandbox: 100,
+            name_servers: Vec::new(),
         }
     }
 }

@@ -4,9 +4,10 @@ mod idempotency;
 mod orgs;
 
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
+use pinfold_egress::Outside;
 use pinfold_images::{HostImage, HostRoot};
 use pinfold_model::audit::AuditEvent;
 use pinfold_model::{Code, Error, Principal, Result, Role, Time};
@@ -57,6 +58,8 @@ pub(crate) struct Shared {
     /// Runs of pipelines that have not ended.
     pub(crate) runs: Runs,
     pub(crate) previews: PreviewTable,
+    /// The way out of sandboxes with a network policy, once one has been there.
+    outside: OnceLock<Outside>,
     /// Snapshots that are being taken.
     pub(crate) unrecorded: Unrecorded,
     /// The image `host`, where this machine can offer it.
@@ -67,6 +70,18 @@ pub(crate) struct Shared {
     pub(crate) tasks: TaskTracker,
     /// Cancelled when the tasks have to end.
     pub(crate) ending: CancellationToken,
+}
+
+impl Shared {
+    /// What this machine reaches for sandboxes with a network policy.
+    pub(crate) fn outside(&self) -> Result<&Outside> {
+        if let Some(outside) = self.outside.get() {
+            return Ok(outside);
+        }
+        let outside = Outside::new(&self.config.name_servers)
+            .map_err(|error| Error::new(Code::Unsupported, error.to_string()))?;
+        Ok(self.outside.get_or_init(|| outside))
+    }
 }
 
 impl std::ops::Deref for Shared {
@@ -117,6 +132,7 @@ impl Engine {
                 registry: Registry::default(),
                 runs: Runs::default(),
                 previews: PreviewTable::default(),
+                outside: OnceLock::new(),
                 unrecorded: Unrecorded::default(),
                 host: host.clone(),
                 endings,

@@ -68,11 +68,12 @@ pub use previews::{
     PREVIEW_LINK_PREFIX, PREVIEW_TOKEN_PREFIX, PreviewSession, Verdict, Visit,
 };
 pub use projects::QuotaChange;
-pub use sandboxes::{CreateSandbox, ImageOrTemplate, SandboxWatch, Wait};
+pub use sandboxes::{CreateSandbox, ImageOrTemplate, SandboxNetwork, SandboxWatch, Wait};
 pub use sessions::{OpenTerminal, Terminal, TerminalInput};
 pub use templates::Share;
 pub use usage::{ProjectMonth, SandboxUsage};
 
+pub use pinfold_egress::{Counts as NetworkCounts, Egress, Outside, Refused as NetworkRefused};
 pub use pinfold_images::{
     CredentialFile, CredentialFileError, Credentials, LayerProgress, PullPhase, PullProgress,
 };

@@ -1,5 +1,6 @@
 //! Use cases of sandboxes: creating, looking, and every change of their lives.
 
+mod network;
 mod request;
 mod resolve;
 mod watch;
@@ -21,6 +22,7 @@ use crate::live::{self, Birth, Change};
 use crate::usecase::Note;
 use crate::{Accepted, Engine, Origin};
 
+pub use network::SandboxNetwork;
 pub use request::{CreateSandbox, ImageOrTemplate, Wait};
 pub use watch::SandboxWatch;
 
@@ -208,7 +210,7 @@ impl Engine {
             .await
     }
 
-    async fn changed(
+    pub(super) async fn changed(
         &self,
         ctx: &Ctx,
         action: &'static str,

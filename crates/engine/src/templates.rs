@@ -1,10 +1,10 @@
 //! Use cases of templates: named, versioned recipes for sandboxes.
 
-use pinfold_model::sandbox::{validate_env, validate_path};
+use pinfold_model::sandbox::{validate_env, validate_network, validate_path};
 use pinfold_model::template::{TemplateSpec, validate_template_name};
 use pinfold_model::{
-    Code, Ctx, Error, ImageName, NetworkMode, ProjectId, Resources, Result, Template,
-    TemplateVersionId, limits,
+    Code, Ctx, Error, ImageName, NetworkMode, NetworkPolicy, ProjectId, Resources, Result,
+    Template, TemplateVersionId, limits,
 };
 use pinfold_store::{Page, PageRequest};
 
@@ -212,6 +212,7 @@ fn shipped() -> Result<TemplateSpec> {
         image: "host".parse::<ImageName>()?,
         resources: SHIPPED_RESOURCES,
         network: NetworkMode::None,
+        network_policy: NetworkPolicy::default(),
         env: std::collections::BTreeMap::new(),
         workdir: None,
         user: None,
@@ -223,6 +224,7 @@ fn shipped() -> Result<TemplateSpec> {
 fn validate(name: &str, spec: &TemplateSpec) -> Result<()> {
     validate_template_name(name)?;
     spec.resources.validate()?;
+    validate_network(spec.network, &spec.network_policy)?;
     validate_env(&spec.env)?;
     if let Some(workdir) = &spec.workdir {
         validate_path("workdir", workdir)?;

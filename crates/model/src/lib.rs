@@ -14,6 +14,7 @@ pub mod image;
 pub mod isolation;
 pub mod journal;
 pub mod limits;
+pub mod network;
 pub mod object;
 pub mod pipeline;
 pub mod preview;
@@ -35,6 +36,7 @@ pub use id::{
 };
 pub use image::{Digest, Image, ImageConfig, ImageName, ImageSource};
 pub use isolation::Isolation;
+pub use network::NetworkPolicy;
 pub use object::{Object, ObjectSource, ObjectState};
 pub use pipeline::PipelineRun;
 pub use preview::{Preview, PreviewAccess, PreviewState, Slug};

@@ -18,6 +18,8 @@ pub const IDEMPOTENCY_KEY_MAX_CHARS: usize = 255;
 pub const IDEMPOTENCY_KEPT: Duration = Duration::from_secs(24 * 3600);
 /// Files that are collected behind one command.
 pub const COLLECT_FILES_MAX: usize = 100;
+/// Rules of a sandbox's network that allow, and as many that deny.
+pub const NETWORK_RULES_MAX: usize = 256;
 pub const PATH_MAX_BYTES: usize = 4095;
 pub const TTL_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 pub const COMMAND_TIMEOUT_MAX: Duration = Duration::from_secs(7 * 24 * 3600);

@@ -63,6 +63,8 @@ pub enum NetworkMode {
     None,
     /// The outside through NAT; not the host, not other sandboxes, not link-local addresses.
     Open,
+    /// What its policy allows, by name and by address, and nothing else.
+    Policy,
 }
 
 impl NetworkMode {
@@ -71,6 +73,7 @@ impl NetworkMode {
         match self {
             Self::None => "none",
             Self::Open => "open",
+            Self::Policy => "policy",
         }
     }
 }
@@ -81,9 +84,10 @@ impl std::str::FromStr for NetworkMode {
         match text {
             "none" => Ok(Self::None),
             "open" => Ok(Self::Open),
+            "policy" => Ok(Self::Policy),
             _ => Err(Error::invalid(
                 "network",
-                "network must be \"none\" or \"open\"",
+                "network must be \"none\", \"open\" or \"policy\"",
             )),
         }
     }

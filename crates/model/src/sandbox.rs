@@ -14,6 +14,7 @@ use crate::Time;
 use crate::error::{Code, Error, Result};
 use crate::id::{ImageId, KeyId, ProjectId, SandboxId, TemplateId, TemplateVersionId};
 use crate::limits;
+use crate::network::NetworkPolicy;
 use crate::resources::{NetworkMode, Resources};
 
 /// Where a sandbox is in its life.
@@ -242,7 +243,8 @@ pub struct TemplateOrigin {
     pub version: u32,
 }
 
-/// Everything that decides what a sandbox is; resolved once at creation and then immutable.
+/// Everything that decides what a sandbox is; resolved once at creation and then immutable, but for
+/// its network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SandboxSpec {
     pub name: Option<String>,
@@ -258,6 +260,9 @@ pub struct SandboxSpec {
     pub forked_from: Option<SandboxId>,
     pub resources: Resources,
     pub network: NetworkMode,
+    /// Of mode `policy`; empty in any other.
+    #[serde(default)]
+    pub network_policy: NetworkPolicy,
     /// Added to the environment of every command, over the image's own.
     pub env: BTreeMap<String, String>,
     /// Default working directory of commands.
@@ -278,6 +283,7 @@ impl SandboxSpec {
     /// Checks the parts that callers choose. The first fault found is the one reported.
     pub fn validate(&self) -> Result<()> {
         self.resources.validate()?;
+        validate_network(self.network, &self.network_policy)?;
         if let Some(name) = &self.name {
             validate_name("name", name)?;
         }
@@ -294,6 +300,17 @@ impl SandboxSpec {
         }
         Ok(())
     }
+}
+
+/// Rules are for the mode that obeys them.
+pub fn validate_network(mode: NetworkMode, policy: &NetworkPolicy) -> Result<()> {
+    if mode != NetworkMode::Policy && !policy.is_empty() {
+        return Err(Error::invalid(
+            "network_policy",
+            "network_policy has rules, which need network \"policy\"",
+        ));
+    }
+    policy.validate()
 }
 
 /// A name people choose: 1 to 100 printable characters, no leading or trailing space.

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::id::{ProjectId, TemplateId, TemplateVersionId};
 use crate::image::ImageName;
 use crate::limits;
+use crate::network::NetworkPolicy;
 use crate::resources::{NetworkMode, Resources};
 
 /// One immutable version of a recipe. Setting a template again makes a new version.
@@ -18,6 +19,8 @@ pub struct TemplateSpec {
     pub image: ImageName,
     pub resources: Resources,
     pub network: NetworkMode,
+    #[serde(default)]
+    pub network_policy: NetworkPolicy,
     pub env: BTreeMap<String, String>,
     pub workdir: Option<String>,
     pub user: Option<String>,

@@ -16,13 +16,16 @@ mod session;
 mod signals;
 mod terminal;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use pinfold_engine::{CreateSandbox, EngineConfig};
-use pinfold_model::{CommandSpec, ExitStatus, Isolation, Program, SandboxId, StdinMode};
-use pinfold_runtime::driver::Driver;
+use pinfold_engine::{CreateSandbox, Egress, EngineConfig, Outside};
+use pinfold_model::{
+    CommandSpec, ExitStatus, Isolation, NetworkMode, Program, SandboxId, StdinMode,
+};
+use pinfold_runtime::driver::{Driver, GATE_NETWORK, GATE_PREFIX};
 use pinfold_runtime::namespace::{Disks, NamespaceDriver, Subnet};
 
 use crate::compose;
@@ -49,6 +52,8 @@ pub(crate) struct Wanted {
     /// Where images are kept.
     pub(crate) installation: Installation,
     pub(crate) subnet: Subnet,
+    /// Who is asked for the names that a network policy allows.
+    pub(crate) name_servers: Vec<SocketAddr>,
 }
 
 /// Where this run keeps what it needs.
@@ -147,6 +152,8 @@ async fn boot_and_run(
         signal = signals.next_ending() => return Ok(Ended::Abandoned(signal)),
     };
     tracing::debug!("booted");
+    // Held until the command has ended.
+    let _egress = egress(driver, &plan).await?;
     let raw = match plan.start.terminal {
         Some(_) if rustix::termios::isatty(rustix::stdio::stdin()) => {
             Some(Raw::enter().context("cannot set up the terminal")?)
@@ -158,6 +165,24 @@ async fn boot_and_run(
     tracing::debug!("ended");
     explain(driver, &plan.boot.id, &ended).await;
     ended
+}
+
+/// The way out of a sandbox with a network policy.
+async fn egress(driver: &NamespaceDriver, plan: &Plan) -> Result<Option<Egress>> {
+    if plan.boot.network != NetworkMode::Policy {
+        return Ok(None);
+    }
+    let linked = driver.set_network(&plan.boot.id, plan.boot.network).await;
+    let gate = linked.context("the sandbox has no network")?;
+    let gate = gate.context("the sandbox has no gate")?;
+    let network = (GATE_NETWORK, GATE_PREFIX);
+    let egress = Egress::new(
+        Outside::new(&plan.name_servers)?,
+        network,
+        plan.policy.clone(),
+    );
+    egress.serve(gate.tcp, gate.udp)?;
+    Ok(Some(egress))
 }
 
 /// What this machine and user can do.
@@ -184,6 +209,7 @@ pub(crate) async fn check(data: DataDir) -> Result<Checked> {
             pull: EngineConfig::default(),
         },
         subnet: Subnet::default(),
+        name_servers: Vec::new(),
     };
     let (directory, instance) = (scratch.sandboxes(), scratch.instance());
     let driver = compose::namespace_driver(directory, instance, Disks::Memory, wanted.subnet)?;

@@ -48,6 +48,8 @@ pub(crate) struct Settings {
     pub(crate) rate_limit: Option<Rate>,
     /// Of sandboxes with a network.
     pub(crate) subnet: Subnet,
+    /// Who is asked for names in place of this machine's own name servers.
+    pub(crate) name_servers: Vec<SocketAddr>,
     pub(crate) addresses: Addresses,
     pub(crate) previews_per_sandbox: Option<u32>,
 }
@@ -132,6 +134,7 @@ async fn engine(settings: &Settings, store: Store, hold: &Hold) -> Result<Engine
         pull: settings.pull,
         registry_credentials: settings.registry_credentials.clone(),
         insecure_registries: settings.insecure_registries.clone(),
+        name_servers: settings.name_servers.clone(),
         previews_per_sandbox: settings
             .previews_per_sandbox
             .unwrap_or(defaults.previews_per_sandbox),

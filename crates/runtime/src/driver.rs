@@ -15,6 +15,7 @@
 //!   (its owner task) calls one at a time.
 
 use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 
 use async_trait::async_trait;
@@ -64,6 +65,22 @@ pub struct Remains {
     /// Its guest's process is alive.
     pub alive: bool,
 }
+
+/// Where everything arrives that a sandbox wants of the outside: connections to any address but its
+/// own, and questions to any name server over UDP. What it wanted, a connection tells by its
+/// original destination.
+#[derive(Debug)]
+pub struct Gate {
+    pub tcp: TcpListener,
+    pub udp: UdpSocket,
+}
+
+/// The network that a sandbox with a gate believes to be in. The addresses in it belong to nobody
+/// out there (RFC 2544), so they can stand for names.
+pub const GATE_NETWORK: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 0);
+pub const GATE_PREFIX: u8 = 15;
+/// The name server of such a sandbox.
+pub const GATE_RESOLVER: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 2);
 
 #[async_trait]
 pub trait Driver: Send + Sync + 'static {
@@ -119,6 +136,26 @@ pub trait Driver: Send + Sync + 'static {
     /// Disks that began with it stay as they are. Removing what does not exist succeeds.
     async fn remove_snapshot(&self, _: &ImageId) -> Result<(), DriverError> {
         Ok(())
+    }
+
+    /// Links a running sandbox as the mode says, whatever it was linked to before. In the mode
+    /// `policy`, and in no other, the answer is its gate; an earlier one gets nothing more. A boot
+    /// leaves a sandbox with that mode without a gate, and so does the end of the process that had
+    /// it: nothing comes out until this is called.
+    async fn set_network(
+        &self,
+        id: &SandboxId,
+        mode: NetworkMode,
+    ) -> Result<Option<Gate>, DriverError> {
+        let _ = (id, mode);
+        Err(DriverError::Unsupported(
+            "networks cannot be changed here".to_owned(),
+        ))
+    }
+
+    /// What /etc/resolv.conf says in that mode.
+    fn resolver(&self, _: NetworkMode) -> String {
+        String::new()
     }
 
     async fn destroy(&self, id: &SandboxId) -> Result<(), DriverError>;

@@ -18,8 +18,12 @@ mod disk;
 mod embedded;
 mod end;
 mod etc;
+mod gate;
 mod hold;
+mod links;
 mod netns;
+mod network;
+mod nft;
 mod prepare;
 mod process;
 mod record;
@@ -40,10 +44,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use pinfold_model::usage::Gauge;
-use pinfold_model::{ImageId, Isolation, SandboxId};
+use pinfold_model::{ImageId, Isolation, NetworkMode, SandboxId};
 use pinfold_proto::spawn::Setup;
 
-use crate::driver::{BootError, BootSpec, Driver, DriverError, Moment, Remains};
+use crate::driver::{BootError, BootSpec, Driver, DriverError, Gate, Moment, Remains};
 use crate::guest::{Guest, GuestError};
 use cgroup::Cgroups;
 pub use disk::Disks;
@@ -314,6 +318,18 @@ impl Driver for NamespaceDriver {
 
     async fn remove_snapshot(&self, snapshot: &ImageId) -> Result<(), DriverError> {
         self.inner.remove_snapshot(snapshot).await
+    }
+
+    async fn set_network(
+        &self,
+        id: &SandboxId,
+        mode: NetworkMode,
+    ) -> Result<Option<Gate>, DriverError> {
+        self.inner.set_network(id, mode).await
+    }
+
+    fn resolver(&self, mode: NetworkMode) -> String {
+        etc::resolver(mode)
     }
 
     async fn destroy(&self, id: &SandboxId) -> Result<(), DriverError> {

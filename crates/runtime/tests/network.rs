@@ -9,6 +9,7 @@ use pinfold_model::{ExitStatus, NetworkMode};
 use pinfold_runtime::driver::BootSpec;
 use pinfold_runtime::namespace::Disks;
 use support::{Sandbox, World};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// A machine beyond this one: a network namespace with a web server, reached through a veth pair.
 struct Outside {
@@ -170,6 +171,108 @@ async fn gateway_of(sandbox: &Sandbox) -> std::net::Ipv4Addr {
 /// Slots number networks of four addresses each.
 fn slot_of(gateway: &std::net::Ipv4Addr) -> u32 {
     (u32::from(*gateway) - u32::from_be_bytes([10, 213, 0, 0])) / 4
+}
+
+/// The test is the one who holds the gate.
+#[tokio::test]
+async fn what_a_sandbox_with_a_policy_wants_arrives_at_its_gate_and_nowhere_else() {
+    let _outside = Outside::new();
+    let world = World::new();
+    let spec = BootSpec {
+        network: NetworkMode::Policy,
+        ..world.spec()
+    };
+    let sandbox = world.boot(&spec).await;
+    let reach = format!("{CONNECT} try 198.51.100.2 8080");
+    assert_ne!(
+        sandbox.sh(&reach).await.status,
+        ExitStatus::Code(0),
+        "no gate yet"
+    );
+    let gate = world
+        .driver()
+        .set_network(&spec.id, NetworkMode::Policy)
+        .await;
+    let gate = gate.expect("link").expect("a gate");
+    let (tcp, udp) = (
+        tokio::net::TcpListener::from_std(gate.tcp).expect("tcp"),
+        tokio::net::UdpSocket::from_std(gate.udp).expect("udp"),
+    );
+
+    let talk = "timeout 20 bash -c 'exec 3<>/dev/tcp/203.0.113.9/443; echo hello >&3; cat <&3'";
+    let (heard, ()) = tokio::join!(sandbox.sh(talk), async {
+        let (mut taken, _) = tcp.accept().await.expect("a connection");
+        let wanted = rustix::net::sockopt::ip_original_dst(&taken).expect("where to");
+        assert_eq!(wanted.to_string(), "203.0.113.9:443");
+        let mut said = [0; 6];
+        taken.read_exact(&mut said).await.expect("its words");
+        taken.write_all(b"gate says hi\n").await.expect("answer");
+    });
+    assert_eq!(heard.stdout, "gate says hi\n");
+
+    let ask = "python3 -c \"import socket;s=socket.socket(2,2);s.settimeout(20);s.sendto(b'who?',('8.8.8.8',53));print(s.recv(99))\"";
+    let (heard, ()) = tokio::join!(sandbox.sh(ask), async {
+        let mut question = [0; 64];
+        let (length, from) = udp.recv_from(&mut question).await.expect("a question");
+        assert_eq!(&question[..length], b"who?");
+        udp.send_to(b"me", from).await.expect("answer");
+    });
+    assert_eq!(heard.stdout, "b'me'\n");
+
+    // Other datagrams, its own services, and what no rule set of its own may change.
+    let refused = sandbox
+        .sh("python3 -c \"import socket;s=socket.socket(2,2);s.sendto(b'x',('198.51.100.2',9))\"")
+        .await;
+    assert_ne!(refused.status, ExitStatus::Code(0));
+    let own = "python3 -c \"import socket;s=socket.socket();s.bind(('0.0.0.0',81));s.listen();socket.create_connection(('198.18.0.1',81));print('ok')\"";
+    assert_eq!(sandbox.sh(own).await.stdout, "ok\n");
+    for power in [
+        "ip link set eth0 down",
+        "ip route del default",
+        "nft flush ruleset",
+    ] {
+        let tried = sandbox
+            .sh(&format!("PATH=$PATH:/usr/sbin:/sbin {power}"))
+            .await;
+        assert_ne!(tried.status, ExitStatus::Code(0), "{power}");
+    }
+
+    // Away and back again, through every other mode.
+    drop((tcp, udp));
+    assert_ne!(
+        sandbox.sh(&reach).await.status,
+        ExitStatus::Code(0),
+        "nobody holds the gate"
+    );
+    for _ in 0..2 {
+        let open = world
+            .driver()
+            .set_network(&spec.id, NetworkMode::Open)
+            .await;
+        assert!(open.expect("link").is_none());
+        assert_eq!(sandbox.sh(&reach).await.status, ExitStatus::Code(0));
+        let none = world
+            .driver()
+            .set_network(&spec.id, NetworkMode::None)
+            .await;
+        assert!(none.expect("link").is_none());
+        assert_ne!(sandbox.sh(&reach).await.status, ExitStatus::Code(0));
+        let policy = world
+            .driver()
+            .set_network(&spec.id, NetworkMode::Policy)
+            .await;
+        let _first = policy.expect("link").expect("a gate");
+        let policy = world
+            .driver()
+            .set_network(&spec.id, NetworkMode::Policy)
+            .await;
+        let gate = policy.expect("link").expect("another");
+        let tcp = tokio::net::TcpListener::from_std(gate.tcp).expect("tcp");
+        let (status, taken) = tokio::join!(sandbox.sh(&reach), tcp.accept());
+        assert_eq!(status.status, ExitStatus::Code(0));
+        taken.expect("at the new gate");
+    }
+    world.destroy(sandbox).await;
 }
 
 #[tokio::test]

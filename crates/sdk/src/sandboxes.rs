@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use futures::Stream;
 use pinfold_wire::{
-    CreateSandbox, ExtendSandbox, Gauge, Image, ListSandboxes, Page, Sandbox, TakeSnapshot,
+    CreateSandbox, ExtendSandbox, Gauge, Image, ListSandboxes, Page, PutSandboxNetwork, Sandbox,
+    SandboxNetwork, TakeSnapshot,
 };
 
 use crate::client::Client;
@@ -104,6 +105,25 @@ impl Sandboxes {
         self.client
             .fetch(call.json(&ExtendSandbox { ttl_ms })?)
             .await
+    }
+
+    /// What it may reach, and what became of its tries.
+    pub async fn network(&self, id: &str) -> Result<SandboxNetwork> {
+        self.client
+            .fetch(self.client.get(&["sandboxes", id, "network"]))
+            .await
+    }
+
+    /// Changes what it may reach, now: connections that are not allowed any more are cut.
+    pub async fn set_network(
+        &self,
+        id: &str,
+        request: &PutSandboxNetwork,
+    ) -> Result<SandboxNetwork> {
+        let call = self
+            .client
+            .call(reqwest::Method::PUT, &["sandboxes", id, "network"]);
+        self.client.fetch(call.json(request)?).await
     }
 
     /// Keeps what it has on its disk as an image, which [`CreateSandbox::image`] can name. Not tried

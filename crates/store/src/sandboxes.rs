@@ -9,7 +9,7 @@ use std::time::Duration;
 use pinfold_model::sandbox::EndReason;
 use pinfold_model::{Sandbox, SandboxId, SandboxSpec, SandboxState, Time};
 
-use crate::db::{Db, Query, Row, Sql, statements};
+use crate::db::{Db, Query, Row, Sql, statements, to_json};
 use crate::error::{Result, StoreError, Thing};
 use crate::idempotency::{Claim, Idempotency, Inserted, claim_in};
 use crate::page::{Page, PageRequest};
@@ -86,6 +86,7 @@ statements! {
         "UPDATE sandboxes SET ttl_ms = $2, expires_at = $3 WHERE id = $1 AND live = 1 RETURNING ",
         columns!()
     ));
+    SET_SPEC = Sql::both("UPDATE sandboxes SET spec = $2 WHERE id = $1 AND live = 1");
     TOUCH = Sql::both(
         "UPDATE sandboxes SET last_active_at = $2 WHERE id = $1 AND last_active_at <= $3",
     );
@@ -206,6 +207,19 @@ impl<'a> Sandboxes<'a> {
         };
         tx.commit().await?;
         Ok(outcome)
+    }
+
+    /// Replaces what may change of the spec, which is its network; everything else has to be as it
+    /// was.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] for a sandbox that is not live.
+    pub async fn set_spec(&self, id: &SandboxId, spec: &SandboxSpec) -> Result<()> {
+        let set = SET_SPEC.bind(id.as_str()).bind(to_json(spec));
+        match self.db.execute(set).await? {
+            0 => Err(StoreError::not_found(Thing::Sandbox, id.as_str())),
+            _ => Ok(()),
+        }
     }
 
     /// Notes activity, at most once a second; never moves it back.

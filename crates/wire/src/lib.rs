@@ -68,8 +68,8 @@ pub use preview::{
 };
 pub use pty::{PtyClientMessage, PtyQuery, PtyServerMessage};
 pub use sandbox::{
-    CreateSandbox, EndReason, ExtendSandbox, IdleAction, ListSandboxes, NetworkMode, Sandbox,
-    SandboxState,
+    CreateSandbox, EndReason, ExtendSandbox, IdleAction, ListSandboxes, NetworkMode, NetworkPolicy,
+    NetworkRefusal, PutSandboxNetwork, Sandbox, SandboxNetwork, SandboxState,
 };
 pub use server::{Health, Isolation};
 pub use template::{PutTemplate, Template, TemplateQuery};

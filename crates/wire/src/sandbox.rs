@@ -39,6 +39,8 @@ words! {
         None = "none",
         /// The outside through NAT; not the host, not other sandboxes.
         Open = "open",
+        /// What `network_policy` allows, and nothing else.
+        Policy = "policy",
     }
 }
 
@@ -49,6 +51,64 @@ words! {
         Suspend = "suspend",
         Stop = "stop",
     }
+}
+
+/// What a sandbox in the network mode `policy` may reach. What no rule allows is denied, and a rule
+/// that denies wins. A rule is a name (`example.com`), every name below one (`*.example.com`), every
+/// name (`*`), an address or a network (`203.0.113.0/24`), and `:PORT` or `:FIRST-LAST` after it where
+/// only some ports are meant. Each list holds at most 256.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct NetworkPolicy {
+    pub allow: Vec<String>,
+    pub deny: Vec<String>,
+}
+
+/// What a sandbox may reach from now on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct PutSandboxNetwork {
+    pub mode: NetworkMode,
+    /// Of the mode `policy`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<NetworkPolicy>,
+}
+
+/// What a sandbox may reach, and what became of its tries. The counters are those of the mode
+/// `policy`, since this server has known the sandbox.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SandboxNetwork {
+    pub mode: NetworkMode,
+    pub policy: NetworkPolicy,
+    /// Connections that were made.
+    pub connections: u64,
+    /// Connections, and requests of HTTP, that were refused or cut.
+    pub refused: u64,
+    /// From the sandbox.
+    pub bytes_out: u64,
+    /// To the sandbox.
+    pub bytes_in: u64,
+    /// Questions for names.
+    pub questions: u64,
+    pub questions_refused: u64,
+    /// The last 32 things that were refused, oldest first.
+    pub last_refused: Vec<NetworkRefusal>,
+}
+
+/// Something that a network policy refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct NetworkRefusal {
+    pub at: String,
+    /// A name or an address.
+    pub host: String,
+    /// `null` for a question for a name.
+    pub port: Option<u16>,
+    /// In words.
+    pub why: String,
 }
 
 /// What to create. Everything left out comes from the template if one is named, else from the
@@ -89,6 +149,9 @@ pub struct CreateSandbox {
     pub pids: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network: Option<NetworkMode>,
+    /// Given without `network`, it means the mode `policy`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network_policy: Option<NetworkPolicy>,
     /// Added to the environment of every command.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
@@ -144,6 +207,9 @@ pub struct Sandbox {
     pub disk_mib: u32,
     pub pids: u32,
     pub network: NetworkMode,
+    /// Of the mode `policy`.
+    #[serde(default)]
+    pub network_policy: Option<NetworkPolicy>,
     pub env_names: Vec<String>,
     pub workdir: String,
     pub user: String,

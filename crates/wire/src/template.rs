@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::sandbox::NetworkMode;
+use crate::sandbox::{NetworkMode, NetworkPolicy};
 
 /// A recipe. Putting another one under the same name makes a new version.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -24,6 +24,9 @@ pub struct PutTemplate {
     pub pids: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network: Option<NetworkMode>,
+    /// Given without `network`, it means the mode `policy`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network_policy: Option<NetworkPolicy>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -55,6 +58,9 @@ pub struct Template {
     pub disk_mib: u32,
     pub pids: u32,
     pub network: NetworkMode,
+    /// Of the mode `policy`.
+    #[serde(default)]
+    pub network_policy: Option<NetworkPolicy>,
     pub env: BTreeMap<String, String>,
     pub workdir: Option<String>,
     pub user: Option<String>,

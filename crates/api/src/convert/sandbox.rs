@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use pinfold_engine::{CreateSandbox, ImageOrTemplate, SandboxFilter, States, Wait};
+use pinfold_engine::{CreateSandbox, ImageOrTemplate, SandboxFilter, SandboxNetwork, States, Wait};
+use pinfold_model::network::Rule;
 use pinfold_model::sandbox::{EndReason, IdleAction};
-use pinfold_model::{Code, Error, NetworkMode, Result, Sandbox, SandboxState};
+use pinfold_model::{Code, Error, NetworkMode, NetworkPolicy, Result, Sandbox, SandboxState};
 use pinfold_wire as wire;
 
 use super::quantity::{millis, time, vcpu, vcpu_millis};
@@ -37,6 +38,7 @@ pub(crate) fn to_wire(sandbox: Sandbox) -> wire::Sandbox {
         memory_mib: spec.resources.memory_mib,
         disk_mib: spec.resources.disk_mib,
         pids: spec.resources.pids,
+        network_policy: policy(spec.network, &spec.network_policy),
         network: network(spec.network),
         env_names: spec.env.into_keys().collect(),
         workdir: spec.workdir,
@@ -84,6 +86,54 @@ pub(crate) fn network(mode: NetworkMode) -> wire::NetworkMode {
     match mode {
         NetworkMode::None => wire::NetworkMode::None,
         NetworkMode::Open => wire::NetworkMode::Open,
+        NetworkMode::Policy => wire::NetworkMode::Policy,
+    }
+}
+
+/// Shown where it is obeyed.
+pub(crate) fn policy(mode: NetworkMode, policy: &NetworkPolicy) -> Option<wire::NetworkPolicy> {
+    (mode == NetworkMode::Policy).then(|| policy_to_wire(policy))
+}
+
+fn policy_to_wire(policy: &NetworkPolicy) -> wire::NetworkPolicy {
+    let texts = |rules: &[Rule]| rules.iter().map(ToString::to_string).collect();
+    wire::NetworkPolicy {
+        allow: texts(&policy.allow),
+        deny: texts(&policy.deny),
+    }
+}
+
+pub(crate) fn from_policy(policy: wire::NetworkPolicy) -> Result<NetworkPolicy> {
+    let rules = |texts: Vec<String>| -> Result<Vec<Rule>> {
+        texts.into_iter().map(Rule::try_from).collect()
+    };
+    Ok(NetworkPolicy {
+        allow: rules(policy.allow)?,
+        deny: rules(policy.deny)?,
+    })
+}
+
+pub(crate) fn network_to_wire(network: SandboxNetwork) -> wire::SandboxNetwork {
+    let counts = network.counts;
+    wire::SandboxNetwork {
+        mode: self::network(network.mode),
+        policy: policy_to_wire(&network.policy),
+        connections: counts.connections,
+        refused: counts.refused,
+        bytes_out: counts.bytes_out,
+        bytes_in: counts.bytes_in,
+        questions: counts.questions,
+        questions_refused: counts.questions_refused,
+        last_refused: network
+            .refused
+            .into_iter()
+            .map(|refused| wire::NetworkRefusal {
+                at: time(refused.at),
+                host: refused.host,
+                port: refused.port,
+                why: refused.why.to_string(),
+            })
+            .collect(),
     }
 }
 
@@ -142,6 +192,7 @@ pub(crate) fn from_wire(request: wire::CreateSandbox) -> Result<CreateSandbox> {
         disk_mib: request.disk_mib,
         pids: request.pids,
         network: request.network.map(from_network).transpose()?,
+        network_policy: request.network_policy.map(from_policy).transpose()?,
         env: request.env,
         workdir: request.workdir,
         user: request.user,

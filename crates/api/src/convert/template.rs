@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use pinfold_model::template::TemplateSpec;
-use pinfold_model::{Resources, Result, Template};
+use pinfold_model::{NetworkMode, Resources, Result, Template};
 use pinfold_wire as wire;
 
 use super::quantity::{millis, time, vcpu, vcpu_millis};
-use super::sandbox::{from_network, network};
+use super::sandbox::{from_network, from_policy, network, policy};
 
 pub(crate) fn to_wire(template: Template) -> wire::Template {
     let spec = template.spec;
@@ -22,6 +22,7 @@ pub(crate) fn to_wire(template: Template) -> wire::Template {
         memory_mib: spec.resources.memory_mib,
         disk_mib: spec.resources.disk_mib,
         pids: spec.resources.pids,
+        network_policy: policy(spec.network, &spec.network_policy),
         network: network(spec.network),
         env: spec.env,
         workdir: spec.workdir,
@@ -43,9 +44,16 @@ pub(crate) fn from_wire(recipe: wire::PutTemplate) -> Result<TemplateSpec> {
             disk_mib: recipe.disk_mib.unwrap_or(usual.disk_mib),
             pids: recipe.pids.unwrap_or(usual.pids),
         },
-        network: recipe
-            .network
-            .map(from_network)
+        network: recipe.network.map(from_network).transpose()?.unwrap_or(
+            if recipe.network_policy.is_some() {
+                NetworkMode::Policy
+            } else {
+                NetworkMode::None
+            },
+        ),
+        network_policy: recipe
+            .network_policy
+            .map(from_policy)
             .transpose()?
             .unwrap_or_default(),
         env: recipe.env,

@@ -86,6 +86,8 @@ fn case(world: &World, method: &str, path: &str) -> Case {
         // Sandboxes boot nowhere here; the answer comes before that.
         ("post", "sandboxes") => (Own, json!({"wait": false}), ""),
         ("put", "{template}") => (Own, recipe, ""),
+        ("get", "network") => (NotFound, Value::Null, ""),
+        ("put", "network") => (NotFound, json!({"mode": "none"}), ""),
         ("post", "commands" | "run") => (NotFound, json!({"argv": ["true"]}), ""),
         ("post", "contexts") => (NotFound, json!({"language": "python"}), ""),
         ("post", "code" | "runs") => (NotFound, json!({"code": "1"}), ""),

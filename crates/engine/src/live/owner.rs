@@ -7,6 +7,7 @@
 //! boot      record creating -> boot -> publish running -> record running
 //! suspend   record suspended -> freeze            resume    thaw -> record running
 //! copy      freeze -> copy the disk -> thaw
+//! network   record it -> link
 //! stop      record stopped -> end processes       destroy   record destroyed -> destroy
 //! ```
 //! Recovery repeats the second half of each line; what is recorded as running it thaws.
@@ -17,6 +18,7 @@ mod copies;
 mod ending;
 mod link;
 mod metering;
+mod network;
 
 use std::sync::Arc;
 

@@ -1,13 +1,15 @@
 //! The handle of a live sandbox: what use cases and command tasks see of its owner.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use pinfold_egress::Egress;
 use pinfold_model::sandbox::EndReason;
 use pinfold_model::usage::{Gauge, UsageTotals};
 use pinfold_model::{
-    Code, Error, ImageConfig, ImageId, ProjectId, Result, Sandbox, SandboxId, SandboxState, Time,
+    Code, Error, ImageConfig, ImageId, NetworkMode, NetworkPolicy, ProjectId, Result, Sandbox,
+    SandboxId, SandboxState, Time,
 };
 use pinfold_store::Idempotency;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -32,6 +34,7 @@ pub(crate) enum Change {
     Start,
     /// The absolute lifetime ends this long from now; once for each idempotency key.
     Extend(Duration, Option<Idempotency>),
+    Network(NetworkMode, NetworkPolicy),
     Destroy(EndReason),
 }
 
@@ -58,6 +61,8 @@ pub(crate) struct LiveSandbox {
     pub(super) view: watch::Sender<View>,
     pub(super) activity: Activity,
     pub(super) meter: Meter,
+    /// Since it first had a network policy in this engine.
+    pub(super) egress: OnceLock<Egress>,
     /// The tasks of its commands.
     pub(super) commands: TaskTracker,
     /// Turns of those who dial its ports.
@@ -93,6 +98,7 @@ impl LiveSandbox {
             image,
             mailbox,
             meter: Meter::new(sandbox),
+            egress: OnceLock::new(),
             view: watch::Sender::new(view),
             activity,
             commands: TaskTracker::new(),
@@ -122,6 +128,11 @@ impl LiveSandbox {
     pub(super) fn run_one_more(&self) -> Running {
         self.running.fetch_add(1, Ordering::Relaxed);
         Running(Arc::clone(&self.running))
+    }
+
+    /// What its gate has seen, if it ever had one.
+    pub(crate) fn egress(&self) -> Option<&Egress> {
+        self.egress.get()
     }
 
     /// What its image says about how it wants to be run.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pinfold_model::sandbox::{HostMount, IdleAction};
-use pinfold_model::{NetworkMode, ProjectId, SandboxId, TemplateVersionId};
+use pinfold_model::{NetworkMode, NetworkPolicy, ProjectId, SandboxId, TemplateVersionId};
 use serde::Serialize;
 
 /// A request for a sandbox.
@@ -21,6 +21,9 @@ pub struct CreateSandbox {
     pub disk_mib: Option<u32>,
     pub pids: Option<u32>,
     pub network: Option<NetworkMode>,
+    /// Given without `network`, it means the mode `policy`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network_policy: Option<NetworkPolicy>,
     /// Over the template's.
     pub env: BTreeMap<String, String>,
     pub workdir: Option<String>,

@@ -5,8 +5,8 @@ use std::time::Duration;
 use pinfold_model::sandbox::{HostMount, IdleAction, SandboxSpec, TemplateOrigin};
 use pinfold_model::template::TemplateSpec;
 use pinfold_model::{
-    Code, Ctx, Error, Image, ImageName, KeyId, NetworkMode, ProjectId, Resources, Result, Sandbox,
-    SandboxId, SandboxState, Template, Time,
+    Code, Ctx, Error, Image, ImageName, KeyId, NetworkMode, NetworkPolicy, ProjectId, Resources,
+    Result, Sandbox, SandboxId, SandboxState, Template, Time,
 };
 
 use super::{CreateSandbox, ImageOrTemplate};
@@ -167,6 +167,10 @@ impl Engine {
 /// The request of a fork, with what it leaves out as its original has it.
 fn as_there(request: CreateSandbox, there: &SandboxSpec) -> CreateSandbox {
     let resources = there.resources;
+    let (network, network_policy) = match (request.network, request.network_policy) {
+        (None, None) => (Some(there.network), Some(there.network_policy.clone())),
+        asked => asked,
+    };
     let mut env = there.env.clone();
     env.extend(request.env);
     let mounts = match request.mounts.is_empty() {
@@ -178,7 +182,8 @@ fn as_there(request: CreateSandbox, there: &SandboxSpec) -> CreateSandbox {
         memory_mib: request.memory_mib.or(Some(resources.memory_mib)),
         disk_mib: request.disk_mib.or(Some(resources.disk_mib)),
         pids: request.pids.or(Some(resources.pids)),
-        network: request.network.or(Some(there.network)),
+        network,
+        network_policy,
         env,
         workdir: request.workdir.or_else(|| Some(there.workdir.clone())),
         user: request.user.or_else(|| Some(there.user.clone())),
@@ -199,6 +204,7 @@ fn merge(
 ) -> SandboxSpec {
     let recipe = template.map(|template| &template.spec);
     let resources = resources(&request, recipe);
+    let (network, network_policy) = network(&request, recipe);
     let mut env = recipe.map(|t| t.env.clone()).unwrap_or_default();
     env.extend(request.env);
     SandboxSpec {
@@ -213,10 +219,8 @@ fn merge(
         }),
         forked_from: None,
         resources,
-        network: request
-            .network
-            .or(recipe.map(|t| t.network))
-            .unwrap_or(NetworkMode::None),
+        network,
+        network_policy,
         env,
         workdir: request
             .workdir
@@ -235,6 +239,24 @@ fn merge(
         idle_action: request.idle_action.unwrap_or_default(),
         mounts: request.mounts,
     }
+}
+
+/// Rules are for the mode they were written for: a request that names another mode has none of the
+/// template's.
+fn network(request: &CreateSandbox, recipe: Option<&TemplateSpec>) -> (NetworkMode, NetworkPolicy) {
+    let by_rules = || request.network_policy.as_ref().map(|_| NetworkMode::Policy);
+    let mode = request
+        .network
+        .or_else(by_rules)
+        .or(recipe.map(|t| t.network))
+        .unwrap_or(NetworkMode::None);
+    let of_recipe = || {
+        recipe
+            .filter(|t| t.network == mode)
+            .map(|t| &t.network_policy)
+    };
+    let policy = request.network_policy.as_ref().or_else(of_recipe);
+    (mode, policy.cloned().unwrap_or_default())
 }
 
 fn resources(request: &CreateSandbox, recipe: Option<&TemplateSpec>) -> Resources {
@@ -343,6 +365,7 @@ mod tests {
                     ..Resources::default()
                 },
                 network: NetworkMode::Open,
+                network_policy: NetworkPolicy::default(),
                 env: BTreeMap::from([("A".into(), "t".into()), ("B".into(), "t".into())]),
                 workdir: None,
                 user: Some("nobody".into()),

@@ -179,6 +179,7 @@ fn spec() -> pinfold_model::template::TemplateSpec {
         image: "host".parse().expect("a name"),
         resources: Resources::default(),
         network: pinfold_model::NetworkMode::None,
+        network_policy: pinfold_model::NetworkPolicy::default(),
         env: Default::default(),
         workdir: None,
         user: None,

@@ -19,7 +19,7 @@ pub(crate) use view::View;
 #[derive(Debug, Subcommand)]
 pub(crate) enum PipelineCommand {
     /// Run the bash blocks of a markdown document in one fresh sandbox
-    Run(run::RunArgs),
+    Run(Box<run::RunArgs>),
     /// Runs, newest first
     #[command(visible_alias = "list")]
     Ls(list::ListArgs),
@@ -40,7 +40,7 @@ impl PipelineCommand {
 
 pub(crate) async fn run(global: &Global, command: PipelineCommand) -> Result<Ending> {
     match command {
-        PipelineCommand::Run(args) => run::run(global, args).await,
+        PipelineCommand::Run(args) => run::run(global, *args).await,
         PipelineCommand::Ls(args) => list::list(&client::connect(global)?, args).await,
         PipelineCommand::Show(args) => list::show(&client::connect(global)?, args).await,
         PipelineCommand::Logs(args) => list::logs(&client::connect(global)?, args).await,

@@ -8,8 +8,9 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use clap::{Args, ValueEnum};
 use pinfold_engine::{CreateSandbox, EngineConfig};
+use pinfold_model::network::Rule;
 use pinfold_model::sandbox::HostMount;
-use pinfold_model::{CommandSpec, NetworkMode, Program};
+use pinfold_model::{CommandSpec, NetworkMode, NetworkPolicy, Program};
 
 use crate::cli::Global;
 use crate::commands::serve::{Pull, registry_credentials};
@@ -60,9 +61,8 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "TIME", value_parser = values::duration)]
     pub(crate) timeout: Option<Duration>,
 
-    /// What it may reach
-    #[arg(long, value_name = "MODE", value_enum)]
-    pub(crate) network: Option<Network>,
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
 
     #[command(flatten)]
     pub(crate) subnet: SubnetArgs,
@@ -130,6 +130,38 @@ pub(crate) enum Network {
     None,
     /// The outside, through NAT
     Open,
+    /// What --allow says, and nothing else
+    Policy,
+}
+
+/// What a sandbox may reach.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct NetworkArgs {
+    /// What it may reach [default with --allow or --deny: policy]
+    #[arg(long, value_name = "MODE", value_enum)]
+    pub(crate) network: Option<Network>,
+
+    /// Something it may reach: example.com, *.example.com:443, 203.0.113.0/24, ...
+    #[arg(long, value_name = "RULE")]
+    pub(crate) allow: Vec<Rule>,
+
+    /// Something it may not, whatever else says so
+    #[arg(long, value_name = "RULE")]
+    pub(crate) deny: Vec<Rule>,
+}
+
+impl NetworkArgs {
+    pub(crate) fn mode(&self) -> Option<NetworkMode> {
+        let by_rules = self.policy().map(|_| NetworkMode::Policy);
+        self.network.map(Into::into).or(by_rules)
+    }
+
+    /// `None` where no rule is given.
+    pub(crate) fn policy(&self) -> Option<NetworkPolicy> {
+        let (allow, deny) = (self.allow.clone(), self.deny.clone());
+        let policy = NetworkPolicy { allow, deny };
+        (!policy.is_empty()).then_some(policy)
+    }
 }
 
 impl TerminalArgs {
@@ -147,6 +179,7 @@ impl From<Network> for NetworkMode {
         match network {
             Network::None => Self::None,
             Network::Open => Self::Open,
+            Network::Policy => Self::Policy,
         }
     }
 }
@@ -173,7 +206,8 @@ fn wanted(args: RunArgs, data: DataDir, database: Option<String>) -> Result<Want
         vcpu_millis: args.vcpu,
         memory_mib: args.memory,
         disk_mib: args.disk,
-        network: args.network.map(Into::into),
+        network: args.network.mode(),
+        network_policy: args.network.policy(),
         workdir: args.workdir,
         user: args.user,
         mounts: args.mount,
@@ -193,6 +227,7 @@ fn wanted(args: RunArgs, data: DataDir, database: Option<String>) -> Result<Want
             },
         },
         subnet: args.subnet.chosen(),
+        name_servers: args.subnet.name_servers(),
     })
 }
 

@@ -9,6 +9,7 @@ mod create;
 mod exec;
 mod list;
 mod logs;
+mod network;
 mod show;
 mod snapshot;
 
@@ -22,7 +23,7 @@ use crate::exit::Ending;
 use crate::output::{bytes, or_dash, time};
 
 pub(crate) use copy::tar_of_directory;
-pub(crate) use create::network;
+pub(crate) use create::{mode, network, policy};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum SandboxCommand {
@@ -56,6 +57,8 @@ pub(crate) enum SandboxCommand {
     Stop(change::ChangeArgs),
     /// Boot a stopped one
     Start(change::ChangeArgs),
+    /// What one may reach; with a mode or rules, change it
+    Network(network::ShowOrSetArgs),
     /// Keep what one has on its disk as an image
     Snapshot(snapshot::SnapshotArgs),
     /// Give one more time to live
@@ -90,6 +93,7 @@ pub(crate) async fn run(global: &Global, command: SandboxCommand) -> Result<Endi
         SandboxCommand::Stop(args) => change::stop(&client, args).await,
         SandboxCommand::Start(args) => change::start(&client, args).await,
         SandboxCommand::Snapshot(args) => snapshot::run(&client, args).await,
+        SandboxCommand::Network(args) => network::run(&client, args).await,
         SandboxCommand::Extend(args) => change::extend(&client, args).await,
         SandboxCommand::Rm(args) => change::remove(&client, args).await,
     }

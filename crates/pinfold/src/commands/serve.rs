@@ -172,6 +172,7 @@ pub(crate) fn run(global: &Global, args: ServeArgs) -> Result<Ending> {
         bootstrap_key: bootstrap_key()?,
         rate_limit: args.rate_limit,
         subnet: args.subnet.chosen(),
+        name_servers: args.subnet.name_servers(),
         addresses: Addresses {
             public_url: args.public_url,
             preview_domain: args.preview_domain,

@@ -9,8 +9,8 @@ use pinfold_sdk::{Client, PageQuery, PutTemplate, Template};
 
 use crate::cli::Global;
 use crate::client;
-use crate::commands::run::{Network, environment};
-use crate::commands::sandbox::network;
+use crate::commands::run::{NetworkArgs, environment};
+use crate::commands::sandbox::{mode, policy};
 use crate::exit::Ending;
 use crate::output::{self, Format, bytes, or_dash, time};
 use crate::values::{self, Variable};
@@ -25,7 +25,7 @@ pub(crate) enum TemplatesCommand {
     /// Every version of one, newest first
     Versions(VersionsArgs),
     /// Make one, or the next version of one
-    Set(SetArgs),
+    Set(Box<SetArgs>),
     /// Remove one with all its versions; sandboxes made from it live on
     Rm(RemoveArgs),
 }
@@ -89,9 +89,8 @@ pub(crate) struct SetArgs {
     #[arg(long, value_name = "COUNT")]
     pids: Option<u32>,
 
-    /// What sandboxes may reach
-    #[arg(long, value_name = "MODE", value_enum)]
-    network: Option<Network>,
+    #[command(flatten)]
+    network: NetworkArgs,
 
     /// A variable of every command's environment; NAME alone copies the value it has here
     #[arg(long, short, value_name = "NAME[=VALUE]", value_parser = values::variable)]
@@ -132,7 +131,7 @@ pub(crate) async fn run(global: &Global, command: TemplatesCommand) -> Result<En
         TemplatesCommand::Versions(args) => versions(&client, args).await?,
         TemplatesCommand::Set(args) => {
             let format = args.format;
-            let (name, recipe) = recipe(args);
+            let (name, recipe) = recipe(*args);
             let template = client.templates().set(&name, &recipe).await?;
             format.one(&template, &facts(&template))?;
         }
@@ -196,7 +195,8 @@ fn recipe(args: SetArgs) -> (String, PutTemplate) {
         memory_mib: args.memory,
         disk_mib: args.disk,
         pids: args.pids,
-        network: args.network.map(network),
+        network: args.network.mode().map(mode),
+        network_policy: args.network.policy().as_ref().map(policy),
         env: environment(args.env),
         workdir: args.workdir,
         user: args.user,

@@ -1,6 +1,7 @@
 //! What to boot and what to start in it, as an engine decides: names resolved, limits checked,
 //! templates applied. The engine works on a store in memory that knows the installation's images.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use pinfold_engine::{CreateSandbox, Engine, EngineConfig, ImageOrTemplate, Wait};
 use pinfold_model::{
-    Code, CommandId, CommandSpec, Ctx, Error, Image, Sandbox, SandboxId, StdinMode,
+    Code, CommandId, CommandSpec, Ctx, Error, Image, NetworkPolicy, Sandbox, SandboxId, StdinMode,
 };
 use pinfold_runtime::driver::BootSpec;
 use pinfold_runtime::guest::StartSpec;
@@ -23,6 +24,9 @@ use crate::planning::Planning;
 pub(super) struct Plan {
     pub(super) boot: BootSpec,
     pub(super) start: StartSpec,
+    /// Where its network obeys one.
+    pub(super) policy: NetworkPolicy,
+    pub(super) name_servers: Vec<SocketAddr>,
 }
 
 /// Far above what resolving takes: nothing is booted while this is waited for.
@@ -72,6 +76,8 @@ pub(super) async fn make(wanted: Wanted, images: &Path, scratch: &Scratch) -> Re
     let boot = ordered(&engine, &ctx, &sandbox.id, orders).await?;
     Ok(Plan {
         boot,
+        policy: sandbox.spec.network_policy.clone(),
+        name_servers: wanted.name_servers,
         start: start(&sandbox, &image, wanted.command),
     })
 }

@@ -237,7 +237,7 @@ fn whoever_stops_reading_holds_up_neither_signals_nor_the_timeout() {
         let status = ended(&mut child);
         assert_eq!(status.signal(), Some(Signal::INT.as_raw()), "{status}");
 
-        let child = stuck(world, &last, &["--timeout", "10s"]);
+        let child = stuck(world, &last, &["--timeout", "25s"]);
         eventually("the step is killed", || processes(&last).is_empty());
         // Who reads again misses nothing.
         let output = child.wait_with_output().expect("the rest");

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use pinfold_model::{NetworkMode, SandboxId};
 use pinfold_sys::datagram;
 
+use super::network::needs_root;
 use super::process::Process;
 use super::record::Record;
 use super::slots::Slot;
@@ -40,11 +41,8 @@ impl Inner {
 
     /// What this host cannot provide is refused before anything is made.
     fn check(&self, spec: &BootSpec) -> Result<(), BootError> {
-        if self.rootless && spec.network == NetworkMode::Open {
-            return Err(BootError::Unsupported(
-                "network \"open\" needs root; without it only network \"none\" is available"
-                    .to_owned(),
-            ));
+        if self.rootless && spec.network != NetworkMode::None {
+            return Err(BootError::Unsupported(needs_root(spec.network)));
         }
         if spec.root.disk.is_some() && !self.disks.keeps() {
             return Err(BootError::Unsupported(

@@ -3,16 +3,14 @@
 use pinfold_model::NetworkMode;
 use pinfold_proto::spawn::File;
 
+use crate::driver::GATE_RESOLVER;
+
 pub(super) fn files(hostname: &str, network: NetworkMode) -> Vec<File> {
     let hosts = format!("127.0.0.1\tlocalhost\n::1\tlocalhost\n127.0.1.1\t{hostname}\n");
-    let resolver = match network {
-        NetworkMode::None => "# This sandbox has no network.\n".to_owned(),
-        NetworkMode::Open => resolver(),
-    };
     [
         ("etc/hosts", hosts),
         ("etc/hostname", format!("{hostname}\n")),
-        ("etc/resolv.conf", resolver),
+        ("etc/resolv.conf", resolver(network)),
     ]
     .map(|(path, content)| File {
         path: path.to_owned(),
@@ -21,9 +19,18 @@ pub(super) fn files(hostname: &str, network: NetworkMode) -> Vec<File> {
     .into()
 }
 
+/// What /etc/resolv.conf says in that mode.
+pub(super) fn resolver(network: NetworkMode) -> String {
+    match network {
+        NetworkMode::None => "# This sandbox has no network.\n".to_owned(),
+        NetworkMode::Open => reachable_servers(),
+        NetworkMode::Policy => format!("nameserver {GATE_RESOLVER}\n"),
+    }
+}
+
 /// The name servers of this machine, as far as they can be reached from a sandbox: a resolver on
 /// the machine's loopback cannot, so the ones behind systemd-resolved are looked up instead.
-fn resolver() -> String {
+fn reachable_servers() -> String {
     for path in ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"] {
         let text = std::fs::read_to_string(path).unwrap_or_default();
         let servers = reachable(&text);

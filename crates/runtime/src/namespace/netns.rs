@@ -7,13 +7,13 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 
 use pinfold_sys::{loopback, namespace};
 use rustix::fs::{Mode, OFlags};
-use rustix::thread::UnshareFlags;
+use rustix::thread::{ThreadNameSpaceType, UnshareFlags, move_into_thread_name_spaces};
 
 /// Namespaces kept ready. Each costs the kernel some 100 KiB.
 const READY: usize = 8;
@@ -116,6 +116,12 @@ fn make() -> io::Result<OwnedFd> {
         std::fs::write(format!("/proc/sys/net/{name}"), value)?;
     }
     current()
+}
+
+/// Takes the calling thread into the network namespace of a process.
+pub(super) fn enter(process: &OwnedFd) -> io::Result<()> {
+    let kind = ThreadNameSpaceType::NETWORK;
+    Ok(move_into_thread_name_spaces(process.as_fd(), kind)?)
 }
 
 /// The calling thread's network namespace.

@@ -10,7 +10,6 @@ use pinfold_proto::spawn::{Bind, Boot};
 
 use super::record::Record;
 use super::slots::{Slot, Slots};
-use super::uplink::UplinkError;
 use super::{Inner, boot_step, etc, process};
 use crate::driver::{BootError, BootSpec};
 
@@ -99,10 +98,12 @@ impl Inner {
         };
         let net = pool.take().map_err(boot_step("make a network"))?;
         if mode == NetworkMode::Open {
-            self.uplink.plug(&net, slot).map_err(|error| match error {
-                UplinkError::Unsupported(words) => BootError::Unsupported(words),
-                UplinkError::Failed(source) => boot_step("link the network")(source),
-            })?;
+            self.uplink
+                .plug(&net, slot)
+                .map_err(|error| match error.kind() {
+                    io::ErrorKind::Unsupported => BootError::Unsupported(error.to_string()),
+                    _ => boot_step("link the network")(error),
+                })?;
         }
         Ok(Some(net))
     }

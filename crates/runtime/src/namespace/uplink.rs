@@ -8,17 +8,16 @@
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
 use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth};
 use rtnetlink::{LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
 
+use super::links::{INSIDE, index_of, up};
 use super::netns::on_own_thread;
+use super::nft;
 use super::slots::Slot;
 use super::subnet::{LINKS, Subnet};
-
-const INSIDE: &str = "eth0";
 
 /// Complete, so that applying it again changes nothing; what other servers of this machine have
 /// added to the set stays.
@@ -54,13 +53,6 @@ pub(super) struct Uplink {
     ready: Mutex<bool>,
 }
 
-/// Why this host cannot offer the mode, in words for the operator; or a step that failed.
-#[derive(Debug)]
-pub(super) enum UplinkError {
-    Unsupported(String),
-    Failed(io::Error),
-}
-
 impl Uplink {
     pub(super) fn new(subnet: Subnet) -> Self {
         Self {
@@ -69,37 +61,39 @@ impl Uplink {
         }
     }
 
-    /// Links the namespace to this machine. Blocks for some milliseconds.
-    pub(super) fn plug(&self, net: &OwnedFd, slot: Slot) -> Result<(), UplinkError> {
+    /// Links the namespace to this machine. Blocks for some milliseconds. The error is of kind
+    /// `Unsupported` where this host cannot offer it, in words for the operator.
+    pub(super) fn plug(&self, net: &OwnedFd, slot: Slot) -> io::Result<()> {
         self.prepare()?;
-        on_own_thread(|| plug(net, slot, self.subnet)).map_err(UplinkError::Failed)
+        on_own_thread(|| plug(net, slot, self.subnet))
     }
 
-    fn prepare(&self) -> Result<(), UplinkError> {
+    fn prepare(&self) -> io::Result<()> {
         let mut ready = self
             .ready
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         if !*ready {
             self.check_routes()?;
-            apply_rules(self.subnet)?;
-            std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").map_err(UplinkError::Failed)?;
+            nft::apply(&rules(self.subnet))?;
+            std::fs::write("/proc/sys/net/ipv4/ip_forward", "1")?;
             *ready = true;
         }
         Ok(())
     }
-}
 
-impl Uplink {
     /// Sandboxes would take those addresses away from whoever has them now.
-    fn check_routes(&self) -> Result<(), UplinkError> {
-        match self.subnet.taken().map_err(UplinkError::Failed)? {
+    fn check_routes(&self) -> io::Result<()> {
+        match self.subnet.taken()? {
             None => Ok(()),
-            Some(route) => Err(UplinkError::Unsupported(format!(
-                "the sandboxes' network {} overlaps this machine's route {route}: choose another \
-                 with --network-subnet",
-                self.subnet
-            ))),
+            Some(route) => Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                format!(
+                    "the sandboxes' network {} overlaps this machine's route {route}: choose \
+                     another with --network-subnet",
+                    self.subnet
+                ),
+            )),
         }
     }
 }
@@ -114,7 +108,7 @@ pub(super) fn unplug(slot: Slot) -> io::Result<()> {
         runtime.block_on(async {
             let (connection, handle, _) = rtnetlink::new_connection()?;
             let connection = tokio::spawn(connection);
-            if let Ok(index) = index_of(&handle, &name(slot)).await {
+            if let Some(index) = index_of(&handle, &name(slot)).await? {
                 // It may have gone by itself since.
                 let _ = handle.link().del(index).execute().await;
             }
@@ -126,32 +120,6 @@ pub(super) fn unplug(slot: Slot) -> io::Result<()> {
 
 fn name(slot: Slot) -> String {
     format!("{LINKS}{}", slot.number())
-}
-
-fn apply_rules(subnet: Subnet) -> Result<(), UplinkError> {
-    let mut nft = Command::new("nft")
-        .args(["-f", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|error| {
-            UplinkError::Unsupported(format!(
-                "network \"open\" needs the program nft (package nftables) on this host: {error}"
-            ))
-        })?;
-    let mut input = nft.stdin.take().expect("stdin is piped");
-    let written = io::Write::write_all(&mut input, rules(subnet).as_bytes());
-    drop(input);
-    let output = nft.wait_with_output().map_err(UplinkError::Failed)?;
-    if output.status.success() && written.is_ok() {
-        return Ok(());
-    }
-    let words = String::from_utf8_lossy(&output.stderr);
-    let first = words.lines().next().unwrap_or("no message").to_owned();
-    Err(UplinkError::Unsupported(format!(
-        "this host refuses the firewall rules: {first}"
-    )))
 }
 
 /// Runs on a thread of its own, which ends inside the sandbox's network namespace.
@@ -178,7 +146,6 @@ async fn make_pair(net: &OwnedFd, name: &str, address: Ipv4Addr) -> io::Result<(
     let pair = LinkMessageBuilder::<LinkVeth>::new_with_info_kind(InfoKind::Veth)
         .name(name.to_owned())
         .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)))
-        .up()
         .build();
     handle
         .link()
@@ -186,7 +153,7 @@ async fn make_pair(net: &OwnedFd, name: &str, address: Ipv4Addr) -> io::Result<(
         .execute()
         .await
         .map_err(io::Error::other)?;
-    let index = index_of(&handle, name).await?;
+    let index = up(&handle, name).await?;
     handle
         .address()
         .add(index, address.into(), 30)
@@ -200,14 +167,7 @@ async fn make_pair(net: &OwnedFd, name: &str, address: Ipv4Addr) -> io::Result<(
 async fn set_up_inside(address: Ipv4Addr, gateway: Ipv4Addr) -> io::Result<()> {
     let (connection, handle, _) = rtnetlink::new_connection()?;
     let connection = tokio::spawn(connection);
-    let index = index_of(&handle, INSIDE).await?;
-    let up = LinkUnspec::new_with_index(index).up().build();
-    handle
-        .link()
-        .set(up)
-        .execute()
-        .await
-        .map_err(io::Error::other)?;
+    let index = up(&handle, INSIDE).await?;
     handle
         .address()
         .add(index, address.into(), 30)
@@ -225,16 +185,4 @@ async fn set_up_inside(address: Ipv4Addr, gateway: Ipv4Addr) -> io::Result<()> {
         .map_err(io::Error::other)?;
     connection.abort();
     Ok(())
-}
-
-async fn index_of(handle: &rtnetlink::Handle, name: &str) -> io::Result<u32> {
-    use futures::TryStreamExt;
-    let mut links = handle.link().get().match_name(name.to_owned()).execute();
-    match links.try_next().await.map_err(io::Error::other)? {
-        Some(link) => Ok(link.header.index),
-        None => Err(io::Error::new(
-            io::ErrorKind::NotFound,
-            format!("no link {name}"),
-        )),
-    }
 }

@@ -9,10 +9,10 @@ use pinfold_wire::{
     DirectoryList, FileEntry, Gauge, Image, ImagePull, Key, LinkUse, ListAudit, ListCommands,
     ListImages, ListKeys, ListObjects, ListPipelineRuns, ListPreviews, ListSandboxUsage,
     ListSandboxes, LogPage, LogsQuery, MakeDirectory, MoveFile, Object, Page, PageQuery,
-    PipelineReport, PipelineRun, Preview, PreviewLink, Project, PtyQuery, PullImage, PutTemplate,
-    RunCode, RunResult, Sandbox, SandboxUsage, SignedUrl, StartCommand, SubmitPipeline,
-    TakeSnapshot, Template, UpdateKey, UpdateProject, UploadObjectQuery, Usage, UsageQuery,
-    WindowSize,
+    PipelineReport, PipelineRun, Preview, PreviewLink, Project, PtyQuery, PullImage,
+    PutSandboxNetwork, PutTemplate, RunCode, RunResult, Sandbox, SandboxNetwork, SandboxUsage,
+    SignedUrl, StartCommand, SubmitPipeline, TakeSnapshot, Template, UpdateKey, UpdateProject,
+    UploadObjectQuery, Usage, UsageQuery, WindowSize,
 };
 
 use super::Driver;
@@ -62,6 +62,8 @@ mirrored! { Sandboxes {
     fn stop(id: &str) -> Sandbox;
     fn start(id: &str) -> Sandbox;
     fn extend(id: &str, ttl: Duration) -> Sandbox;
+    fn network(id: &str) -> SandboxNetwork;
+    fn set_network(id: &str, request: &PutSandboxNetwork) -> SandboxNetwork;
     fn snapshot(id: &str, request: &TakeSnapshot) -> Image;
     fn usage(id: &str) -> Gauge;
 }}

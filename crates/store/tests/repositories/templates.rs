@@ -14,6 +14,7 @@ fn spec(workdir: &str) -> TemplateSpec {
         image: "host".parse().expect("a good name"),
         resources: Resources::default(),
         network: pinfold_model::NetworkMode::None,
+        network_policy: pinfold_model::NetworkPolicy::default(),
         env: BTreeMap::new(),
         workdir: Some(workdir.into()),
         user: None,

@@ -131,6 +131,7 @@ pub(crate) fn sandbox(project: ProjectId, image: ImageId) -> Sandbox {
             forked_from: None,
             resources: Resources::default(),
             network: NetworkMode::Open,
+            network_policy: pinfold_model::NetworkPolicy::default(),
             env: BTreeMap::from([("A".into(), "line\nbreak".into())]),
             workdir: "/workspace".into(),
             user: "root".into(),

@@ -1,7 +1,7 @@
 //! How an owner begins: booting a new sandbox, or finding out what became of an old one.
 
 use pinfold_model::sandbox::{EndReason, SandboxEvent};
-use pinfold_model::{Code, Error, Sandbox, SandboxState};
+use pinfold_model::{Code, Error, NetworkMode, Sandbox, SandboxState};
 use pinfold_runtime::driver::{BootError, BootSpec};
 use pinfold_runtime::guest::Guest;
 use pinfold_store::PageRequest;
@@ -66,7 +66,23 @@ impl Owner {
             mounts: sandbox.spec.mounts.clone(),
             die_with_host: self.shared.config.lifetime == Lifetime::WithProcess,
         };
-        self.shared.driver.boot(&spec).await
+        let guest = self.shared.driver.boot(&spec).await?;
+        if spec.network == NetworkMode::Policy
+            && let Err(error) = self.link(spec.network).await
+        {
+            // It runs, and nothing could come out of it.
+            if let Err(error) = self.shared.driver.destroy(&spec.id).await {
+                tracing::warn!(sandbox = %spec.id, %error, "remains of a boot");
+            }
+            return Err(match error.code() {
+                Code::Unsupported => BootError::Unsupported(error.message().to_owned()),
+                _ => BootError::Step {
+                    step: "link the network".to_owned(),
+                    source: std::io::Error::other(error),
+                },
+            });
+        }
+        Ok(guest)
     }
 
     /// A new life: its CPU is counted from nothing, and no command of the one before is in it.
@@ -115,6 +131,7 @@ impl Owner {
                 if let Err(error) = self.shared.driver.thaw(self.live.id()).await {
                     tracing::debug!(sandbox = %self.live.id(), %error, "not thawed");
                 }
+                self.link_again().await;
                 self.restore_link().await;
             }
             SandboxState::Suspended => {
@@ -124,6 +141,8 @@ impl Owner {
                 if let Err(error) = self.shared.driver.freeze(self.live.id()).await {
                     tracing::warn!(sandbox = %self.live.id(), %error, "cannot be frozen again");
                     self.lost().await;
+                } else {
+                    self.link_again().await;
                 }
             }
             SandboxState::Stopped => {
@@ -139,7 +158,10 @@ impl Owner {
     /// Recorded as being created: it booted and that was not recorded, or it never did.
     async fn find_created(&mut self) {
         match self.attach().await {
-            Ok(Some(guest)) => self.runs(guest).await,
+            Ok(Some(guest)) => {
+                self.link_again().await;
+                self.runs(guest).await;
+            }
             Ok(None) if self.never_ran().await => {
                 // Whatever a boot left that did not come to its end.
                 if let Err(error) = self.shared.driver.destroy(self.live.id()).await {

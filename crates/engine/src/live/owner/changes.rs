@@ -23,6 +23,7 @@ impl Owner {
             Change::Stop => self.stop().await?,
             Change::Start => self.start().await?,
             Change::Extend(ttl, claim) => self.extend(ttl, claim.as_ref()).await?,
+            Change::Network(mode, policy) => self.set_network(mode, policy).await?,
             Change::Destroy(reason) => self.destroy(reason).await?,
         }
         Ok(self.live.sandbox())
@@ -128,6 +129,7 @@ impl Owner {
         }
         self.followed().await;
         self.publish_link(Link::Gone);
+        self.close_gate();
         self.live.meter.count_from(self.shared.clock.now(), None);
         self.commands_ended().await;
         stopped.map_err(driver_error)

@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use pinfold_sdk::{Client, CreateSandbox, ErrorCode, IdleAction, NetworkMode, Sandbox};
+use pinfold_model::network::Rule;
+use pinfold_sdk::{
+    Client, CreateSandbox, ErrorCode, IdleAction, NetworkMode, NetworkPolicy, Sandbox,
+};
 
-use crate::commands::run::{Network, environment};
+use crate::commands::run::{Network, NetworkArgs, environment};
 use crate::exit::Ending;
 use crate::output::{self, Format};
 use crate::values::{self, Variable};
@@ -41,9 +44,8 @@ pub(crate) struct CreateArgs {
     #[arg(long, value_name = "SIZE", value_parser = values::size_mib)]
     disk: Option<u32>,
 
-    /// What it may reach
-    #[arg(long, value_name = "MODE", value_enum)]
-    network: Option<Network>,
+    #[command(flatten)]
+    network: NetworkArgs,
 
     /// A variable of every command's environment; NAME alone copies the value it has here
     #[arg(long, short, value_name = "NAME[=VALUE]", value_parser = values::variable)]
@@ -127,7 +129,8 @@ fn request(args: CreateArgs) -> CreateSandbox {
         vcpu: args.vcpu.map(|millis| f64::from(millis) / 1000.0),
         memory_mib: args.memory,
         disk_mib: args.disk,
-        network: args.network.map(network),
+        network: args.network.mode().map(mode),
+        network_policy: args.network.policy().as_ref().map(policy),
         env: environment(args.env),
         workdir: args.workdir,
         user: args.user,
@@ -147,5 +150,22 @@ pub(crate) const fn network(network: Network) -> NetworkMode {
     match network {
         Network::None => NetworkMode::None,
         Network::Open => NetworkMode::Open,
+        Network::Policy => NetworkMode::Policy,
+    }
+}
+
+pub(crate) const fn mode(mode: pinfold_model::NetworkMode) -> NetworkMode {
+    match mode {
+        pinfold_model::NetworkMode::None => NetworkMode::None,
+        pinfold_model::NetworkMode::Open => NetworkMode::Open,
+        pinfold_model::NetworkMode::Policy => NetworkMode::Policy,
+    }
+}
+
+pub(crate) fn policy(policy: &pinfold_model::NetworkPolicy) -> NetworkPolicy {
+    let texts = |rules: &[Rule]| rules.iter().map(ToString::to_string).collect();
+    NetworkPolicy {
+        allow: texts(&policy.allow),
+        deny: texts(&policy.deny),
     }
 }

@@ -1,0 +1,27 @@
+//! What comes out of a sandbox with network mode `policy`.
+//!
+//! Such a sandbox has no link to the outside: everything it wants arrives at the two sockets of its
+//! gate. Here questions for names are answered, connections are judged and made in its stead, and
+//! nothing else happens, so what no rule allows has no way.
+//!
+//! ```text
+//! question   allowed name -> an address of our own that stands for it; else: no such name
+//! connection original destination -> name (or address) -> first bytes (TLS, HTTP: whom they name)
+//!            -> resolve now -> judge the address -> dial it -> pass bytes
+//! ```
+//! A name is resolved when it is dialed, so no address that a program has kept or made up says where
+//! a connection goes. When the policy changes, connections that it no longer allows are cut.
+
+mod dns;
+mod gate;
+mod names;
+mod opening;
+mod outside;
+mod refusal;
+mod tally;
+mod tunnel;
+mod web;
+
+pub use gate::Egress;
+pub use outside::{Outside, OutsideError};
+pub use tally::{Counts, Refused};

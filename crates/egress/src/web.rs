@@ -1,0 +1,280 @@
+//! Plain HTTP. Each request says anew whom it is for, so each is judged by itself.
+
+use std::collections::HashSet;
+use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_TYPE, HOST, UPGRADE};
+use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, Uri};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::SendRequest;
+use hyper_util::rt::TokioIo;
+use pinfold_model::NetworkPolicy;
+use pinfold_model::network::{HostName, Refusal};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::gate::{Inner, Target};
+use crate::opening::{Addressee, addressee, without_port};
+use crate::refusal::{NoWay, reset};
+use crate::tally::add;
+use crate::tunnel::Counted;
+
+type Body = BoxBody<Bytes, hyper::Error>;
+
+/// Of one hop only (RFC 9110, 7.6.1). `Connection` names more of them.
+const HOP: [HeaderName; 6] = [
+    http::header::PROXY_AUTHENTICATE,
+    http::header::PROXY_AUTHORIZATION,
+    http::header::TE,
+    http::header::TRAILER,
+    http::header::TRANSFER_ENCODING,
+    HeaderName::from_static("keep-alive"),
+];
+
+/// One connection of the sandbox, and the one to the outside that its requests go on with.
+struct Conversation {
+    inner: Arc<Inner>,
+    target: Target,
+    port: u16,
+    onward: tokio::sync::Mutex<Option<(HostName, SendRequest<Incoming>)>>,
+    /// Whom it has talked to.
+    hosts: Mutex<HashSet<HostName>>,
+    /// Upgraded connections, which outlive their requests.
+    tasks: TaskTracker,
+    /// Of everything that was begun for it.
+    ending: CancellationToken,
+}
+
+pub(crate) async fn carry(
+    inner: &Arc<Inner>,
+    client: TcpStream,
+    first: Vec<u8>,
+    target: Target,
+    port: u16,
+) {
+    let Ok(socket) = client.as_fd().try_clone_to_owned() else {
+        return reset(&client);
+    };
+    let conversation = Arc::new(Conversation {
+        inner: Arc::clone(inner),
+        target,
+        port,
+        onward: tokio::sync::Mutex::default(),
+        hosts: Mutex::default(),
+        tasks: TaskTracker::new(),
+        ending: CancellationToken::new(),
+    });
+    let _ending = conversation.ending.clone().drop_guard();
+    let (read, write) = client.into_split();
+    let stream = tokio::io::join(std::io::Cursor::new(first).chain(read), write);
+    let answers = Arc::clone(&conversation);
+    let service = hyper::service::service_fn(move |request| {
+        let conversation = Arc::clone(&answers);
+        async move { Ok::<_, std::convert::Infallible>(conversation.answer(request).await) }
+    });
+    let talk = hyper::server::conn::http1::Builder::new()
+        .preserve_header_case(true)
+        .half_close(true)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let whole = async {
+        let talked = talk.await;
+        conversation.tasks.close();
+        conversation.tasks.wait().await;
+        talked
+    };
+    tokio::select! {
+        talked = whole => {
+            if let Err(error) = talked {
+                tracing::debug!(%error, "a conversation of a sandbox broke");
+            }
+        }
+        why = inner.forbidden(|policy| conversation.check(policy)) => {
+            inner.tally.refuse(&conversation.target, Some(port), why);
+            // What has come so far must not look like all of it.
+            reset(&socket);
+        }
+    }
+}
+
+impl Conversation {
+    /// Whether it may go on with everybody it has talked to.
+    fn check(&self, policy: &NetworkPolicy) -> Result<(), Refusal> {
+        let hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        hosts
+            .iter()
+            .try_for_each(|host| policy.check_name(host, self.port))
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        match self.pass(request).await {
+            Ok(response) => response,
+            Err(no_way) => {
+                if let NoWay::Refused { host, why } = &no_way {
+                    self.inner.tally.refuse(host, Some(self.port), *why);
+                }
+                let status = match no_way {
+                    NoWay::Refused { .. } => StatusCode::FORBIDDEN,
+                    NoWay::Unreachable(_) | NoWay::Io(_) => StatusCode::BAD_GATEWAY,
+                };
+                let words = Full::from(no_way.words(self.port)).map_err(|never| match never {});
+                let mut response = Response::new(words.boxed());
+                *response.status_mut() = status;
+                let plain = http::HeaderValue::from_static("text/plain");
+                response.headers_mut().insert(CONTENT_TYPE, plain);
+                response
+            }
+        }
+    }
+
+    async fn pass(&self, mut request: Request<Incoming>) -> Result<Response<Body>, NoWay> {
+        let host = self.host(&request)?;
+        self.inner
+            .policy()
+            .check_name(&host, self.port)
+            .map_err(|why| NoWay::refused(&host, why))?;
+        let upgrade = upgrade(request.headers());
+        let asked = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
+        prepare(&mut request, upgrade.as_ref())?;
+        let mut response = self.send(host, request).await?;
+        strip(response.headers_mut());
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS
+            && let (Some(asked), Some(protocol)) = (asked, upgrade)
+        {
+            keep_upgrade(response.headers_mut(), &protocol);
+            let given = hyper::upgrade::on(&mut response);
+            let pass = async move {
+                let (Ok(asked), Ok(given)) = tokio::join!(asked, given) else {
+                    return;
+                };
+                let (mut asked, mut given) = (TokioIo::new(asked), TokioIo::new(given));
+                let _ = tokio::io::copy_bidirectional(&mut asked, &mut given).await;
+            };
+            let ending = self.ending.clone();
+            self.tasks.spawn(ending.run_until_cancelled_owned(pass));
+        }
+        Ok(response.map(BodyExt::boxed))
+    }
+
+    /// Whom the request is for: a name, once.
+    fn host(&self, request: &Request<Incoming>) -> Result<HostName, NoWay> {
+        let strange = |text: &str| NoWay::refused(text, Refusal::NotAllowed);
+        // To be carried somewhere else by whoever answers is not what was allowed.
+        if request.method() == Method::CONNECT {
+            return Err(strange(&request.uri().to_string()));
+        }
+        let mut hosts = request.headers().get_all(HOST).iter();
+        let host = match (hosts.next(), hosts.next()) {
+            (Some(host), None) => host.to_str().unwrap_or("?"),
+            (None, None) => "",
+            _ => return Err(strange("two hosts")),
+        };
+        let named = addressee(without_port(host));
+        let authority = request
+            .uri()
+            .authority()
+            .map(|whole| addressee(whole.host()));
+        if authority.is_some_and(|authority| authority != named) {
+            return Err(strange("two hosts"));
+        }
+        match (named, &self.target) {
+            (Addressee::Name(name), _) => Ok(name),
+            (Addressee::Unnamed, Target::Name(name)) if host.is_empty() => Ok(name.clone()),
+            (Addressee::Strange(text), _) => Err(strange(&text)),
+            (Addressee::Unnamed, _) => Err(strange(host)),
+        }
+    }
+
+    async fn send(
+        &self,
+        host: HostName,
+        request: Request<Incoming>,
+    ) -> Result<Response<Incoming>, NoWay> {
+        let mut onward = self.onward.lock().await;
+        let ready = match onward.as_mut() {
+            Some((to, sender)) if *to == host => sender.ready().await.is_ok(),
+            _ => false,
+        };
+        if !ready {
+            let policy = self.inner.policy();
+            let stream = self
+                .inner
+                .outside
+                .dial_name(&host, self.port, &policy)
+                .await?;
+            add(&self.inner.tally.connections, 1);
+            let io = TokioIo::new(Counted::new(stream, &self.inner));
+            let handshake = hyper::client::conn::http1::Builder::new()
+                .preserve_header_case(true)
+                .handshake(io);
+            let (sender, connection) = handshake.await.map_err(broken)?;
+            let ending = self.ending.clone();
+            tokio::spawn(ending.run_until_cancelled_owned(connection.with_upgrades()));
+            let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+            hosts.insert(host.clone());
+            *onward = Some((host, sender));
+        }
+        let Some((_, sender)) = onward.as_mut() else {
+            unreachable!("it was just made");
+        };
+        sender.send_request(request).await.map_err(broken)
+    }
+}
+
+fn broken(error: hyper::Error) -> NoWay {
+    NoWay::Unreachable(error.to_string())
+}
+
+/// The protocol that the request wants to go on with, if any.
+fn upgrade(headers: &HeaderMap) -> Option<http::HeaderValue> {
+    let wants = headers.get_all(CONNECTION).iter().any(|value| {
+        let value = value.to_str().unwrap_or_default();
+        value
+            .split(',')
+            .any(|token| token.trim().eq_ignore_ascii_case("upgrade"))
+    });
+    headers.get(UPGRADE).filter(|_| wants).cloned()
+}
+
+/// As an origin server wants it: no authority in its first line, nothing of the last hop.
+fn prepare(
+    request: &mut Request<Incoming>,
+    upgrade: Option<&http::HeaderValue>,
+) -> Result<(), NoWay> {
+    let path = request
+        .uri()
+        .path_and_query()
+        .map_or("/", |path| path.as_str());
+    let uri: Uri = path
+        .parse()
+        .map_err(|_| NoWay::Unreachable("a path that is none".to_owned()))?;
+    *request.uri_mut() = uri;
+    strip(request.headers_mut());
+    if let Some(protocol) = upgrade {
+        keep_upgrade(request.headers_mut(), protocol);
+    }
+    Ok(())
+}
+
+fn strip(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .flat_map(|value| value.to_str().unwrap_or_default().split(','))
+        .filter_map(|token| token.trim().parse().ok())
+        .collect();
+    for name in named.iter().chain(&HOP).chain([&CONNECTION, &UPGRADE]) {
+        headers.remove(name);
+    }
+}
+
+fn keep_upgrade(headers: &mut HeaderMap, protocol: &http::HeaderValue) {
+    headers.insert(CONNECTION, http::HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, protocol.clone());
+}

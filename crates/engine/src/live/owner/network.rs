@@ -1,0 +1,92 @@
+//! What the sandbox is linked to.
+
+use std::sync::Arc;
+
+use pinfold_egress::Egress;
+use pinfold_model::{Error, NetworkMode, NetworkPolicy, Result};
+use pinfold_runtime::driver::{GATE_NETWORK, GATE_PREFIX, Gate};
+
+use super::Owner;
+use crate::errors::driver_error;
+
+impl Owner {
+    /// Links what runs as that mode says, under the policy that is recorded.
+    pub(super) async fn link(&self, mode: NetworkMode) -> Result<()> {
+        let linked = self.shared.driver.set_network(self.live.id(), mode).await;
+        match linked.map_err(driver_error)? {
+            Some(gate) => self.serve(gate),
+            None => {
+                if let Some(egress) = self.live.egress() {
+                    egress.close();
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// What an earlier engine has left, as it is recorded now. Where that fails nothing comes out.
+    pub(super) async fn link_again(&self) {
+        let mode = self.live.view().sandbox.spec.network;
+        if let Err(error) = self.link(mode).await {
+            tracing::error!(sandbox = %self.live.id(), %error, "not linked to its network");
+        }
+    }
+
+    /// The new rules hold when this returns, for connections that stand as well. One that stops or
+    /// is suspended can change its rules; changing the mode takes one that runs.
+    pub(super) async fn set_network(
+        &mut self,
+        mode: NetworkMode,
+        policy: NetworkPolicy,
+    ) -> Result<()> {
+        let before = self.live.view().sandbox;
+        let (old_mode, old_policy) = (before.spec.network, before.spec.network_policy.clone());
+        if mode != old_mode {
+            self.state().require_running()?;
+        }
+        self.record_network(mode, policy.clone()).await?;
+        if mode == old_mode {
+            if let Some(egress) = self.live.egress() {
+                egress.set_policy(policy);
+            }
+            return Ok(());
+        }
+        if let Err(error) = self.link(mode).await {
+            self.record_network(old_mode, old_policy).await?;
+            self.link(old_mode).await?;
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    async fn record_network(&self, mode: NetworkMode, policy: NetworkPolicy) -> Result<()> {
+        let mut sandbox = self.live.view().sandbox.as_ref().clone();
+        sandbox.spec.network = mode;
+        sandbox.spec.network_policy = policy;
+        let sandboxes = self.shared.store.sandboxes();
+        sandboxes.set_spec(self.live.id(), &sandbox.spec).await?;
+        self.live
+            .view
+            .send_modify(|view| view.sandbox = Arc::new(sandbox));
+        Ok(())
+    }
+
+    fn serve(&self, gate: Gate) -> Result<()> {
+        let outside = self.shared.outside()?;
+        let policy = self.live.view().sandbox.spec.network_policy.clone();
+        let network = (GATE_NETWORK, GATE_PREFIX);
+        let egress = self
+            .live
+            .egress
+            .get_or_init(|| Egress::new(outside.clone(), network, NetworkPolicy::default()));
+        egress.set_policy(policy);
+        egress.serve(gate.tcp, gate.udp).map_err(Error::internal)
+    }
+
+    /// What is left of its connections ends with its processes.
+    pub(super) fn close_gate(&self) {
+        if let Some(egress) = self.live.egress() {
+            egress.close();
+        }
+    }
+}
