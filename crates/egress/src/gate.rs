@@ -294,13 +294,14 @@ async fn begin(
     port: u16,
 ) -> Result<(Option<Opening>, Vec<u8>, Option<TcpStream>), NoWay> {
     let mut early = None;
-    let speaks = tokio::time::timeout(SILENCE, client.readable()).await;
+    let speaks = tokio::time::timeout(SILENCE, client.peek(&mut [0])).await;
     if speaks.is_err() && !matches!(target, Target::Forgotten(_)) {
         let outside = target.dial(None, port, inner).await?;
+        let (mut one, mut other) = ([0], [0]);
         let silent = tokio::select! {
             biased;
-            _ = client.readable() => false,
-            _ = outside.readable() => true,
+            _ = client.peek(&mut one) => false,
+            _ = outside.peek(&mut other) => true,
         };
         early = Some(outside);
         if silent {
