@@ -277,3 +277,11 @@ async def test_snapshots_and_forks_begin_with_what_was_on_the_disk(connect: Any)
         await client.images.remove(image.id)
         with pytest.raises(errors.NotFoundError):
             await client.sandboxes.create(image=image.id)
+
+
+async def test_the_working_directory_is_its_users_own_where_the_image_lacks_it(connect: Any) -> None:
+    where = {"image": "host", "workdir": "/srv/not/there", "user": "nobody"}
+    async with connect() as client, client.sandboxes.create(**where) as sandbox:
+        assert (await sandbox.files.list("/srv/not/there")).entries == ()
+        run = await sandbox.run("pwd && stat -c '%U %a' . && touch mine && ls", check=True)
+        assert run.stdout == "/srv/not/there\nnobody 755\nmine\n"
