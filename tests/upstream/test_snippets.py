@@ -18,14 +18,17 @@ GUIDE = ROOT / "docs" / "guide" / "upstream.md"
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One whose `python:3.12` has a `python`, as the registry's has and this machine may not."""
     server = Server(tmp_path_factory.mktemp("server")).start()
-    box = server.pinfold("sandbox", "create")
-    link = "mkdir -p /opt/python && ln -s /usr/bin/python3 /opt/python/python"
-    server.pinfold("sandbox", "exec", box, "--", "sh", "-c", link)
-    server.pinfold("sandbox", "snapshot", box, "--name", "with-python:1")
-    path = "PATH=/opt/python:/usr/local/bin:/usr/bin:/bin"
-    server.pinfold("templates", "set", "python:3.12", "--image", "with-python:1", "--env", path)
-    yield server
-    server.stop()
+    try:
+        box = server.pinfold("sandbox", "create")
+        link = "mkdir -p /opt/python && ln -s /usr/bin/python3 /opt/python/python"
+        server.pinfold("sandbox", "exec", box, "--", "sh", "-c", link)
+        server.pinfold("sandbox", "snapshot", box, "--name", "with-python:1")
+        path = "PATH=/opt/python:/usr/local/bin:/usr/bin:/bin"
+        image = ("--image", "with-python:1", "--env", path)
+        server.pinfold("templates", "set", "python:3.12", *image)
+        yield server
+    finally:
+        server.stop()
 
 
 def test_the_vendors_sync_snippet_runs(server: Any) -> None:
