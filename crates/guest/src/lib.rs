@@ -24,6 +24,7 @@ mod transfer;
 mod tree;
 mod usage;
 mod users;
+mod workdir;
 mod worker;
 
 /// Serves until the sandbox is to end.

@@ -183,6 +183,12 @@ pub struct Configure {
     /// PATH for commands that bring none.
     #[prost(string, tag = "2")]
     pub default_path: String,
+    /// The sandbox's working directory, made where it is missing. Empty: none.
+    #[prost(string, tag = "3")]
+    pub workdir: String,
+    /// Whose it is where it is made; empty is root.
+    #[prost(string, tag = "4")]
+    pub user: String,
 }
 
 /// Connects to a port inside.

@@ -124,6 +124,15 @@ fn requests() -> Vec<(&'static str, Vec<u8>)> {
             request(Body::Configure(proto::Configure {
                 die_with_host: true,
                 default_path: "/bin".into(),
+                ..proto::Configure::default()
+            })),
+        ),
+        (
+            "request.configure_workdir",
+            request(Body::Configure(proto::Configure {
+                workdir: "/w".into(),
+                user: "bob".into(),
+                ..proto::Configure::default()
             })),
         ),
         ("request.start", request(Body::Start(start()))),

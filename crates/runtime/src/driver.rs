@@ -34,6 +34,11 @@ pub struct BootSpec {
     pub network: NetworkMode,
     pub hostname: String,
     pub mounts: Vec<HostMount>,
+    /// Absolute; made where the root filesystem lacks it.
+    pub workdir: String,
+    /// Whose the working directory is then: a name or number of the sandbox, with `:group` or
+    /// without; empty is root.
+    pub user: String,
     /// End the sandbox when this process ends (embedded use).
     pub die_with_host: bool,
 }

@@ -164,6 +164,20 @@ async fn a_frozen_sandbox_can_be_destroyed() {
 }
 
 #[tokio::test]
+async fn the_working_directory_is_there_from_the_start_and_its_users_own() {
+    let world = World::new();
+    let spec = BootSpec {
+        workdir: "/deep/in/here".to_owned(),
+        user: "1000:1001".to_owned(),
+        ..world.spec()
+    };
+    let sandbox = world.boot(&spec).await;
+    let output = sandbox.sh("stat -c '%u:%g %a' /deep /deep/in/here").await;
+    assert_eq!(output.stdout, "1000:1001 755\n1000:1001 755\n");
+    world.destroy(sandbox).await;
+}
+
+#[tokio::test]
 async fn a_sandbox_tied_to_its_host_ends_with_it() {
     let world = World::new();
     let sandbox = world

@@ -17,7 +17,7 @@ use crate::identity::Identity;
 use crate::timers::Due;
 use crate::transfer::TransferJob;
 use crate::worker::{Job, failure};
-use crate::{usage, users};
+use crate::{usage, users, workdir};
 
 /// A grace longer than this is an error of somebody.
 const GRACE_MAX: Duration = Duration::from_secs(3600);
@@ -83,6 +83,7 @@ impl Agent {
             // Handled before the greeting was checked.
             Body::Hello(_) => Ok(None),
             Body::Configure(config) => {
+                workdir::make(&config.workdir, &config.user);
                 self.config = config;
                 done()
             }

@@ -87,7 +87,12 @@ impl Inner {
             .write(directory)
             .map_err(boot_step("record the process"))?;
         let pid = rustix::process::Pid::from_raw(booted.pid);
-        Guest::connect(ours, configure(spec.die_with_host), pid)
+        let config = Configure {
+            workdir: spec.workdir.clone(),
+            user: spec.user.clone(),
+            ..configure(spec.die_with_host)
+        };
+        Guest::connect(ours, config, pid)
             .await
             .map_err(BootError::Guest)
     }
@@ -114,5 +119,6 @@ pub(super) fn configure(die_with_host: bool) -> Configure {
     Configure {
         die_with_host,
         default_path: DEFAULT_PATH.to_owned(),
+        ..Configure::default()
     }
 }

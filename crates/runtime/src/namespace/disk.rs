@@ -52,7 +52,8 @@ impl Store {
     pub(super) fn open(wanted: Disks, directory: &Path) -> Self {
         match wanted {
             Disks::Memory => Self::Memory {
-                because: "asked for by the operator".to_owned(),
+                because: "a pool is for root, and for sandboxes that outlive their program"
+                    .to_owned(),
             },
             Disks::Pool { size_bytes } => Pool::open(directory, size_bytes)
                 .map_or_else(|because| Self::Memory { because }, Self::Pool),

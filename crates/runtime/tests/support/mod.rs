@@ -108,6 +108,8 @@ impl World {
             network: NetworkMode::None,
             hostname: "sandbox".to_owned(),
             mounts: Vec::new(),
+            workdir: "/workspace".to_owned(),
+            user: String::new(),
             die_with_host: false,
         }
     }

@@ -64,6 +64,8 @@ impl Owner {
             network: sandbox.spec.network,
             hostname: sandbox.spec.hostname.clone(),
             mounts: sandbox.spec.mounts.clone(),
+            workdir: sandbox.spec.workdir.clone(),
+            user: sandbox.spec.user.clone(),
             die_with_host: self.shared.config.lifetime == Lifetime::WithProcess,
         };
         let guest = self.shared.driver.boot(&spec).await?;
