@@ -1,3 +1,5 @@
+//! What policies decide, and what rules may look like.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -9,7 +9,7 @@ from pinfold._async.http import AsyncHttp
 from pinfold._async.streams import AsyncPages
 from pinfold._core import answer, call
 from pinfold._core.call import Call, Duration
-from pinfold.types import Image, ImagePull, NetworkMode, Page, Template
+from pinfold.types import Image, ImagePull, NetworkMode, NetworkPolicy, Page, Template
 from pinfold.types._page import page_of
 
 PULL_STEP_SECONDS = 0.2
@@ -168,6 +168,7 @@ class AsyncTemplates:
         disk_mib: int | None = None,
         pids: int | None = None,
         network: NetworkMode | str | None = None,
+        network_policy: NetworkPolicy | None = None,
         env: Mapping[str, str] | None = None,
         workdir: str | None = None,
         user: str | None = None,
@@ -190,6 +191,7 @@ class AsyncTemplates:
             "disk_mib": disk_mib,
             "pids": pids,
             "network": network,
+            "network_policy": call.network_policy(network_policy),
             "env": dict(env) if env else None,
             "workdir": workdir,
             "user": user,

@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode
 
 from pinfold._core.retry import TRIES, TRIES_WAITING
 from pinfold.errors import ConfigurationError, ProtocolError
+from pinfold.types import NetworkPolicy
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -250,6 +251,16 @@ def milliseconds(duration: Duration | None) -> int | None:
     if not 0 <= seconds < float(1 << 50):
         raise ConfigurationError(f"a duration is not negative and has an end, unlike {duration!r}")
     return round(seconds * 1000)
+
+
+def network_policy(policy: NetworkPolicy | None) -> dict[str, list[str]] | None:
+    """Rules as the API has them."""
+    if policy is None:
+        return None
+    for field, rules in (("allow", policy.allow), ("deny", policy.deny)):
+        if isinstance(rules, str):
+            raise ConfigurationError(f"{field} is a list of rules, not {rules!r}")
+    return {"allow": list(policy.allow), "deny": list(policy.deny)}
 
 
 def octal(mode: int | None) -> str | None:

@@ -10,7 +10,7 @@ from pinfold._sync.http import Http
 from pinfold._sync.streams import Pages
 from pinfold._core import answer, call
 from pinfold._core.call import Call, Duration
-from pinfold.types import Image, ImagePull, NetworkMode, Page, Template
+from pinfold.types import Image, ImagePull, NetworkMode, NetworkPolicy, Page, Template
 from pinfold.types._page import page_of
 
 PULL_STEP_SECONDS = 0.2
@@ -169,6 +169,7 @@ class Templates:
         disk_mib: int | None = None,
         pids: int | None = None,
         network: NetworkMode | str | None = None,
+        network_policy: NetworkPolicy | None = None,
         env: Mapping[str, str] | None = None,
         workdir: str | None = None,
         user: str | None = None,
@@ -191,6 +192,7 @@ class Templates:
             "disk_mib": disk_mib,
             "pids": pids,
             "network": network,
+            "network_policy": call.network_policy(network_policy),
             "env": dict(env) if env else None,
             "workdir": workdir,
             "user": user,

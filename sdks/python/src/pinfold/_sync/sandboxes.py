@@ -24,9 +24,11 @@ from pinfold.types import (
     IdleAction,
     Image,
     NetworkMode,
+    NetworkPolicy,
     Page,
     RunResult,
     SandboxFacts,
+    SandboxNetwork,
     SandboxState,
 )
 from pinfold.types._page import page_of
@@ -148,6 +150,24 @@ class Sandbox:
         self.facts = self._http.fetch(request.json({"ttl_ms": call.milliseconds(ttl)}))
         return self.facts
 
+    def network(self) -> SandboxNetwork:
+        """What it may reach, and what became of its tries."""
+        request = call.get("sandboxes", self.id, "network", read=SandboxNetwork.from_json)
+        return self._http.fetch(request)
+
+    def set_network(
+        self, mode: NetworkMode | str, policy: NetworkPolicy | None = None
+    ) -> SandboxNetwork:
+        """Changes what it may reach, now: connections that are not allowed any more are cut.
+
+        Args:
+            mode: changing it takes a sandbox that runs.
+            policy: the rules of the mode `policy`, in place of all earlier ones.
+        """
+        body: dict[str, object] = {"mode": mode, "policy": call.network_policy(policy)}
+        request = call.put("sandboxes", self.id, "network", read=SandboxNetwork.from_json)
+        return self._http.fetch(request.json(body))
+
     def snapshot(
         self, name: str | None = None, *, labels: Mapping[str, str] | None = None
     ) -> Image:
@@ -207,6 +227,7 @@ class Sandboxes:
         disk_mib: int | None = None,
         pids: int | None = None,
         network: NetworkMode | str | None = None,
+        network_policy: NetworkPolicy | None = None,
         env: Mapping[str, str] | None = None,
         workdir: str | None = None,
         user: str | None = None,
@@ -236,6 +257,7 @@ class Sandboxes:
             disk_mib: what it may write: 16 to 16777216.
             pids: processes and threads: 8 to 1000000.
             network: what it may reach.
+            network_policy: the rules of the mode `policy`, which they mean without `network`.
             env: added to the environment of every command.
             workdir: default working directory of commands.
             user: default user of commands: a name or `uid[:gid]`.
@@ -258,6 +280,7 @@ class Sandboxes:
             "disk_mib": disk_mib,
             "pids": pids,
             "network": network,
+            "network_policy": call.network_policy(network_policy),
             "env": dict(env) if env else None,
             "workdir": workdir,
             "user": user,

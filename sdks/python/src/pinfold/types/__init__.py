@@ -92,7 +92,10 @@ from pinfold.types._sandbox import (
     Gauge,
     IdleAction,
     NetworkMode,
+    NetworkPolicy,
+    NetworkRefusal,
     SandboxFacts,
+    SandboxNetwork,
     SandboxState,
 )
 from pinfold.types._wire import Wire, Word
@@ -138,6 +141,8 @@ __all__ = [
     "LinkUse",
     "LogPage",
     "NetworkMode",
+    "NetworkPolicy",
+    "NetworkRefusal",
     "ObjectFacts",
     "ObjectState",
     "Output",
@@ -163,6 +168,7 @@ __all__ = [
     "Role",
     "RunResult",
     "SandboxFacts",
+    "SandboxNetwork",
     "SandboxState",
     "SandboxUsage",
     "SignedUrl",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated
 
-from pinfold.types._sandbox import NetworkMode
+from pinfold.types._sandbox import NetworkMode, NetworkPolicy
 from pinfold.types._wire import JsonKey, Wire, Word
 
 
@@ -134,3 +134,5 @@ class Template(Wire):
     ttl: Annotated[timedelta | None, JsonKey("ttl_ms")]
     idle_timeout: Annotated[timedelta | None, JsonKey("idle_timeout_ms")]
     created_at: datetime
+    network_policy: NetworkPolicy | None = None
+    """Of the network mode `policy`."""

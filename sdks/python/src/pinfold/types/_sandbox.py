@@ -41,6 +41,8 @@ class NetworkMode(Word):
     """Its own loopback and nothing else."""
     OPEN = "open"
     """The outside through NAT; not the host, not other sandboxes."""
+    POLICY = "policy"
+    """What its network policy allows, and nothing else."""
 
 
 class IdleAction(Word):
@@ -49,6 +51,50 @@ class IdleAction(Word):
     DESTROY = "destroy"
     SUSPEND = "suspend"
     STOP = "stop"
+
+
+@dataclass(frozen=True)
+class NetworkPolicy(Wire):
+    """What a sandbox in the network mode `policy` may reach.
+
+    What no rule allows is denied, and a rule that denies wins. A rule is a name (`example.com`),
+    every name below one (`*.example.com`), every name (`*`), an address or a network
+    (`203.0.113.0/24`), and `:PORT` or `:FIRST-LAST` after it where only some ports are meant.
+    """
+
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class NetworkRefusal(Wire):
+    """Something that a network policy refused."""
+
+    at: datetime
+    host: str
+    """A name or an address."""
+    port: int | None
+    """`None` for a question for a name."""
+    why: str
+
+
+@dataclass(frozen=True)
+class SandboxNetwork(Wire):
+    """What a sandbox may reach, and what became of its tries since the server has known it."""
+
+    mode: NetworkMode
+    policy: NetworkPolicy
+    connections: int
+    """Those that were made."""
+    refused: int
+    """Connections, and requests of HTTP, that were refused or cut."""
+    bytes_out: int
+    bytes_in: int
+    questions: int
+    """For names."""
+    questions_refused: int
+    last_refused: tuple[NetworkRefusal, ...]
+    """The last 32, oldest first."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +138,8 @@ class SandboxFacts(Wire):
     ended_at: datetime | None
     forked_from: str | None = None
     """The sandbox whose disk it began with."""
+    network_policy: NetworkPolicy | None = None
+    """Of the network mode `policy`."""
 
 
 @dataclass(frozen=True)
