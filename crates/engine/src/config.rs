@@ -10,6 +10,7 @@ use pinfold_runtime::journal::Journals;
 use pinfold_store::{Blobs, Store};
 
 use crate::clock::Clock;
+use crate::secrets::SecretsKey;
 
 /// Settings. The defaults suit a server; [`EngineConfig::embedded`] suits one process of its own.
 #[derive(Debug, Clone)]
@@ -39,6 +40,8 @@ pub struct EngineConfig {
     pub attach_timeout: Duration,
     /// Active previews that one sandbox may have.
     pub previews_per_sandbox: u32,
+    /// What secrets are sealed under.
+    pub secrets_key: SecretsKey,
 }
 
 /// Whether missing images are pulled.
@@ -81,6 +84,7 @@ impl Default for EngineConfig {
             stop_grace: Duration::from_secs(5),
             attach_timeout: Duration::from_secs(10),
             previews_per_sandbox: 100,
+            secrets_key: SecretsKey::Absent,
         }
     }
 }

@@ -24,6 +24,7 @@ use crate::links::LinkKey;
 use crate::live::{Ending, Registry, endings};
 use crate::pipelines::Runs;
 use crate::previews::{PreviewTable, Sessions};
+use crate::secrets::Vault;
 use orgs::Orgs;
 
 pub(crate) use idempotency::fingerprint;
@@ -57,6 +58,8 @@ pub(crate) struct Shared {
     /// Runs of pipelines that have not ended.
     pub(crate) runs: Runs,
     pub(crate) previews: PreviewTable,
+    /// Secrets, sealed and opened.
+    pub(crate) vault: Vault,
     /// Snapshots that are being taken.
     pub(crate) unrecorded: Unrecorded,
     /// The image `host`, where this machine can offer it.
@@ -106,6 +109,7 @@ impl Engine {
         let pepper = Pepper::new(&parts.store.settings().secret("key_pepper").await?);
         let sessions = parts.store.settings().secret("preview_sessions").await?;
         let link_key = LinkKey::new(&parts.store.settings().secret("link_key").await?);
+        let vault = Vault::open(&config.secrets_key, parts.store.clone()).await?;
         let host = host_image(&parts).await;
         let ending = CancellationToken::new();
         let trail = trail(parts.store.clone());
@@ -117,6 +121,7 @@ impl Engine {
                 registry: Registry::default(),
                 runs: Runs::default(),
                 previews: PreviewTable::default(),
+                vault,
                 unrecorded: Unrecorded::default(),
                 host: host.clone(),
                 endings,
