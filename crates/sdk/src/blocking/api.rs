@@ -10,7 +10,7 @@ use pinfold_wire::{
     ListImages, ListKeys, ListObjects, ListPipelineRuns, ListPreviews, ListSandboxUsage,
     ListSandboxes, LogPage, LogsQuery, MakeDirectory, MoveFile, Object, Page, PageQuery,
     PipelineReport, PipelineRun, Preview, PreviewLink, Project, PtyQuery, PullImage, PutTemplate,
-    RunCode, RunResult, Sandbox, SandboxUsage, SignedUrl, StartCommand, SubmitPipeline,
+    RunCode, RunResult, Sandbox, SandboxUsage, Secret, SignedUrl, StartCommand, SubmitPipeline,
     TakeSnapshot, Template, UpdateKey, UpdateProject, UploadObjectQuery, Usage, UsageQuery,
     WindowSize,
 };
@@ -263,6 +263,20 @@ mirrored! { Templates {
 impl Templates {
     /// As [`crate::Templates::all`].
     pub fn all(&self) -> Items<Template> {
+        Items::new(&self.driver, self.inner.all())
+    }
+}
+
+mirrored! { Secrets {
+    fn set(name: &str, value: impl Into<String>) -> Secret;
+    fn get(name: &str) -> Secret;
+    fn list(query: &PageQuery) -> Page<Secret>;
+    fn delete(name: &str) -> ();
+}}
+
+impl Secrets {
+    /// As [`crate::Secrets::all`].
+    pub fn all(&self) -> Items<Secret> {
         Items::new(&self.driver, self.inner.all())
     }
 }

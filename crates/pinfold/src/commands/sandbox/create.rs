@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use pinfold_sdk::{Client, CreateSandbox, ErrorCode, IdleAction, NetworkMode, Sandbox};
+use pinfold_sdk::{
+    BindCredential, Client, CreateSandbox, ErrorCode, IdleAction, NetworkMode, Sandbox,
+};
 
 use crate::commands::run::{Network, environment};
 use crate::exit::Ending;
@@ -73,6 +75,13 @@ pub(crate) struct CreateArgs {
     #[arg(long, value_name = "ACTION", value_enum, requires = "idle_timeout")]
     idle_action: Option<Idle>,
 
+    /// A secret for requests to a host: NAME@HOST[:PORT] as a bearer token, *.HOST for every name below
+    ///
+    /// In full: secret=NAME,host=HOST[:PORT][,header=HEADER][,format=FORMAT], where {} in the format
+    /// stands for the value. Needs --network policy.
+    #[arg(long, value_name = "NAME@HOST", value_parser = values::credential)]
+    credential: Vec<BindCredential>,
+
     #[command(flatten)]
     format: Format,
 }
@@ -139,6 +148,7 @@ fn request(args: CreateArgs) -> CreateSandbox {
             Idle::Suspend => IdleAction::Suspend,
             Idle::Stop => IdleAction::Stop,
         }),
+        credentials: (!args.credential.is_empty()).then_some(args.credential),
         ..CreateSandbox::default()
     }
 }
