@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from pinfold import KEEP, End, Output, Truncated, WindowSize, errors
+from pinfold import KEEP, Credential, End, Output, Truncated, WindowSize, errors
 from pinfold.types import (
     CancelMode,
     CodeBegun,
@@ -351,6 +351,29 @@ async def test_images_and_templates_come_and_go(connect: Any, tmp_path: Path) ->
         await client.images.remove(name)
         with pytest.raises(errors.NotFoundError):
             await client.images.get(name)
+
+
+async def test_secrets_are_named_and_never_shown(connect: Any) -> None:
+    name = f"TOKEN-{os.urandom(4).hex()}"
+    async with connect() as client:
+        made = await client.secrets.set(name, "hunter2")
+        again = await client.secrets.set(name, "hunter22")
+        assert (again.id, again.created_at) == (made.id, made.created_at)
+        assert again.updated_at >= made.updated_at
+        assert await client.secrets.get(name) == again
+        assert again in [each async for each in client.secrets.list(page_size=1)]
+        with pytest.raises(errors.InvalidArgumentError) as raised:
+            await client.secrets.set(name, "hunter2\r\nx-evil: 1")
+        assert "hunter2" not in str(raised.value)
+        bound = [Credential(name, "10.0.0.1"), Credential(name, "a.com", header="host")]
+        for credential in bound:
+            with pytest.raises(errors.InvalidArgumentError):
+                await client.sandboxes.create(credentials=[credential])
+        with pytest.raises(errors.NotFoundError):
+            await client.sandboxes.create(credentials=[Credential("MISSING", "a.com")])
+        await client.secrets.delete(name)
+        with pytest.raises(errors.NotFoundError):
+            await client.secrets.get(name)
 
 
 async def test_previews_are_made_listed_linked_and_revoked(connect: Any) -> None:

@@ -95,6 +95,7 @@ from pinfold.types._sandbox import (
     SandboxFacts,
     SandboxState,
 )
+from pinfold.types._secret import Credential, Secret
 from pinfold.types._wire import Wire, Word
 
 __all__ = [
@@ -119,6 +120,7 @@ __all__ = [
     "CommandState",
     "CreatedKey",
     "CreatedPreview",
+    "Credential",
     "DirectoryList",
     "End",
     "EndReason",
@@ -165,6 +167,7 @@ __all__ = [
     "SandboxFacts",
     "SandboxState",
     "SandboxUsage",
+    "Secret",
     "SignedUrl",
     "StdinMode",
     "StepEnded",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated
 
+from pinfold.types._secret import Credential
 from pinfold.types._wire import JsonKey, Wire, Word
 
 
@@ -92,6 +93,8 @@ class SandboxFacts(Wire):
     ended_at: datetime | None
     forked_from: str | None = None
     """The sandbox whose disk it began with."""
+    credentials: tuple[Credential, ...] = ()
+    """Which secrets go with its requests to where."""
 
 
 @dataclass(frozen=True)
