@@ -87,6 +87,11 @@ NATIVE: dict[str, Case] = {
     "GET /v1/templates/{template}/versions": hidden(),
     "PUT /v1/templates/{template}": own({"image": "host"}),
     "DELETE /v1/templates/{template}": hidden(),
+    # Secrets
+    "GET /v1/secrets": own(),
+    "GET /v1/secrets/{secret}": hidden(),
+    "PUT /v1/secrets/{secret}": own({"value": "its own"}),
+    "DELETE /v1/secrets/{secret}": hidden(),
     # Objects
     "GET /v1/objects": own(),
     "POST /v1/objects": own({"name": "n"}),

@@ -54,6 +54,8 @@ class Tenants:
         self.slug = str(preview["slug"])
         template = {"image": "host", "env": {"NAME": self.mark}}
         put = self.owner.call("PUT", f"/v1/templates/{self.mark}", json=template)
+        # Named so, since nothing but its name can be seen of it.
+        self.owner.call("PUT", f"/v1/secrets/{self.mark}", json={"value": self.mark})
         run = self._made("/v1/pipeline-runs", {"markdown": PIPELINE.format(self.mark)})
         self.ids |= {
             "sandbox_id": sandbox,
@@ -64,6 +66,7 @@ class Tenants:
             "token": url.rsplit("/", 1)[1],
             "preview_id": preview["id"],
             "template": put["id"],
+            "secret": self.mark,
             "pipeline_run_id": str(run["id"]),
         }
         self._pull()

@@ -113,12 +113,12 @@ def test_lists_show_a_member_nothing_of_another_project(
     for method, path, case in cases(pinfold):
         if case.stranger is not Stranger.OWN:
             continue
-        answer = call(pinfold.url, method, path, case, tenants.bystander.key, template="mine")
+        answer = call(pinfold.url, method, path, case, tenants.bystander.key, template="mine", secret="mine")
         assert answer.is_success, f"{method} {path}: {answer.text}"
         for mark in tenants.marks:
             assert mark not in answer.text, f"{method} {path} shows {mark}"
-    for path in ("/v1/sandboxes", "/v1/objects", "/v1/templates", "/v1/images", "/v1/projects"):
-        shown = ask(pinfold.url, "GET", path, tenants.owner.key).text
+    for path in ("sandboxes", "objects", "templates", "secrets", "images", "projects"):
+        shown = ask(pinfold.url, "GET", f"/v1/{path}", tenants.owner.key).text
         assert tenants.mark in shown, f"its owner does not see it either: {path}"
 
 

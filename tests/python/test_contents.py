@@ -254,3 +254,26 @@ async def test_the_server_tells_about_itself(connect: Any) -> None:
         assert (await client.isolation()).level == "namespace"
         assert (await client.openapi())["openapi"].startswith("3.1")
         assert client.url.startswith("http://127.0.0.1:")
+
+
+async def test_secrets_are_named_and_never_shown(connect: Any) -> None:
+    name = f"TOKEN-{os.urandom(4).hex()}"
+    async with connect() as client:
+        made = await client.secrets.set(name, "hunter2")
+        again = await client.secrets.set(name, "hunter22")
+        assert (again.id, again.created_at) == (made.id, made.created_at)
+        assert again.updated_at >= made.updated_at
+        assert await client.secrets.get(name) == again
+        assert again in [each async for each in client.secrets.list(page_size=1)]
+        with pytest.raises(errors.InvalidArgumentError) as raised:
+            await client.secrets.set(name, "hunter2\r\nx-evil: 1")
+        assert "hunter2" not in str(raised.value)
+        bound = [Credential(name, "10.0.0.1"), Credential(name, "a.com", header="host")]
+        for credential in bound:
+            with pytest.raises(errors.InvalidArgumentError):
+                await client.sandboxes.create(credentials=[credential])
+        with pytest.raises(errors.NotFoundError):
+            await client.sandboxes.create(credentials=[Credential("MISSING", "a.com")])
+        await client.secrets.delete(name)
+        with pytest.raises(errors.NotFoundError):
+            await client.secrets.get(name)

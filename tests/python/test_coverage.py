@@ -44,6 +44,7 @@ def example(kind: type, **values: Any) -> Any:
     empty = {
         "str": "x", "int": 1, "float": 1.0, "bool": False, "datetime": TIME,
         "tuple[str, ...]": [], "Mapping[str, str]": {},
+        "tuple[Credential, ...]": [],
     }
     hints = {name: str(hint) for name, hint in kind.__annotations__.items()}
     plain = {name: empty.get(hint, "x") for name, hint in hints.items() if "None" not in hint}

@@ -12,6 +12,7 @@ pub(crate) mod pipeline;
 pub(crate) mod preview;
 pub(crate) mod quantity;
 pub(crate) mod sandbox;
+pub(crate) mod secret;
 pub(crate) mod signal;
 pub(crate) mod template;
 pub(crate) mod usage;

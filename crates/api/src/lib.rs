@@ -27,6 +27,7 @@ mod pty;
 mod render;
 mod router;
 mod sandboxes;
+mod secrets;
 mod server;
 mod signed;
 mod state;

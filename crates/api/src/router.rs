@@ -12,7 +12,7 @@ use crate::render::FACADE;
 use crate::state::{Api, ApiConfig, MetricsAccess};
 use crate::{
     code, commands, files, images, keys, objects, output, pipelines, previews, projects, pty,
-    sandboxes, server, signed, templates, usage,
+    sandboxes, secrets, server, signed, templates, usage,
 };
 
 /// The native API: `/v1`, `/healthz`, `/metrics`, `/docs`. Answers what no route matches with the
@@ -44,6 +44,7 @@ pub(crate) fn described(metrics: MetricsAccess) -> (OpenApiRouter<Api>, OpenApiR
         .merge(images::routes())
         .merge(templates::routes())
         .merge(objects::routes())
+        .merge(secrets::routes())
         .merge(projects::routes())
         .merge(keys::routes())
         .merge(usage::routes())

@@ -11,11 +11,14 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::credentials::Credentials;
 use crate::names::Names;
 use crate::opening::{Addressee, Opening};
 use crate::outside::Outside;
 use crate::refusal::{self, NoWay, reset};
+use crate::secure::Authority;
 use crate::tally::{Counts, Refused, Tally, add};
+use crate::web::Secured;
 use crate::{dns, tunnel, web};
 
 /// Connections of one sandbox at once; more wait to be taken.
@@ -37,11 +40,24 @@ pub struct Egress {
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) outside: Outside,
+    pub(crate) added: Option<Added>,
     policy: watch::Sender<Arc<NetworkPolicy>>,
     names: Mutex<Names>,
     pub(crate) tally: Tally,
     connections: Arc<Semaphore>,
     pub(crate) questions: Arc<Semaphore>,
+}
+
+/// What is added to some requests, and who speaks TLS for that.
+pub(crate) struct Added {
+    pub(crate) credentials: Box<dyn Credentials>,
+    pub(crate) authority: Arc<Authority>,
+}
+
+impl std::fmt::Debug for Added {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Added").finish_non_exhaustive()
+    }
 }
 
 /// Where a connection wants to go, by its original destination.
@@ -57,8 +73,34 @@ impl Egress {
     /// For a sandbox that believes to be in the network `address/prefix`.
     #[must_use]
     pub fn new(outside: Outside, network: (Ipv4Addr, u8), policy: NetworkPolicy) -> Self {
+        Self::adding(outside, network, policy, None)
+    }
+
+    /// The same, where some requests get credentials.
+    #[must_use]
+    pub fn with_credentials(
+        outside: Outside,
+        network: (Ipv4Addr, u8),
+        policy: NetworkPolicy,
+        credentials: Box<dyn Credentials>,
+        authority: Arc<Authority>,
+    ) -> Self {
+        let added = Added {
+            credentials,
+            authority,
+        };
+        Self::adding(outside, network, policy, Some(added))
+    }
+
+    fn adding(
+        outside: Outside,
+        network: (Ipv4Addr, u8),
+        policy: NetworkPolicy,
+        added: Option<Added>,
+    ) -> Self {
         let inner = Inner {
             outside,
+            added,
             policy: watch::Sender::new(Arc::new(policy)),
             names: Mutex::new(Names::new(network.0, network.1)),
             tally: Tally::default(),
@@ -143,6 +185,12 @@ impl Inner {
                 std::future::pending::<()>().await;
             }
         }
+    }
+
+    /// What requests to that host get, if anything.
+    pub(crate) fn added_for(&self, host: &HostName, port: u16) -> Option<&Added> {
+        let added = self.added.as_ref();
+        added.filter(|added| added.credentials.are_for(host, port))
     }
 
     fn names(&self) -> std::sync::MutexGuard<'_, Names> {
@@ -270,6 +318,17 @@ async fn carry(inner: &Arc<Inner>, mut client: TcpStream) {
     }
     if let (Some(Opening::Http(_)), Target::Name(_) | Target::Forgotten(_)) = (&opening, &target) {
         return web::carry(inner, client, first, target, port).await;
+    }
+    if let (Some(Opening::Tls(Addressee::Name(name))), Target::Name(_) | Target::Forgotten(_)) =
+        (&opening, &target)
+        && let Some(added) = inner.added_for(name, port)
+    {
+        let authority = Arc::clone(&added.authority);
+        let secured = Secured {
+            name: name.clone(),
+            authority,
+        };
+        return web::carry_secured(inner, client, first, target, port, secured).await;
     }
     let dialed = match early {
         Some(stream) => Ok(stream),

@@ -9,19 +9,26 @@
 //! connection original destination -> name (or address) -> first bytes (TLS, HTTP: whom they name)
 //!            -> resolve now -> judge the address -> dial it -> pass bytes
 //! ```
+//! Where a credential goes with requests to a host, the connection is opened on the way: the sandbox
+//! trusts the certificates of its installation, and the host's own is checked here.
+//!
 //! A name is resolved when it is dialed, so no address that a program has kept or made up says where
 //! a connection goes. When the policy changes, connections that it no longer allows are cut.
 
+mod credentials;
 mod dns;
 mod gate;
 mod names;
 mod opening;
 mod outside;
 mod refusal;
+mod secure;
 mod tally;
 mod tunnel;
 mod web;
 
+pub use credentials::{Credentials, NoCredential};
 pub use gate::Egress;
 pub use outside::{Outside, OutsideError};
+pub use secure::{Authority, AuthorityError};
 pub use tally::{Counts, Refused};

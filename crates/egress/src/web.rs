@@ -1,8 +1,11 @@
-//! Plain HTTP. Each request says anew whom it is for, so each is judged by itself.
+//! HTTP that we read: plain, or in TLS that we open. Each request says anew whom it is for, so each is
+//! judged by itself.
 
 use std::collections::HashSet;
-use std::os::fd::AsFd;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, HOST, UPGRADE};
@@ -14,7 +17,7 @@ use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use pinfold_model::NetworkPolicy;
 use pinfold_model::network::{HostName, Refusal};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -22,10 +25,14 @@ use tokio_util::task::TaskTracker;
 use crate::gate::{Inner, Target};
 use crate::opening::{Addressee, addressee, without_port};
 use crate::refusal::{NoWay, reset};
+use crate::secure::Authority;
 use crate::tally::add;
 use crate::tunnel::Counted;
 
 type Body = BoxBody<Bytes, hyper::Error>;
+
+/// For TLS to begin.
+const HANDSHAKE: Duration = Duration::from_secs(30);
 
 /// Of one hop only (RFC 9110, 7.6.1). `Connection` names more of them.
 const HOP: [HeaderName; 6] = [
@@ -42,6 +49,7 @@ struct Conversation {
     inner: Arc<Inner>,
     target: Target,
     port: u16,
+    secured: Option<Secured>,
     onward: tokio::sync::Mutex<Option<(HostName, SendRequest<Incoming>)>>,
     /// Whom it has talked to.
     hosts: Mutex<HashSet<HostName>>,
@@ -49,6 +57,12 @@ struct Conversation {
     tasks: TaskTracker,
     /// Of everything that was begun for it.
     ending: CancellationToken,
+}
+
+/// TLS that we open, to one host.
+pub(crate) struct Secured {
+    pub(crate) name: HostName,
+    pub(crate) authority: Arc<Authority>,
 }
 
 pub(crate) async fn carry(
@@ -61,18 +75,50 @@ pub(crate) async fn carry(
     let Ok(socket) = client.as_fd().try_clone_to_owned() else {
         return reset(&client);
     };
-    let conversation = Arc::new(Conversation {
-        inner: Arc::clone(inner),
-        target,
-        port,
-        onward: tokio::sync::Mutex::default(),
-        hosts: Mutex::default(),
-        tasks: TaskTracker::new(),
-        ending: CancellationToken::new(),
-    });
-    let _ending = conversation.ending.clone().drop_guard();
+    let conversation = Conversation::new(inner, target, port, None);
+    talk(conversation, begun(client, first), &socket).await;
+}
+
+pub(crate) async fn carry_secured(
+    inner: &Arc<Inner>,
+    client: TcpStream,
+    first: Vec<u8>,
+    target: Target,
+    port: u16,
+    secured: Secured,
+) {
+    let Ok(socket) = client.as_fd().try_clone_to_owned() else {
+        return reset(&client);
+    };
+    let stream = begun(client, first);
+    let shaken = secured.authority.accept(&secured.name, stream);
+    match tokio::time::timeout(HANDSHAKE, shaken).await {
+        Ok(Ok(stream)) => {
+            let conversation = Conversation::new(inner, target, port, Some(secured));
+            talk(conversation, stream, &socket).await;
+        }
+        // One that does not trust us says so itself.
+        Ok(Err(error)) => tracing::debug!(%error, "no TLS with a sandbox"),
+        Err(_) => reset(&socket),
+    }
+}
+
+/// A stream whose first bytes were read already.
+fn begun(
+    client: TcpStream,
+    first: Vec<u8>,
+) -> impl AsyncRead + AsyncWrite + Unpin + Send + 'static {
     let (read, write) = client.into_split();
-    let stream = tokio::io::join(std::io::Cursor::new(first).chain(read), write);
+    tokio::io::join(io::Cursor::new(first).chain(read), write)
+}
+
+async fn talk(
+    conversation: Arc<Conversation>,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    socket: &OwnedFd,
+) {
+    let (inner, port) = (Arc::clone(&conversation.inner), conversation.port);
+    let _ending = conversation.ending.clone().drop_guard();
     let answers = Arc::clone(&conversation);
     let service = hyper::service::service_fn(move |request| {
         let conversation = Arc::clone(&answers);
@@ -98,12 +144,25 @@ pub(crate) async fn carry(
         why = inner.forbidden(|policy| conversation.check(policy)) => {
             inner.tally.refuse(&conversation.target, Some(port), why);
             // What has come so far must not look like all of it.
-            reset(&socket);
+            reset(socket);
         }
     }
 }
 
 impl Conversation {
+    fn new(inner: &Arc<Inner>, target: Target, port: u16, secured: Option<Secured>) -> Arc<Self> {
+        Arc::new(Self {
+            inner: Arc::clone(inner),
+            target,
+            port,
+            secured,
+            onward: tokio::sync::Mutex::default(),
+            hosts: Mutex::default(),
+            tasks: TaskTracker::new(),
+            ending: CancellationToken::new(),
+        })
+    }
+
     /// Whether it may go on with everybody it has talked to.
     fn check(&self, policy: &NetworkPolicy) -> Result<(), Refusal> {
         let hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -142,6 +201,7 @@ impl Conversation {
         let upgrade = upgrade(request.headers());
         let asked = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
         prepare(&mut request, upgrade.as_ref())?;
+        self.add(&host, request.headers_mut()).await?;
         let mut response = self.send(host, request).await?;
         strip(response.headers_mut());
         if response.status() == StatusCode::SWITCHING_PROTOCOLS
@@ -184,11 +244,44 @@ impl Conversation {
             return Err(strange("two hosts"));
         }
         match (named, &self.target) {
+            // The certificate that was checked is that of one host.
+            (Addressee::Name(name), _) if self.is_other(&name) => Err(strange(name.as_str())),
             (Addressee::Name(name), _) => Ok(name),
             (Addressee::Unnamed, Target::Name(name)) if host.is_empty() => Ok(name.clone()),
             (Addressee::Strange(text), _) => Err(strange(&text)),
             (Addressee::Unnamed, _) => Err(strange(host)),
         }
+    }
+
+    fn is_other(&self, name: &HostName) -> bool {
+        self.secured
+            .as_ref()
+            .is_some_and(|secured| secured.name != *name)
+    }
+
+    /// The credentials of that host, in place of headers that the request has.
+    async fn add(&self, host: &HostName, headers: &mut HeaderMap) -> Result<(), NoWay> {
+        let Some(added) = self.inner.added_for(host, self.port) else {
+            return Ok(());
+        };
+        let credentials = added.credentials.headers(host, self.port).await;
+        for (name, value) in credentials.map_err(|error| NoWay::Unreachable(error.0))? {
+            headers.insert(name, value);
+        }
+        Ok(())
+    }
+
+    async fn greet(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    ) -> Result<SendRequest<Incoming>, NoWay> {
+        let handshake = hyper::client::conn::http1::Builder::new()
+            .preserve_header_case(true)
+            .handshake(TokioIo::new(stream));
+        let (sender, connection) = handshake.await.map_err(broken)?;
+        let ending = self.ending.clone();
+        tokio::spawn(ending.run_until_cancelled_owned(connection.with_upgrades()));
+        Ok(sender)
     }
 
     async fn send(
@@ -209,13 +302,16 @@ impl Conversation {
                 .dial_name(&host, self.port, &policy)
                 .await?;
             add(&self.inner.tally.connections, 1);
-            let io = TokioIo::new(Counted::new(stream, &self.inner));
-            let handshake = hyper::client::conn::http1::Builder::new()
-                .preserve_header_case(true)
-                .handshake(io);
-            let (sender, connection) = handshake.await.map_err(broken)?;
-            let ending = self.ending.clone();
-            tokio::spawn(ending.run_until_cancelled_owned(connection.with_upgrades()));
+            let stream = Counted::new(stream, &self.inner);
+            let sender = match &self.secured {
+                None => self.greet(stream).await?,
+                Some(secured) => {
+                    let shaken = secured.authority.connect(&host, stream);
+                    let shaken = tokio::time::timeout(HANDSHAKE, shaken).await;
+                    let stream = shaken.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+                    self.greet(stream).await?
+                }
+            };
             let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
             hosts.insert(host.clone());
             *onward = Some((host, sender));

@@ -11,6 +11,7 @@ use pinfold_runtime::journal::Journals;
 use pinfold_store::{Blobs, Store};
 
 use crate::clock::Clock;
+use crate::secrets::SecretsKey;
 
 /// Settings. The defaults suit a server; [`EngineConfig::embedded`] suits one process of its own.
 #[derive(Debug, Clone)]
@@ -43,6 +44,8 @@ pub struct EngineConfig {
     /// Who is asked for the names that sandboxes with a network policy may reach; none: the name
     /// servers of this machine.
     pub name_servers: Vec<SocketAddr>,
+    /// What secrets are sealed under.
+    pub secrets_key: SecretsKey,
 }
 
 /// Whether missing images are pulled.
@@ -86,6 +89,7 @@ impl Default for EngineConfig {
             attach_timeout: Duration::from_secs(10),
             previews_per_sandbox: 100,
             name_servers: Vec::new(),
+            secrets_key: SecretsKey::Absent,
         }
     }
 }

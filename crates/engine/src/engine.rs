@@ -25,6 +25,7 @@ use crate::links::LinkKey;
 use crate::live::{Ending, Registry, endings};
 use crate::pipelines::Runs;
 use crate::previews::{PreviewTable, Sessions};
+use crate::secrets::Vault;
 use orgs::Orgs;
 
 pub(crate) use idempotency::fingerprint;
@@ -60,6 +61,8 @@ pub(crate) struct Shared {
     pub(crate) previews: PreviewTable,
     /// The way out of sandboxes with a network policy, once one has been there.
     outside: OnceLock<Outside>,
+    /// Secrets, sealed and opened.
+    pub(crate) vault: Vault,
     /// Snapshots that are being taken.
     pub(crate) unrecorded: Unrecorded,
     /// The image `host`, where this machine can offer it.
@@ -121,6 +124,7 @@ impl Engine {
         let pepper = Pepper::new(&parts.store.settings().secret("key_pepper").await?);
         let sessions = parts.store.settings().secret("preview_sessions").await?;
         let link_key = LinkKey::new(&parts.store.settings().secret("link_key").await?);
+        let vault = Vault::open(&config.secrets_key, parts.store.clone()).await?;
         let host = host_image(&parts).await;
         let ending = CancellationToken::new();
         let trail = trail(parts.store.clone());
@@ -133,6 +137,7 @@ impl Engine {
                 runs: Runs::default(),
                 previews: PreviewTable::default(),
                 outside: OnceLock::new(),
+                vault,
                 unrecorded: Unrecorded::default(),
                 host: host.clone(),
                 endings,

@@ -32,6 +32,7 @@ mod projects;
 mod reconcile;
 mod recovery;
 mod sandboxes;
+mod secrets;
 mod sessions;
 mod templates;
 mod usage;
@@ -69,6 +70,7 @@ pub use previews::{
 };
 pub use projects::QuotaChange;
 pub use sandboxes::{CreateSandbox, ImageOrTemplate, SandboxNetwork, SandboxWatch, Wait};
+pub use secrets::{InvalidMasterKey, MasterKey, SecretsKey};
 pub use sessions::{OpenTerminal, Terminal, TerminalInput};
 pub use templates::Share;
 pub use usage::{ProjectMonth, SandboxUsage};

@@ -74,6 +74,9 @@ codes! {
     SessionNotFound = "session_not_found" => NotFound,
     ImageNotFound = "image_not_found" => NotFound,
     TemplateNotFound = "template_not_found" => NotFound,
+    SecretNotFound = "secret_not_found" => NotFound,
+    /// The server has not the key that secrets are sealed under.
+    SecretsLocked = "secrets_locked" => Unavailable,
     ObjectNotFound = "object_not_found" => NotFound,
     ProjectNotFound = "project_not_found" => NotFound,
     KeyNotFound = "key_not_found" => NotFound,

@@ -108,6 +108,8 @@ id!(/// One immutable version of a template.
     TemplateVersionId, "tplv");
 id!(/// An address outside that reaches a port inside.
     PreviewId, "prv");
+id!(/// A credential that is kept sealed.
+    SecretId, "sec");
 id!(/// A named blob.
     ObjectId, "obj");
 id!(/// Bytes in the object storage; several objects may have the same.

@@ -8,6 +8,7 @@ pub mod audit;
 pub mod code;
 pub mod collect;
 pub mod command;
+pub mod credential;
 pub mod error;
 pub mod id;
 pub mod image;
@@ -20,6 +21,7 @@ pub mod pipeline;
 pub mod preview;
 pub mod resources;
 pub mod sandbox;
+pub mod secret;
 pub mod secret_env;
 pub mod template;
 pub mod usage;
@@ -29,10 +31,12 @@ pub use code::{CodeContext, CodeLanguage};
 pub use command::{
     Command, CommandSpec, CommandState, ExitStatus, Program, Purpose, StdinMode, WindowSize,
 };
+pub use credential::{Credential, Destination};
 pub use error::{Code, Error, ErrorKind, Result};
 pub use id::{
     AuditId, BlobId, CodeContextId, CommandId, ImageId, KeyId, ObjectId, OrgId, PreviewId,
-    ProjectId, PullId, RequestId, RunId, SandboxId, SessionId, TemplateId, TemplateVersionId,
+    ProjectId, PullId, RequestId, RunId, SandboxId, SecretId, SessionId, TemplateId,
+    TemplateVersionId,
 };
 pub use image::{Digest, Image, ImageConfig, ImageName, ImageSource};
 pub use isolation::Isolation;
@@ -42,6 +46,7 @@ pub use pipeline::PipelineRun;
 pub use preview::{Preview, PreviewAccess, PreviewState, Slug};
 pub use resources::{NetworkMode, Resources};
 pub use sandbox::{Sandbox, SandboxSpec, SandboxState};
+pub use secret::{Secret, SecretValue};
 pub use secret_env::SecretEnv;
 pub use template::Template;
 

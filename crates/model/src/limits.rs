@@ -41,6 +41,11 @@ pub const OBJECT_UPLOAD_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How long a signed URL is valid: by default, and at most.
 pub const LINK_DEFAULT: Duration = Duration::from_secs(3600);
 pub const LINK_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Secrets of one project.
+pub const SECRETS_MAX: u32 = 1000;
+pub const SECRET_VALUE_MAX_BYTES: usize = 32 << 10;
+/// Credentials of one sandbox.
+pub const CREDENTIALS_MAX: usize = 32;
 pub const PAGE_DEFAULT: u32 = 50;
 pub const PAGE_MAX: u32 = 500;
 /// Runs of pipelines in one page, also when the caller names no number: each is read with all of its

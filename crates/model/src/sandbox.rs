@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::Time;
+use crate::credential::{self, Credential};
 use crate::error::{Code, Error, Result};
 use crate::id::{ImageId, KeyId, ProjectId, SandboxId, TemplateId, TemplateVersionId};
 use crate::limits;
@@ -277,6 +278,9 @@ pub struct SandboxSpec {
     pub idle_timeout: Option<Duration>,
     pub idle_action: IdleAction,
     pub mounts: Vec<HostMount>,
+    /// What the egress proxy adds to its requests on their way out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub credentials: Vec<Credential>,
 }
 
 impl SandboxSpec {
@@ -290,6 +294,7 @@ impl SandboxSpec {
         validate_metadata(&self.metadata)?;
         validate_env(&self.env)?;
         validate_path("workdir", &self.workdir)?;
+        credential::validate(&self.credentials, self.network)?;
         for (field, value) in [("ttl_ms", self.ttl), ("idle_timeout_ms", self.idle_timeout)] {
             if value.is_some_and(|d| d.is_zero() || d > limits::TTL_MAX) {
                 return Err(Error::invalid(

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
     audit, completion, doctor, images, keys, objects, pipeline, preview, projects, run, sandbox,
-    serve, templates, usage, version,
+    secrets, serve, templates, usage, version,
 };
 
 /// Isolated Linux sandboxes for AI agents, on machines that you own.
@@ -71,6 +71,9 @@ pub(crate) enum Command {
     /// Named blobs that outlive their sandbox
     #[command(subcommand, visible_alias = "object")]
     Objects(objects::ObjectsCommand),
+    /// Values that sandboxes use and never see
+    #[command(subcommand, visible_alias = "secret")]
+    Secrets(secrets::SecretsCommand),
     /// API keys
     #[command(subcommand, visible_alias = "key")]
     Keys(keys::KeysCommand),

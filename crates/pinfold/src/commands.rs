@@ -12,6 +12,7 @@ pub(crate) mod preview;
 pub(crate) mod projects;
 pub(crate) mod run;
 pub(crate) mod sandbox;
+pub(crate) mod secrets;
 pub(crate) mod serve;
 pub(crate) mod templates;
 pub(crate) mod usage;

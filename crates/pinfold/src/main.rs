@@ -57,6 +57,7 @@ fn dispatch(global: &Global, command: Command) -> Result<Ending> {
         Command::Images(command) => alone(commands::images::run(global, command)),
         Command::Templates(command) => alone(commands::templates::run(global, command)),
         Command::Objects(command) => alone(commands::objects::run(global, command)),
+        Command::Secrets(command) => alone(commands::secrets::run(global, command)),
         Command::Keys(command) => alone(commands::keys::run(global, command)),
         Command::Mcp => alone(commands::mcp::run(global)),
         Command::Projects(command) => alone(commands::projects::run(global, command)),

@@ -65,6 +65,11 @@ impl DataDir {
         self.0.join("admin.key")
     }
 
+    /// What secrets are sealed under.
+    pub(crate) fn secrets_key(&self) -> PathBuf {
+        self.0.join("secrets.key")
+    }
+
     /// Held by the server that serves this directory.
     pub(crate) fn server_lock(&self) -> PathBuf {
         self.0.join("server.lock")

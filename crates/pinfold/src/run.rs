@@ -36,7 +36,7 @@ pub(crate) use installation::Installation;
 pub(crate) use leftovers::clean as clean_leftovers;
 pub(crate) use pipeline::{PipelineWanted, pipeline};
 pub(crate) use signals::{SIGCONT, SIGINT, SIGPIPE, SIGTSTP, SIGWINCH, Signals, stop_ourselves};
-pub(crate) use terminal::{Raw, is_interactive, size as terminal_size};
+pub(crate) use terminal::{Hidden, Raw, is_interactive, size as terminal_size};
 
 use plan::Plan;
 use scratch::Scratch;

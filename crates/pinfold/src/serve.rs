@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use pinfold_api::{ApiConfig, EngineKeys, MetricsAccess};
-use pinfold_engine::{CredentialFile, Drain, Engine, EngineConfig, PullPolicy};
+use pinfold_engine::{CredentialFile, Drain, Engine, EngineConfig, PullPolicy, SecretsKey};
 use pinfold_http::{Addresses, Authenticate, Rate, RateLimits, ServeLimits};
 use pinfold_model::ExitStatus;
 use pinfold_runtime::namespace::Subnet;
@@ -44,6 +44,7 @@ pub(crate) struct Settings {
     pub(crate) registry_credentials: CredentialFile,
     pub(crate) insecure_registries: Vec<String>,
     pub(crate) bootstrap_key: Option<String>,
+    pub(crate) secrets_key: SecretsKey,
     /// Of each key's requests, and of each address's failed attempts.
     pub(crate) rate_limit: Option<Rate>,
     /// Of sandboxes with a network.
@@ -138,6 +139,7 @@ async fn engine(settings: &Settings, store: Store, hold: &Hold) -> Result<Engine
         previews_per_sandbox: settings
             .previews_per_sandbox
             .unwrap_or(defaults.previews_per_sandbox),
+        secrets_key: settings.secrets_key.clone(),
         ..defaults
     };
     Ok(Engine::open(config, parts).await?)

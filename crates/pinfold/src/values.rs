@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pinfold_model::sandbox::{HostMount, MountAccess};
+use pinfold_sdk::BindCredential;
 
 const MIB: f64 = (1u64 << 20) as f64;
 
@@ -114,6 +115,48 @@ pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
+/// `NAME@HOST`, or `secret=NAME,host=HOST,header=HEADER,format=FORMAT` in any order but that the format,
+/// which may hold commas, is last.
+pub(crate) fn credential(text: &str) -> Result<BindCredential, String> {
+    const FORM: &str = "write it like NAME@HOST, or \
+         secret=NAME,host=HOST,header=HEADER,format=FORMAT";
+    if let Some((secret, host)) = text.split_once('@')
+        && !text.contains('=')
+    {
+        return Ok(BindCredential {
+            secret: secret.to_owned(),
+            host: host.to_owned(),
+            ..BindCredential::default()
+        });
+    }
+    let (mut secret, mut host, mut header, mut format) = (None, None, None, None);
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (key, tail) = rest.split_once('=').ok_or(FORM)?;
+        let (value, next) = match key {
+            "format" => (tail, ""),
+            _ => tail.split_once(',').unwrap_or((tail, "")),
+        };
+        let place = match key {
+            "secret" => &mut secret,
+            "host" => &mut host,
+            "header" => &mut header,
+            "format" => &mut format,
+            _ => return Err(format!("a credential has no {key:?}; {FORM}")),
+        };
+        if place.replace(value.to_owned()).is_some() {
+            return Err(format!("{key} is given twice; {FORM}"));
+        }
+        rest = next;
+    }
+    Ok(BindCredential {
+        secret: secret.ok_or(FORM)?,
+        host: host.ok_or(FORM)?,
+        header,
+        format,
+    })
+}
+
 /// `SOURCE:TARGET`, `SOURCE:TARGET:ro` or `SOURCE:TARGET:rw`; a relative source begins here.
 pub(crate) fn mount(text: &str) -> Result<HostMount, String> {
     let (paths, access) = match text.rsplit_once(':') {
@@ -209,6 +252,33 @@ mod tests {
             variable("PINFOLD_NO_SUCH_VARIABLE").expect("valid").value,
             None
         );
+    }
+
+    #[test]
+    fn credentials_have_a_short_and_a_full_form() {
+        let short = credential("TOKEN@*.example.com:8443").expect("valid");
+        assert_eq!(
+            (&*short.secret, &*short.host),
+            ("TOKEN", "*.example.com:8443")
+        );
+        assert_eq!((short.header, short.format), (None, None));
+        let full = "host=a.com,secret=TOKEN,header=x-api-key,format=a={}, b@c";
+        let full = credential(full).expect("valid");
+        assert_eq!((&*full.secret, &*full.host), ("TOKEN", "a.com"));
+        assert_eq!(full.header.as_deref(), Some("x-api-key"));
+        assert_eq!(full.format.as_deref(), Some("a={}, b@c"));
+        for bad in [
+            "",
+            "TOKEN",
+            "secret=TOKEN",
+            "host=a.com",
+            "secret=A,secret=B,host=a",
+            "secret=A,host=b,x=y",
+            "secret=A,host=b,header",
+            ",",
+        ] {
+            assert!(credential(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

@@ -145,6 +145,11 @@ impl Client {
     }
 
     #[must_use]
+    pub fn secrets(&self) -> Secrets {
+        Secrets::new(&self.driver, self.inner.secrets())
+    }
+
+    #[must_use]
     pub fn templates(&self) -> Templates {
         Templates::new(&self.driver, self.inner.templates())
     }

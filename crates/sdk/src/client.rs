@@ -17,6 +17,7 @@ use crate::objects::Objects;
 use crate::pipelines::Pipelines;
 use crate::previews::Previews;
 use crate::sandboxes::Sandboxes;
+use crate::secrets::Secrets;
 use crate::templates::Templates;
 use crate::usage::{Audit, UsageReports};
 
@@ -149,6 +150,11 @@ impl Client {
     #[must_use]
     pub fn pipelines(&self) -> Pipelines {
         Pipelines::new(self.clone())
+    }
+
+    #[must_use]
+    pub fn secrets(&self) -> Secrets {
+        Secrets::new(self.clone())
     }
 
     #[must_use]

@@ -19,6 +19,7 @@ pub enum Thing {
     Run,
     Preview,
     Object,
+    Secret,
     AuditEvent,
 }
 
@@ -38,6 +39,7 @@ impl Thing {
             Self::Run => "run",
             Self::Preview => "preview",
             Self::Object => "object",
+            Self::Secret => "secret",
             Self::AuditEvent => "audit event",
         }
     }
@@ -54,6 +56,7 @@ impl Thing {
             Self::Run => Code::RunNotFound,
             Self::Preview => Code::PreviewNotFound,
             Self::Object => Code::ObjectNotFound,
+            Self::Secret => Code::SecretNotFound,
             // Nothing looks an event up by its id, so none can be missing for a caller.
             Self::AuditEvent => Code::Internal,
         }

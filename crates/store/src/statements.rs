@@ -3,7 +3,7 @@
 use crate::db::Sql;
 use crate::{
     audit, code_contexts, commands, idempotency, images, keys, objects, pipeline_runs, previews,
-    projects, sandboxes, settings, templates, usage,
+    projects, sandboxes, secrets, settings, templates, usage,
 };
 
 pub(crate) fn all() -> impl Iterator<Item = &'static Sql> {
@@ -24,6 +24,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Sql> {
         sandboxes::insert::ALL,
         sandboxes::ALL,
         sandboxes::list::ALL,
+        secrets::ALL,
         settings::ALL,
         templates::ALL,
         usage::ALL,

@@ -36,6 +36,8 @@ mod quota;
 mod sandboxes;
 #[path = "repositories/schema.rs"]
 mod schema;
+#[path = "repositories/secrets.rs"]
+mod secrets;
 #[path = "repositories/suite.rs"]
 mod suite;
 #[path = "repositories/templates.rs"]

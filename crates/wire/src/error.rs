@@ -21,6 +21,8 @@ words! {
         SessionNotFound = "session_not_found",
         ImageNotFound = "image_not_found",
         TemplateNotFound = "template_not_found",
+        SecretNotFound = "secret_not_found",
+        SecretsLocked = "secrets_locked",
         ObjectNotFound = "object_not_found",
         ProjectNotFound = "project_not_found",
         KeyNotFound = "key_not_found",

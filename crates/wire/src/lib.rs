@@ -23,6 +23,7 @@ mod pipeline;
 mod preview;
 mod pty;
 mod sandbox;
+mod secret;
 mod server;
 mod template;
 mod usage;
@@ -71,6 +72,7 @@ pub use sandbox::{
     CreateSandbox, EndReason, ExtendSandbox, IdleAction, ListSandboxes, NetworkMode, NetworkPolicy,
     NetworkRefusal, PutSandboxNetwork, Sandbox, SandboxNetwork, SandboxState,
 };
+pub use secret::{BindCredential, Credential, PutSecret, Secret};
 pub use server::{Health, Isolation};
 pub use template::{PutTemplate, Template, TemplateQuery};
 pub use usage::{Gauge, ListSandboxUsage, SandboxUsage, Usage, UsageQuery};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::secret::{BindCredential, Credential};
 use crate::word::words;
 
 words! {
@@ -174,6 +175,10 @@ pub struct CreateSandbox {
     pub idle_timeout_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idle_action: Option<IdleAction>,
+    /// Secrets that the egress proxy adds to requests on their way out, at most 32; needs the network
+    /// mode `policy`. A fork that does not say has those of its original.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<Vec<BindCredential>>,
     /// Answer when it runs (default), or at once with state `creating`. A missing image is pulled
     /// before either answer; start a pull to wait for that apart.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -218,6 +223,9 @@ pub struct Sandbox {
     pub ttl_ms: Option<u64>,
     pub idle_timeout_ms: Option<u64>,
     pub idle_action: IdleAction,
+    /// Which secrets go with its requests to where; never their values.
+    #[serde(default)]
+    pub credentials: Vec<Credential>,
     pub created_at: String,
     pub running_since: Option<String>,
     /// When the absolute lifetime ends.

@@ -8,7 +8,7 @@ import secrets
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -23,9 +23,16 @@ T = TypeVar("T")
 class Server:
     """`pinfold serve --ephemeral`: its sandboxes end with it."""
 
-    def __init__(self, directory: Path, *options: str, key: str | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *options: str,
+        key: str | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.directory = directory
         self.options = options
+        self.environment = dict(environment or {})
         self.key = key or secrets.token_hex(20)
         self.url = ""
         self._process: subprocess.Popen[bytes] | None = None
@@ -45,7 +52,12 @@ class Server:
                     *self.options,
                 ],
                 # Tests stay on this machine; those of pulling name the registry that they start.
-                env={**environment, "PINFOLD_BOOTSTRAP_KEY": self.key, "PINFOLD_PULL": "never"},
+                env={
+                    **environment,
+                    "PINFOLD_BOOTSTRAP_KEY": self.key,
+                    "PINFOLD_PULL": "never",
+                    **self.environment,
+                },
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

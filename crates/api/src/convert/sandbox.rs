@@ -9,6 +9,7 @@ use pinfold_model::{Code, Error, NetworkMode, NetworkPolicy, Result, Sandbox, Sa
 use pinfold_wire as wire;
 
 use super::quantity::{millis, time, vcpu, vcpu_millis};
+use super::secret;
 
 pub(crate) fn to_wire(sandbox: Sandbox) -> wire::Sandbox {
     let spec = sandbox.spec;
@@ -52,6 +53,7 @@ pub(crate) fn to_wire(sandbox: Sandbox) -> wire::Sandbox {
             IdleAction::Suspend => wire::IdleAction::Suspend,
             IdleAction::Stop => wire::IdleAction::Stop,
         },
+        credentials: spec.credentials.iter().map(secret::credential).collect(),
         created_at: time(sandbox.created_at),
         running_since: sandbox.running_since.map(time),
         expires_at: sandbox.expires_at.map(time),
@@ -202,6 +204,7 @@ pub(crate) fn from_wire(request: wire::CreateSandbox) -> Result<CreateSandbox> {
         idle_timeout: request.idle_timeout_ms.map(Duration::from_millis),
         idle_action: request.idle_action.map(idle_action).transpose()?,
         mounts: Vec::new(),
+        credentials: request.credentials.map(secret::bound).transpose()?,
         wait: match request.wait {
             Some(false) => Wait::No,
             Some(true) | None => Wait::Running,

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::document::{Operation, operations};
-use crate::world::{NOWHERE, World};
+use crate::world::{NOWHERE, SECRET_VALUE, World};
 
 /// What a member of another project gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +44,8 @@ fn case(world: &World, method: &str, path: &str) -> Case {
         .replace("{object_id}", world.object.as_str())
         .replace("{pull_id}", world.pull.as_str())
         .replace("{token}", "bm90.b3Vycw")
-        .replace("{template}", "private");
+        .replace("{template}", "private")
+        .replace("{secret}", if method == "put" { "own" } else { "private" });
     let recipe = json!({"image": "host"});
     let (stranger, body, query) = match (method, path.rsplit('/').next().unwrap_or_default()) {
         _ if path == "/healthz" || path == "/docs" || path == "/v1/openapi.json" => {
@@ -77,7 +78,10 @@ fn case(world: &World, method: &str, path: &str) -> Case {
         ("post", "projects") => (Forbidden, json!({"name": "n"}), ""),
         ("patch", "{project_id}") => (Forbidden, json!({"quota": {"vcpu": null}}), ""),
         ("put", "{image}") => (Forbidden, Value::Null, ""),
-        ("get", "projects" | "sandboxes" | "images" | "templates" | "usage" | "audit")
+        (
+            "get",
+            "projects" | "sandboxes" | "images" | "templates" | "secrets" | "usage" | "audit",
+        )
         | ("get", "isolation" | "whoami")
             if !path.contains('{') =>
         {
@@ -88,6 +92,7 @@ fn case(world: &World, method: &str, path: &str) -> Case {
         ("put", "{template}") => (Own, recipe, ""),
         ("get", "network") => (NotFound, Value::Null, ""),
         ("put", "network") => (NotFound, json!({"mode": "none"}), ""),
+        ("put", "{secret}") => (Own, json!({"value": "its own"}), ""),
         ("post", "commands" | "run") => (NotFound, json!({"argv": ["true"]}), ""),
         ("post", "contexts") => (NotFound, json!({"language": "python"}), ""),
         ("post", "code" | "runs") => (NotFound, json!({"code": "1"}), ""),
@@ -115,7 +120,7 @@ fn case(world: &World, method: &str, path: &str) -> Case {
         | ("get" | "delete", "{preview_id}")
         | ("get", "commands" | "usage" | "logs" | "stream" | "output" | "pty")
         | ("get" | "delete", "{sandbox_id}" | "{command_id}" | "{project_id}")
-        | ("get" | "delete", "{image}" | "{template}") => (NotFound, Value::Null, ""),
+        | ("get" | "delete", "{image}" | "{template}" | "{secret}") => (NotFound, Value::Null, ""),
         _ => panic!("{method} {path} has no case: say who may call it"),
     };
     Case {
@@ -169,6 +174,7 @@ async fn every_route_hides_other_projects_and_keeps_admins_work_to_admins() {
         world.preview.as_str(),
         world.object.as_str(),
         world.pull.as_str(),
+        SECRET_VALUE,
     ];
     for operation in operations() {
         let case = case(&world, &operation.method, &operation.path);

@@ -6,4 +6,5 @@ mod access;
 mod document;
 mod objects;
 mod requests;
+mod secrets;
 mod world;

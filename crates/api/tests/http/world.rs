@@ -12,7 +12,8 @@ use axum::http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use pinfold_api::{ApiConfig, router};
 use pinfold_engine::{
-    CreateKey, CreateObject, Engine, EngineConfig, Parts, PullImage, PullPolicy, SystemClock,
+    CreateKey, CreateObject, Engine, EngineConfig, MasterKey, Parts, PullImage, PullPolicy,
+    SecretsKey, SystemClock,
 };
 use pinfold_images::LayerStore;
 use pinfold_model::isolation::Level;
@@ -20,10 +21,11 @@ use pinfold_model::pipeline::{OnFailure, RunSpec, RunState, Step, StepState};
 use pinfold_model::sandbox::{EndReason, IdleAction};
 use pinfold_model::usage::Gauge;
 use pinfold_model::{
-    CodeContext, CodeContextId, CodeLanguage, Command, CommandId, CommandSpec, CommandState, Ctx,
-    ExitStatus, Image, ImageConfig, ImageId, ImageSource, Isolation, KeyKind, NetworkMode,
-    ObjectId, Preview, PreviewAccess, PreviewId, Program, Project, ProjectId, PullId, Purpose,
-    Resources, Role, RunId, Sandbox, SandboxId, SandboxSpec, SandboxState, Slug, Time,
+    CodeContext, CodeContextId, CodeLanguage, Command, CommandId, CommandSpec, CommandState,
+    Credential, Ctx, ExitStatus, Image, ImageConfig, ImageId, ImageSource, Isolation, KeyKind,
+    NetworkMode, ObjectId, Preview, PreviewAccess, PreviewId, Program, Project, ProjectId, PullId,
+    Purpose, Resources, Role, RunId, Sandbox, SandboxId, SandboxSpec, SandboxState, SecretValue,
+    Slug, Time,
 };
 use pinfold_runtime::driver::{BootError, BootSpec, Driver, DriverError, Remains};
 use pinfold_runtime::guest::Guest;
@@ -162,6 +164,7 @@ impl World {
         let owner = key(&engine, &system, Role::Member, &own.id).await;
         let object = uploading(&engine, &owner).await;
         let pull = pulling(&engine, &owner).await;
+        secret(&engine, &owner).await;
         let config = ApiConfig::new(dir.path().to_owned(), Arc::new(|| "pinfold_up 1\n".into()));
         Self {
             admin: key(&engine, &system, Role::Admin, &own.id).await,
@@ -232,6 +235,7 @@ async fn engine(dir: &Path, store: &Store) -> Engine {
     };
     let config = EngineConfig {
         pull: PullPolicy::Missing,
+        secrets_key: SecretsKey::Given(MasterKey::generate()),
         ..EngineConfig::default()
     };
     Engine::open(config, parts).await.expect("an engine")
@@ -242,6 +246,16 @@ async fn pulling(engine: &Engine, secret: &str) -> PullId {
     let ctx = Ctx::new(engine.authenticate(secret).await.expect("a good key"));
     let pull = engine.start_pull(&ctx, PullImage::new(NOWHERE)).await;
     pull.expect("a pull").id
+}
+
+/// The value of the owner's secret `private`.
+pub(crate) const SECRET_VALUE: &str = "hunter2-hunter2";
+
+async fn secret(engine: &Engine, key: &str) {
+    let ctx = Ctx::new(engine.authenticate(key).await.expect("a good key"));
+    let value = SecretValue::new(SECRET_VALUE.to_owned()).expect("valid");
+    let put = engine.put_secret(&ctx, "private", value).await;
+    put.expect("a secret");
 }
 
 async fn uploading(engine: &Engine, secret: &str) -> ObjectId {
@@ -312,6 +326,9 @@ fn sandbox(project: &ProjectId, image: &ImageId) -> Sandbox {
         idle_timeout: None,
         idle_action: IdleAction::Destroy,
         mounts: Vec::new(),
+        credentials: vec![
+            Credential::new("private", "api.example.com", None, None).expect("valid"),
+        ],
     };
     Sandbox {
         id: SandboxId::generate(),

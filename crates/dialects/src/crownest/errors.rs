@@ -88,6 +88,7 @@ pub(super) const fn word_of(code: Code) -> Word {
         | Code::SessionNotFound
         | Code::ImageNotFound
         | Code::TemplateNotFound
+        | Code::SecretNotFound
         | Code::ProjectNotFound
         | Code::KeyNotFound
         | Code::RunNotFound
@@ -121,7 +122,9 @@ pub(super) const fn word_of(code: Code) -> Word {
         Code::SandboxFailed | Code::InvalidImage | Code::Timeout | Code::GuestUnavailable => {
             Word::RuntimeError
         }
-        Code::ImagePullFailed | Code::Unavailable | Code::Internal => Word::InternalError,
+        Code::ImagePullFailed | Code::SecretsLocked | Code::Unavailable | Code::Internal => {
+            Word::InternalError
+        }
     }
 }
 
@@ -225,7 +228,9 @@ fn render(failure: &Failure, _request_id: &str) -> Response {
     let status = match error.code() {
         _ if chosen => failure.status(),
         // The server is going away or too busy: another try is worth it.
-        Code::ImagePullFailed | Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Code::ImagePullFailed | Code::SecretsLocked | Code::Unavailable => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         _ => word.status(),
     };
     let mut details = error.details().clone();

@@ -63,6 +63,7 @@ const fn public(code: Code) -> (StatusCode, &'static str) {
         | Code::KeyNotFound
         | Code::ObjectNotFound
         | Code::PreviewNotFound
+        | Code::SecretNotFound
         | Code::RunNotFound
         | Code::CodeContextNotFound => (StatusCode::NOT_FOUND, "not_found"),
         // A name that no registry gave an image for is unknown, for whatever reason.
@@ -99,9 +100,10 @@ const fn public(code: Code) -> (StatusCode, &'static str) {
         }
         Code::Unsupported => (StatusCode::NOT_IMPLEMENTED, "unsupported"),
         Code::Timeout => (StatusCode::GATEWAY_TIMEOUT, "timeout"),
-        Code::GuestUnavailable | Code::Unavailable | Code::PreviewUnavailable => {
-            (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
-        }
+        Code::GuestUnavailable
+        | Code::SecretsLocked
+        | Code::Unavailable
+        | Code::PreviewUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         Code::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
     }
 }

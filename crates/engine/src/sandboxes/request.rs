@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pinfold_model::sandbox::{HostMount, IdleAction};
-use pinfold_model::{NetworkMode, NetworkPolicy, ProjectId, SandboxId, TemplateVersionId};
+use pinfold_model::{
+    Credential, NetworkMode, NetworkPolicy, ProjectId, SandboxId, TemplateVersionId,
+};
 use serde::Serialize;
 
 /// A request for a sandbox.
@@ -35,6 +37,9 @@ pub struct CreateSandbox {
     pub idle_action: Option<IdleAction>,
     /// Refused unless the operator allows them.
     pub mounts: Vec<HostMount>,
+    /// `None`: none, or those of the sandbox that it is a fork of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<Vec<Credential>>,
     /// No part of what is asked for, so it does not count for idempotency.
     #[serde(skip)]
     pub wait: Wait,

@@ -56,6 +56,8 @@ impl Recipe {
 impl Engine {
     pub(crate) async fn resolve(&self, ctx: &Ctx, request: CreateSandbox) -> Result<Resolved> {
         self.check_mounts(&request.mounts)?;
+        self.check_secrets(&ctx.principal.project, request.credentials.as_deref())
+            .await?;
         let Recipe {
             template,
             fork,
@@ -191,6 +193,9 @@ fn as_there(request: CreateSandbox, there: &SandboxSpec) -> CreateSandbox {
         idle_timeout: request.idle_timeout.or(there.idle_timeout),
         idle_action: request.idle_action.or(Some(there.idle_action)),
         mounts,
+        credentials: request
+            .credentials
+            .or_else(|| Some(there.credentials.clone())),
         ..request
     }
 }
@@ -238,6 +243,7 @@ fn merge(
         idle_timeout: request.idle_timeout.or(recipe.and_then(|t| t.idle_timeout)),
         idle_action: request.idle_action.unwrap_or_default(),
         mounts: request.mounts,
+        credentials: request.credentials.unwrap_or_default(),
     }
 }
 

@@ -121,6 +121,13 @@ fn facts(sandbox: &Sandbox) -> Vec<(&'static str, String)> {
                 .map_or_else(|| "never".to_owned(), time),
         ),
     ];
+    for credential in &sandbox.credentials {
+        let (secret, host) = (&credential.secret, &credential.host);
+        facts.push((
+            "credential",
+            format!("{secret} to {host} in {}", credential.header),
+        ));
+    }
     if let Some(failure) = &sandbox.failure {
         facts.push(("failure", failure.clone()));
     }

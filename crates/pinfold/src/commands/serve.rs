@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use pinfold_api::MetricsAccess;
-use pinfold_engine::{CredentialFile, Drain, PullPolicy};
+use pinfold_engine::{CredentialFile, Drain, MasterKey, PullPolicy, SecretsKey};
 use pinfold_http::{Addresses, BaseUrl, PreviewDomain, Rate};
 
 use crate::cli::Global;
@@ -16,11 +16,14 @@ use crate::subnet::SubnetArgs;
 use crate::telemetry::{self, LogFormat};
 
 const BOOTSTRAP_VARIABLE: &str = "PINFOLD_BOOTSTRAP_KEY";
+const SECRETS_VARIABLE: &str = "PINFOLD_SECRETS_KEY";
 
 #[derive(Debug, Args)]
 #[command(
     after_help = "The first start takes the admin key from PINFOLD_BOOTSTRAP_KEY (24 characters \
                         or more), or makes one and writes it to admin.key in the data directory. \
+                        Secrets are sealed under PINFOLD_SECRETS_KEY (64 hex digits), or under a \
+                        key that is made once and kept in secrets.key beside it. \
                         PINFOLD_LOG chooses what is logged: info, debug, pinfold_engine=trace."
 )]
 pub(crate) struct ServeArgs {
@@ -151,8 +154,10 @@ enum Metrics {
 
 pub(crate) fn run(global: &Global, args: ServeArgs) -> Result<Ending> {
     telemetry::log(args.log_format)?;
+    let data = DataDir::locate(global.data_dir.as_deref())?;
     let settings = Settings {
-        data: DataDir::locate(global.data_dir.as_deref())?,
+        secrets_key: secrets_key(&data)?,
+        data,
         listen: args.listen,
         database: global.database.clone(),
         drain: if args.ephemeral {
@@ -189,9 +194,26 @@ pub(crate) fn run(global: &Global, args: ServeArgs) -> Result<Ending> {
 }
 
 fn bootstrap_key() -> Result<Option<String>> {
-    match std::env::var(BOOTSTRAP_VARIABLE) {
-        Ok(key) => Ok(Some(key)),
+    variable(BOOTSTRAP_VARIABLE)
+}
+
+/// The operator's own key of secrets, else the one that is kept with the data.
+fn secrets_key(data: &DataDir) -> Result<SecretsKey> {
+    match variable(SECRETS_VARIABLE)? {
+        Some(text) => {
+            let key = text.parse::<MasterKey>();
+            let key = key.with_context(|| format!("{SECRETS_VARIABLE} cannot be used"))?;
+            Ok(SecretsKey::Given(key))
+        }
+        None => Ok(SecretsKey::File(data.secrets_key())),
+    }
+}
+
+/// Not an option of the command line: everybody on a machine can read those.
+fn variable(name: &str) -> Result<Option<String>> {
+    match std::env::var(name) {
+        Ok(value) => Ok(Some(value)),
         Err(std::env::VarError::NotPresent) => Ok(None),
-        Err(std::env::VarError::NotUnicode(_)) => bail!("{BOOTSTRAP_VARIABLE} is not UTF-8"),
+        Err(std::env::VarError::NotUnicode(_)) => bail!("{name} is not UTF-8"),
     }
 }

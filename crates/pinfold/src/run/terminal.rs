@@ -1,9 +1,11 @@
-//! Our own terminal, in raw mode while a command of a sandbox has the use of it.
+//! Our own terminal: in raw mode while a command of a sandbox has the use of it, silent for secrets.
 
 use std::io;
 
 use pinfold_model::WindowSize;
-use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr};
+use rustix::termios::{
+    LocalModes, OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr,
+};
 
 /// Raw until it is dropped, which also happens when a panic unwinds.
 #[derive(Debug)]
@@ -41,6 +43,30 @@ impl Raw {
 impl Drop for Raw {
     fn drop(&mut self) {
         self.pause();
+    }
+}
+
+/// A terminal that does not show what is typed, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Hidden {
+    before: Termios,
+}
+
+impl Hidden {
+    pub(crate) fn begin() -> io::Result<Self> {
+        let before = tcgetattr(rustix::stdio::stdin())?;
+        let mut silent = before.clone();
+        silent.local_modes.remove(LocalModes::ECHO);
+        // What was typed before may have been shown already: it is no part of the answer.
+        tcsetattr(rustix::stdio::stdin(), OptionalActions::Flush, &silent)?;
+        Ok(Self { before })
+    }
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        // A terminal that has gone needs no restoring.
+        let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, &self.before);
     }
 }
 

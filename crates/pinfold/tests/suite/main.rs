@@ -10,5 +10,6 @@ mod run_network;
 mod run_stdio;
 mod run_terminal;
 mod run_view;
+mod secrets;
 mod server;
 mod world;

@@ -11,13 +11,13 @@ use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
 use crate::world::{World, ended, eventually, read_until};
 
-struct Terminal {
-    ours: File,
+pub(crate) struct Terminal {
+    pub(crate) ours: File,
     theirs: OwnedFd,
 }
 
 impl Terminal {
-    fn new(rows: u16, cols: u16) -> Self {
+    pub(crate) fn new(rows: u16, cols: u16) -> Self {
         let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
         let ours = openpt(flags).expect("a pseudo-terminal");
         grantpt(&ours).expect("grant");
@@ -42,7 +42,7 @@ impl Terminal {
     }
 
     /// Starts the program with this as its controlling terminal, which setsid(1) arranges.
-    fn start(&self, program: &Command) -> Child {
+    pub(crate) fn start(&self, program: &Command) -> Child {
         let stdio = || Stdio::from(self.theirs.try_clone().expect("clone"));
         let mut command = Command::new("setsid");
         command
@@ -65,10 +65,17 @@ impl Terminal {
     }
 
     fn is_raw(&self) -> bool {
-        !tcgetattr(self.theirs.as_fd())
-            .expect("a terminal")
-            .local_modes
-            .contains(LocalModes::ICANON)
+        !self.has(LocalModes::ICANON)
+    }
+
+    /// Whether it shows what is typed.
+    pub(crate) fn echoes(&self) -> bool {
+        self.has(LocalModes::ECHO)
+    }
+
+    fn has(&self, mode: LocalModes) -> bool {
+        let modes = tcgetattr(self.theirs.as_fd()).expect("a terminal");
+        modes.local_modes.contains(mode)
     }
 }
 

@@ -11,8 +11,8 @@ use pinfold_wire::{
     ListSandboxes, LogPage, LogsQuery, MakeDirectory, MoveFile, Object, Page, PageQuery,
     PipelineReport, PipelineRun, Preview, PreviewLink, Project, PtyQuery, PullImage,
     PutSandboxNetwork, PutTemplate, RunCode, RunResult, Sandbox, SandboxNetwork, SandboxUsage,
-    SignedUrl, StartCommand, SubmitPipeline, TakeSnapshot, Template, UpdateKey, UpdateProject,
-    UploadObjectQuery, Usage, UsageQuery, WindowSize,
+    Secret, SignedUrl, StartCommand, SubmitPipeline, TakeSnapshot, Template, UpdateKey,
+    UpdateProject, UploadObjectQuery, Usage, UsageQuery, WindowSize,
 };
 
 use super::Driver;
@@ -265,6 +265,20 @@ mirrored! { Templates {
 impl Templates {
     /// As [`crate::Templates::all`].
     pub fn all(&self) -> Items<Template> {
+        Items::new(&self.driver, self.inner.all())
+    }
+}
+
+mirrored! { Secrets {
+    fn set(name: &str, value: impl Into<String>) -> Secret;
+    fn get(name: &str) -> Secret;
+    fn list(query: &PageQuery) -> Page<Secret>;
+    fn delete(name: &str) -> ();
+}}
+
+impl Secrets {
+    /// As [`crate::Secrets::all`].
+    pub fn all(&self) -> Items<Secret> {
         Items::new(&self.driver, self.inner.all())
     }
 }

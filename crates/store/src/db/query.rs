@@ -220,6 +220,12 @@ impl From<[u8; 32]> for Arg {
     }
 }
 
+impl From<&[u8]> for Arg {
+    fn from(bytes: &[u8]) -> Self {
+        Self::Blob(Some(bytes.to_vec()))
+    }
+}
+
 impl From<Option<[u8; 32]>> for Arg {
     fn from(bytes: Option<[u8; 32]>) -> Self {
         Self::Blob(bytes.map(Vec::from))

@@ -53,6 +53,10 @@ impl Row {
             .transpose()
     }
 
+    pub(crate) fn bytes(&self, column: &'static str) -> Result<Vec<u8>> {
+        self.get(column)
+    }
+
     pub(crate) fn hash(&self, column: &'static str) -> Result<[u8; 32]> {
         let bytes: Vec<u8> = self.get(column)?;
         <[u8; 32]>::try_from(bytes).map_err(|_| StoreError::corrupt(column, "not 32 bytes"))

@@ -121,6 +121,15 @@ pub(crate) async fn every_list_pages(world: World) {
         let kept = crate::previews::kept(&sandbox, port, seconds(port.into()));
         store.previews().insert(&kept, 10).await.expect("preview");
     }
+    for n in 0..7 {
+        let kept = crate::secrets::put(&world, project, &format!("s{n}"), b"sealed").await;
+        kept.expect("a free name");
+    }
+    let secrets = walk(3, |page| async move {
+        store.secrets().list(project, &page).await
+    })
+    .await;
+    assert_eq!(secrets.len(), 7);
     let sandbox = &sandbox.id;
     let previews = walk(3, |page| async move {
         store

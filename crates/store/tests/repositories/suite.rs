@@ -137,6 +137,14 @@ const CASES: &[Case] = cases! {
         an_ended_sandbox_gets_no_preview_and_keeps_those_it_had,
         a_link_is_taken_once,
     }
+    secrets::{
+        a_secret_comes_back_as_it_went_in_and_is_replaced_in_place,
+        a_name_is_one_projects_own,
+        what_is_sealed_for_another_id_replaces_nothing,
+        of_racing_first_puts_one_is_kept_whole,
+        a_project_keeps_so_many_secrets,
+        a_deleted_secret_leaves_nothing,
+    }
     usage::{
         totals_add_up_over_a_period,
         a_record_is_counted_once,

@@ -7,8 +7,8 @@ use pinfold_model::image::{ImageConfig, ImageSource};
 use pinfold_model::resources::{NetworkMode, Resources};
 use pinfold_model::sandbox::IdleAction;
 use pinfold_model::{
-    Command, CommandId, CommandSpec, CommandState, Digest, Image, ImageId, Key, KeyId, KeyKind,
-    Program, Project, ProjectId, Purpose, Quota, Role, Sandbox, SandboxId, SandboxSpec,
+    Command, CommandId, CommandSpec, CommandState, Credential, Digest, Image, ImageId, Key, KeyId,
+    KeyKind, Program, Project, ProjectId, Purpose, Quota, Role, Sandbox, SandboxId, SandboxSpec,
     SandboxState, Time,
 };
 use pinfold_store::{Home, PageRequest, Store};
@@ -141,6 +141,9 @@ pub(crate) fn sandbox(project: ProjectId, image: ImageId) -> Sandbox {
             idle_timeout: None,
             idle_action: IdleAction::Stop,
             mounts: vec![],
+            credentials: vec![
+                Credential::new("token", "*.example.com:8443", None, None).expect("valid"),
+            ],
         },
         state: SandboxState::Creating,
         reason: None,

@@ -26,6 +26,7 @@ from pinfold._async.pipelines import AsyncPipelineEvents, AsyncPipelines
 from pinfold._async.previews import AsyncPreviews, AsyncSandboxPreviews
 from pinfold._async.pty import AsyncPty
 from pinfold._async.sandboxes import AsyncSandbox, AsyncSandboxes
+from pinfold._async.secrets import AsyncSecrets
 from pinfold._async.streams import AsyncByteStream, AsyncPages, AsyncRecordStream, AsyncWatch
 from pinfold._core.pty import PtyEvent, PtyExit, PtyOutput, PtyPosition, PtyTruncated
 from pinfold._core.quota import KEEP
@@ -41,10 +42,11 @@ from pinfold._sync.pipelines import PipelineEvents, Pipelines
 from pinfold._sync.previews import Previews, SandboxPreviews
 from pinfold._sync.pty import Pty
 from pinfold._sync.sandboxes import Sandbox, Sandboxes
+from pinfold._sync.secrets import Secrets
 from pinfold._sync.streams import ByteStream, Pages, RecordStream, Watch
 from pinfold._version import __version__
 from pinfold.errors import ApiError, CommandFailedError, PinfoldError
-from pinfold.types import CancelMode, End, Output, RunResult, Truncated, WindowSize
+from pinfold.types import CancelMode, Credential, End, Output, RunResult, Truncated, WindowSize
 
 __all__ = [
     "KEEP",
@@ -71,6 +73,7 @@ __all__ = [
     "AsyncSandboxCode",
     "AsyncSandboxPreviews",
     "AsyncSandboxes",
+    "AsyncSecrets",
     "AsyncTemplates",
     "AsyncUsageReports",
     "AsyncWatch",
@@ -83,6 +86,7 @@ __all__ = [
     "Command",
     "CommandFailedError",
     "Commands",
+    "Credential",
     "End",
     "Files",
     "Images",
@@ -107,6 +111,7 @@ __all__ = [
     "SandboxCode",
     "SandboxPreviews",
     "Sandboxes",
+    "Secrets",
     "Templates",
     "Truncated",
     "Unpacked",

@@ -6,7 +6,8 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use pinfold_model::network::Rule;
 use pinfold_sdk::{
-    Client, CreateSandbox, ErrorCode, IdleAction, NetworkMode, NetworkPolicy, Sandbox,
+    BindCredential, Client, CreateSandbox, ErrorCode, IdleAction, NetworkMode, NetworkPolicy,
+    Sandbox,
 };
 
 use crate::commands::run::{Network, NetworkArgs, environment};
@@ -75,6 +76,13 @@ pub(crate) struct CreateArgs {
     #[arg(long, value_name = "ACTION", value_enum, requires = "idle_timeout")]
     idle_action: Option<Idle>,
 
+    /// A secret for requests to a host: NAME@HOST[:PORT] as a bearer token, *.HOST for every name below
+    ///
+    /// In full: secret=NAME,host=HOST[:PORT][,header=HEADER][,format=FORMAT], where {} in the format
+    /// stands for the value. Needs --network policy.
+    #[arg(long, value_name = "NAME@HOST", value_parser = values::credential)]
+    credential: Vec<BindCredential>,
+
     #[command(flatten)]
     format: Format,
 }
@@ -142,6 +150,7 @@ fn request(args: CreateArgs) -> CreateSandbox {
             Idle::Suspend => IdleAction::Suspend,
             Idle::Stop => IdleAction::Stop,
         }),
+        credentials: (!args.credential.is_empty()).then_some(args.credential),
         ..CreateSandbox::default()
     }
 }

@@ -17,6 +17,7 @@ from pinfold._async.objects import AsyncObjects
 from pinfold._async.pipelines import AsyncPipelines
 from pinfold._async.previews import AsyncPreviews
 from pinfold._async.sandboxes import AsyncSandboxes
+from pinfold._async.secrets import AsyncSecrets
 from pinfold._core import call
 from pinfold._core.call import Duration
 from pinfold._core.settings import settings
@@ -62,6 +63,8 @@ class AsyncClient:
         """Markdown documents that run."""
         self.previews = AsyncPreviews(self._http)
         """Addresses outside that reach ports inside."""
+        self.secrets = AsyncSecrets(self._http)
+        """Values that sandboxes use and never see."""
         self.projects = AsyncProjects(self._http)
         """Where things belong."""
         self.keys = AsyncKeys(self._http)

@@ -18,6 +18,7 @@ from pinfold._sync.objects import Objects
 from pinfold._sync.pipelines import Pipelines
 from pinfold._sync.previews import Previews
 from pinfold._sync.sandboxes import Sandboxes
+from pinfold._sync.secrets import Secrets
 from pinfold._core import call
 from pinfold._core.call import Duration
 from pinfold._core.settings import settings
@@ -63,6 +64,8 @@ class Client:
         """Markdown documents that run."""
         self.previews = Previews(self._http)
         """Addresses outside that reach ports inside."""
+        self.secrets = Secrets(self._http)
+        """Values that sandboxes use and never see."""
         self.projects = Projects(self._http)
         """Where things belong."""
         self.keys = Keys(self._http)

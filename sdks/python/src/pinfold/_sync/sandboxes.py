@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from types import TracebackType
 
 from pinfold._sync._io import opens
@@ -20,6 +21,7 @@ from pinfold._core.call import BOOT_TIMEOUT_SECONDS, Call, Duration
 from pinfold._core.command import Program
 from pinfold.errors import PinfoldError
 from pinfold.types import (
+    Credential,
     Gauge,
     IdleAction,
     Image,
@@ -236,6 +238,7 @@ class Sandboxes:
         ttl: Duration | None = None,
         idle_timeout: Duration | None = None,
         idle_action: IdleAction | str | None = None,
+        credentials: Iterable[Credential] | None = None,
         wait: bool | None = None,
         idempotency_key: str | None = None,
     ) -> Sandbox:
@@ -266,6 +269,8 @@ class Sandboxes:
             ttl: absolute lifetime, at most 30 days; lives until destroyed if absent.
             idle_timeout: time without a running command, an open terminal or a file call.
             idle_action: what happens then.
+            credentials: secrets that requests get on their way out, at most 32; needs the network
+                mode `policy`. A fork that does not say has those of its original.
             wait: answer when it runs (default), or at once with state `creating`.
             idempotency_key: makes repeating this safe, also across runs of the program.
         """
@@ -289,6 +294,7 @@ class Sandboxes:
             "ttl_ms": call.milliseconds(ttl),
             "idle_timeout_ms": call.milliseconds(idle_timeout),
             "idle_action": idle_action,
+            "credentials": None if credentials is None else [asdict(each) for each in credentials],
             "wait": wait,
         }
         request = call.post("sandboxes", read=SandboxFacts.from_json).json(body)

@@ -98,6 +98,7 @@ from pinfold.types._sandbox import (
     SandboxNetwork,
     SandboxState,
 )
+from pinfold.types._secret import Credential, Secret
 from pinfold.types._wire import Wire, Word
 
 __all__ = [
@@ -122,6 +123,7 @@ __all__ = [
     "CommandState",
     "CreatedKey",
     "CreatedPreview",
+    "Credential",
     "DirectoryList",
     "End",
     "EndReason",
@@ -171,6 +173,7 @@ __all__ = [
     "SandboxNetwork",
     "SandboxState",
     "SandboxUsage",
+    "Secret",
     "SignedUrl",
     "StdinMode",
     "StepEnded",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated
 
+from pinfold.types._secret import Credential
 from pinfold.types._wire import JsonKey, Wire, Word
 
 
@@ -140,6 +141,8 @@ class SandboxFacts(Wire):
     """The sandbox whose disk it began with."""
     network_policy: NetworkPolicy | None = None
     """Of the network mode `policy`."""
+    credentials: tuple[Credential, ...] = ()
+    """Which secrets go with its requests to where."""
 
 
 @dataclass(frozen=True)
