@@ -3,6 +3,7 @@ they were asked for. Says `ready` when all of them listen."""
 
 from __future__ import annotations
 
+import hashlib
 import http.server
 import socket
 import socketserver
@@ -67,10 +68,20 @@ class Web(http.server.BaseHTTPRequestHandler):
                 self.wfile.write(line)
             self.close_connection = True
             return
+        if self.path == "/redirect":
+            self.send_response(302)
+            self.send_header("location", "https://other.test/seen")
+            self.send_header("content-length", "0")
+            self.end_headers()
+            return
         length = int(self.headers.get("content-length", 0))
         body = self.rfile.read(length)
         where = self.connection.getsockname()[0]
         text = f"{self.command} {self.path} host={self.headers['host']} at={where} {len(body)}\n"
+        if self.path == "/seen":
+            # Not itself: who asked must not learn it from the answer.
+            shown = self.headers["authorization"]
+            text = f"authorization={hashlib.sha256(shown.encode()).hexdigest() if shown else 'none'}\n"
         self.send_response(200)
         self.send_header("content-length", str(len(text)))
         self.end_headers()

@@ -7,7 +7,7 @@ use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use pinfold_egress::Outside;
+use pinfold_egress::{Authority, Outside};
 use pinfold_images::{HostImage, HostRoot};
 use pinfold_model::audit::AuditEvent;
 use pinfold_model::{Code, Error, Principal, Result, Role, Time};
@@ -61,6 +61,9 @@ pub(crate) struct Shared {
     pub(crate) previews: PreviewTable,
     /// The way out of sandboxes with a network policy, once one has been there.
     outside: OnceLock<Outside>,
+    /// Whom sandboxes with credentials trust, and its key.
+    authority: OnceLock<Arc<Authority>>,
+    authority_key: [u8; 32],
     /// Secrets, sealed and opened.
     pub(crate) vault: Vault,
     /// Snapshots that are being taken.
@@ -84,6 +87,19 @@ impl Shared {
         let outside = Outside::new(&self.config.name_servers)
             .map_err(|error| Error::new(Code::Unsupported, error.to_string()))?;
         Ok(self.outside.get_or_init(|| outside))
+    }
+}
+
+impl Shared {
+    /// Whom sandboxes with credentials trust; the same for every server of this installation.
+    pub(crate) fn authority(&self) -> Result<Arc<Authority>> {
+        if let Some(authority) = self.authority.get() {
+            return Ok(Arc::clone(authority));
+        }
+        let authority = Authority::new(&self.authority_key).map_err(Error::internal)?;
+        Ok(Arc::clone(
+            self.authority.get_or_init(|| Arc::new(authority)),
+        ))
     }
 }
 
@@ -123,6 +139,7 @@ impl Engine {
         let home = parts.store.projects().bootstrap(parts.clock.now()).await?;
         let pepper = Pepper::new(&parts.store.settings().secret("key_pepper").await?);
         let sessions = parts.store.settings().secret("preview_sessions").await?;
+        let authority_key = parts.store.settings().secret("egress_authority").await?;
         let link_key = LinkKey::new(&parts.store.settings().secret("link_key").await?);
         let vault = Vault::open(&config.secrets_key, parts.store.clone()).await?;
         let host = host_image(&parts).await;
@@ -137,6 +154,8 @@ impl Engine {
                 runs: Runs::default(),
                 previews: PreviewTable::default(),
                 outside: OnceLock::new(),
+                authority: OnceLock::new(),
+                authority_key,
                 vault,
                 unrecorded: Unrecorded::default(),
                 host: host.clone(),

@@ -14,6 +14,22 @@ use crate::limits;
 use crate::resources::NetworkMode;
 use crate::secret::{SecretValue, validate_secret_name};
 
+/// Where a sandbox with credentials has the certificates of whom to trust: its image's, and that of the
+/// egress, which speaks to it for the hosts that get one.
+pub const CERTIFICATES: &str = "/etc/pinfold/certificates.pem";
+/// What programs read to find such a file.
+pub const CERTIFICATES_IN_ENV: [&str; 9] = [
+    "AWS_CA_BUNDLE",
+    "CARGO_HTTP_CAINFO",
+    "CURL_CA_BUNDLE",
+    "DENO_CERT",
+    "GIT_SSL_CAINFO",
+    "NODE_EXTRA_CA_CERTS",
+    "PIP_CERT",
+    "REQUESTS_CA_BUNDLE",
+    "SSL_CERT_FILE",
+];
+
 const FIELD: &str = "credentials";
 /// RFC 1035: of a whole name, and of one label.
 const NAME_MAX_BYTES: usize = 253;

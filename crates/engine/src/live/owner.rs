@@ -19,6 +19,7 @@ mod ending;
 mod link;
 mod metering;
 mod network;
+mod trust;
 
 use std::sync::Arc;
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use pinfold_model::credential::{CERTIFICATES, CERTIFICATES_IN_ENV};
 use pinfold_model::sandbox::{HostMount, IdleAction, SandboxSpec, TemplateOrigin};
 use pinfold_model::template::TemplateSpec;
 use pinfold_model::{
@@ -212,6 +213,16 @@ fn merge(
     let (network, network_policy) = network(&request, recipe);
     let mut env = recipe.map(|t| t.env.clone()).unwrap_or_default();
     env.extend(request.env);
+    if request
+        .credentials
+        .as_ref()
+        .is_some_and(|some| !some.is_empty())
+    {
+        for name in CERTIFICATES_IN_ENV {
+            env.entry(name.to_owned())
+                .or_insert_with(|| CERTIFICATES.to_owned());
+        }
+    }
     SandboxSpec {
         name: request.name,
         image: image.id.clone(),

@@ -69,6 +69,12 @@ impl Owner {
             die_with_host: self.shared.config.lifetime == Lifetime::WithProcess,
         };
         let guest = self.shared.driver.boot(&spec).await?;
+        if !sandbox.spec.credentials.is_empty()
+            && let Err(error) = self.install_trust(&guest).await
+        {
+            // Its connections to those hosts will say that they do not trust them.
+            tracing::warn!(sandbox = %spec.id, %error, "no file of certificates");
+        }
         if spec.network == NetworkMode::Policy
             && let Err(error) = self.link(spec.network).await
         {

@@ -7,6 +7,7 @@ use pinfold_model::{Error, NetworkMode, NetworkPolicy, Result};
 use pinfold_runtime::driver::{GATE_NETWORK, GATE_PREFIX, Gate};
 
 use super::Owner;
+use super::trust::Bound;
 use crate::errors::driver_error;
 
 impl Owner {
@@ -72,15 +73,35 @@ impl Owner {
     }
 
     fn serve(&self, gate: Gate) -> Result<()> {
-        let outside = self.shared.outside()?;
-        let policy = self.live.view().sandbox.spec.network_policy.clone();
-        let network = (GATE_NETWORK, GATE_PREFIX);
-        let egress = self
-            .live
-            .egress
-            .get_or_init(|| Egress::new(outside.clone(), network, NetworkPolicy::default()));
-        egress.set_policy(policy);
+        let egress = match self.live.egress() {
+            Some(egress) => egress,
+            None => {
+                let egress = self.new_egress()?;
+                self.live.egress.get_or_init(|| egress)
+            }
+        };
+        egress.set_policy(self.live.view().sandbox.spec.network_policy.clone());
         egress.serve(gate.tcp, gate.udp).map_err(Error::internal)
+    }
+
+    fn new_egress(&self) -> Result<Egress> {
+        let outside = self.shared.outside()?.clone();
+        let network = (GATE_NETWORK, GATE_PREFIX);
+        let nothing = NetworkPolicy::default();
+        let sandbox = self.live.view().sandbox;
+        let credentials = sandbox.spec.credentials.clone();
+        if credentials.is_empty() {
+            return Ok(Egress::new(outside, network, nothing));
+        }
+        let bound = Bound {
+            shared: Arc::downgrade(&self.shared),
+            project: sandbox.project.clone(),
+            credentials,
+        };
+        let authority = self.shared.authority()?;
+        let egress =
+            Egress::with_credentials(outside, network, nothing, Box::new(bound), authority);
+        Ok(egress)
     }
 
     /// What is left of its connections ends with its processes.
