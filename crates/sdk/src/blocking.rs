@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 
 pub use api::{
     Audit, Code, Commands, Files, Images, Keys, Objects, Pipelines, Previews, Projects, Sandboxes,
-    Templates, UsageReports,
+    Secrets, Templates, UsageReports,
 };
 pub use streams::{
     ByteStream, CodeStream, CommandStream, EventStream, Items, PipelineStream, Pty, WatchStream,
