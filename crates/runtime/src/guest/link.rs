@@ -14,7 +14,7 @@ use std::time::Duration;
 use pinfold_proto::{Reply, Request, TransferEnded, reply, request, transport};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
-use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::sync::{Notify, Semaphore, SetOnce, oneshot};
 
 use super::error::GuestError;
 use super::event::{ExitReport, GuestEvent};
@@ -35,6 +35,9 @@ pub(super) struct Link {
     state: Mutex<State>,
     /// Rung for every event and for the end of the link.
     news: Notify,
+    /// Set with the end of the link. Apart from `news`, since every command waits for it, and an
+    /// event is not to wake them all.
+    gone: SetOnce<()>,
     next_id: AtomicU64,
     in_flight: Semaphore,
 }
@@ -61,6 +64,7 @@ impl Link {
             socket: UnixStream::from_std(socket)?,
             state: Mutex::default(),
             news: Notify::new(),
+            gone: SetOnce::new(),
             next_id: AtomicU64::new(1),
             in_flight: Semaphore::new(IN_FLIGHT_MAX),
         })
@@ -80,13 +84,7 @@ impl Link {
     }
 
     pub(super) async fn closed(&self) {
-        loop {
-            let news = self.news.notified();
-            if self.is_closed() {
-                return;
-            }
-            news.await;
-        }
+        self.gone.wait().await;
     }
 
     pub(super) async fn next_event(&self) -> Option<GuestEvent> {
@@ -121,6 +119,8 @@ impl Link {
         drop(waiting);
         // A peer that is gone already is fine.
         let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both);
+        // Only the first to close comes here.
+        let _ = self.gone.set(());
         self.news.notify_waiters();
     }
 
