@@ -91,7 +91,7 @@ statements! {
     INSERT = Sql::both(concat!(
         "INSERT INTO commands (", columns!(), ", rank) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) \
-         ON CONFLICT (id) DO NOTHING RETURNING id"
+         ON CONFLICT (id) DO NOTHING"
     ));
     GET = Sql::both(concat!("SELECT ", columns!(), " FROM commands WHERE id = $1"));
     LIST = Sql::both(concat!(

@@ -79,8 +79,8 @@ impl<T> Inserted<T> {
 }
 
 statements! {
-    // A row comes back when the key was free or its time was over. Otherwise the row that is there
-    // stays locked, so the GET that follows in the same transaction finds it.
+    // A row changes when the key was free or its time was over. Otherwise the row that is there stays
+    // locked, so the GET that follows in the same transaction finds it.
     CLAIM = Sql::both(
         "INSERT INTO idempotency_keys \
              (scope, operation, key, request_hash, resource_id, created_at) \
@@ -88,8 +88,7 @@ statements! {
          ON CONFLICT (scope, operation, key) DO UPDATE \
          SET request_hash = excluded.request_hash, resource_id = excluded.resource_id, \
              created_at = excluded.created_at \
-         WHERE idempotency_keys.created_at <= $7 \
-         RETURNING key",
+         WHERE idempotency_keys.created_at <= $7",
     );
     GET = Sql::both(
         "SELECT request_hash, resource_id FROM idempotency_keys \
@@ -152,7 +151,8 @@ pub(crate) async fn claim_in(
         .bind(resource_id)
         .bind(now)
         .bind(now - limits::IDEMPOTENCY_KEPT);
-    if tx.row(take).await?.is_some() {
+    // Without RETURNING: SQLite's thread hands over each row, and then the end, apart.
+    if tx.execute(take).await? > 0 {
         return Ok(Claim::New);
     }
     match tx.row(bind_key(GET, claim)).await? {

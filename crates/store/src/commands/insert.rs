@@ -10,8 +10,8 @@ use crate::idempotency::{Claim, Idempotency, Inserted, claim_in};
 
 /// One statement, hence a transaction by itself: commands are started often.
 pub(super) async fn by_id(db: &Db, command: &Command) -> Result<Inserted<Command>> {
-    let inserted = db.change(bind_command(command)).await;
-    if inserted.map_err(|e| missing(e, command))?.is_some() {
+    let inserted = db.execute(bind_command(command)).await;
+    if inserted.map_err(|e| missing(e, command))? > 0 {
         return Ok(Inserted::New(command.clone()));
     }
     known(db.row(GET.bind(command.id.as_str())).await?, command)
@@ -30,8 +30,8 @@ pub(super) async fn claimed(
             return Ok(Inserted::Replay(to_command(&row.ok_or_else(vanished)?)?));
         }
     }
-    let inserted = tx.row(bind_command(command)).await;
-    if inserted.map_err(|e| missing(e, command))?.is_some() {
+    let inserted = tx.execute(bind_command(command)).await;
+    if inserted.map_err(|e| missing(e, command))? > 0 {
         return Ok(Inserted::New(command.clone()));
     }
     known(tx.row(GET.bind(command.id.as_str())).await?, command)
