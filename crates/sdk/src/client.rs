@@ -1,5 +1,6 @@
 //! The client: where the server is, which key to use.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,7 +58,13 @@ impl Client {
             .map_err(|_| Error::Config("the API key holds characters no key has".into()))?;
         authorization.set_sensitive(true);
         let headers = HeaderMap::from_iter([(AUTHORIZATION, authorization.clone())]);
-        let http = reqwest::Client::builder()
+        let mut builder = reqwest::Client::builder();
+        if base.scheme() == "http" && is_loopback(&base) {
+            // Nothing is asked over TLS then: there are no redirects. Reading the machine's hundreds
+            // of certificates takes longer than a command, and there may be none.
+            builder = builder.tls_certs_only([]);
+        }
+        let http = builder
             .default_headers(headers)
             .user_agent(concat!("pinfold-sdk-rust/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
@@ -199,9 +206,32 @@ pub(crate) fn base_url(text: &str) -> Result<Url> {
     Ok(url)
 }
 
+/// Whether requests stay on this machine.
+fn is_loopback(url: &Url) -> bool {
+    url.host_str().is_some_and(|host| {
+        let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_addresses_of_this_machine_are_taken_for_such() {
+        for (url, is) in [
+            ("http://127.0.0.1:7070", true),
+            ("http://localhost", true),
+            ("http://[::1]:7070/x", true),
+            ("http://10.0.0.1", false),
+            ("http://localhost.example", false),
+            ("http://[2001:db8::1]", false),
+        ] {
+            let url = base_url(url).expect("a URL");
+            assert_eq!(is_loopback(&url), is, "{url}");
+        }
+    }
 
     #[test]
     fn urls_keep_their_prefix_and_other_texts_are_refused() {
