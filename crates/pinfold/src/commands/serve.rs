@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use pinfold_api::MetricsAccess;
 use pinfold_engine::{CredentialFile, Drain, MasterKey, PullPolicy, SecretsKey};
 use pinfold_http::{Addresses, BaseUrl, PreviewDomain, Rate};
+use pinfold_sys::schedule::{Children, answer_soon};
 
 use crate::cli::Global;
 use crate::exit::Ending;
@@ -184,6 +185,8 @@ pub(crate) fn run(global: &Global, args: ServeArgs) -> Result<Ending> {
         },
         previews_per_sandbox: args.previews_per_sandbox,
     };
+    // Before there are threads, which inherit it. Best effort: it is a matter of speed only.
+    let _ = answer_soon(Children::Alike);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
