@@ -1,4 +1,4 @@
-//! What is measured: one way each of creating a sandbox, or of running a command in one.
+//! One way each of creating a sandbox, or of running a command in one.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -8,86 +8,110 @@ use pinfold_model::SandboxId;
 use tokio::process::Command;
 
 use crate::pinfold::Pinfold;
-use crate::stats::Series;
+use crate::server::Server;
+use crate::stats::{OURS, Series};
 
 /// The command of every contender: nearly nothing, but dynamically linked as most programs are.
 pub(crate) const PROGRAM: &str = "/bin/true";
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum Contender {
     /// Make a sandbox, run the program in it, take it apart.
-    Create,
+    EngineCreate(Pinfold),
+    /// The same, timed until the program has run.
+    EngineFirst(Pinfold),
     /// Run the program in a sandbox that is there, both streams captured.
-    Exec,
+    EngineExec(Pinfold, SandboxId),
+    ApiCreate(Server),
+    ApiExec(Server, String),
+    Program(Program),
 }
 
-impl Kind {
-    pub(crate) const fn title(self) -> &'static str {
-        match self {
-            Self::Create => "create + run /bin/true + destroy",
-            Self::Exec => "run /bin/true in a running sandbox, both streams captured",
+/// A program that does it all.
+#[derive(Default)]
+pub(crate) struct Program {
+    pub(crate) name: String,
+    pub(crate) clock: &'static str,
+    pub(crate) argv: Vec<String>,
+    pub(crate) env: Vec<(&'static str, String)>,
+    /// Takes down what it needed.
+    pub(crate) after: Vec<String>,
+    /// It takes so long that it runs in every tenth round only.
+    pub(crate) is_slow: bool,
+}
+
+impl Program {
+    pub(crate) fn new(name: &str, argv: &[&str]) -> Self {
+        Self {
+            name: name.to_owned(),
+            clock: "process",
+            argv: argv.iter().map(|&word| word.to_owned()).collect(),
+            ..Self::default()
         }
     }
-}
 
-pub(crate) enum Contender {
-    PinfoldCreate(Pinfold),
-    PinfoldExec(Pinfold, SandboxId),
-    /// A program that does it all: its name, what it counts as, its command line, and the command
-    /// line that takes down what it needed.
-    Program {
-        name: String,
-        kinds: &'static [Kind],
-        argv: Vec<String>,
-        after: Vec<String>,
-    },
+    /// The floor of everything: the program without any sandbox.
+    pub(crate) fn plain_spawn() -> Self {
+        Self::new("plain spawn", &[PROGRAM])
+    }
+
+    pub(crate) async fn run(&self) -> Result<()> {
+        run(&self.argv, &self.env).await
+    }
 }
 
 impl Contender {
-    /// The floor of both: the program without any sandbox.
-    pub(crate) fn plain_spawn() -> Self {
-        Self::Program {
-            name: "plain spawn".to_owned(),
-            kinds: &[Kind::Create, Kind::Exec],
-            argv: vec![PROGRAM.to_owned()],
-            after: Vec::new(),
+    pub(crate) fn series(&self) -> Series {
+        match self {
+            Self::EngineCreate(pinfold) | Self::EngineFirst(pinfold) => {
+                Series::new(pinfold.name(), "engine")
+            }
+            Self::EngineExec(..) => Series::new(OURS, "engine"),
+            Self::ApiCreate(_) | Self::ApiExec(..) => Series::new(OURS, "API"),
+            Self::Program(program) => Series::new(&program.name, program.clock),
         }
     }
 
-    pub(crate) fn series(&self) -> Series {
-        match self {
-            Self::PinfoldCreate(_) => Series::new("pinfold", "engine", &[Kind::Create]),
-            Self::PinfoldExec(..) => Series::new("pinfold", "engine", &[Kind::Exec]),
-            Self::Program { name, kinds, .. } => Series::new(name, "process", kinds),
-        }
+    pub(crate) fn takes_part_in(&self, round: usize) -> bool {
+        !matches!(self, Self::Program(program) if program.is_slow && !round.is_multiple_of(10))
     }
 
     pub(crate) async fn once(&self) -> Result<Duration> {
         let start = Instant::now();
         match self {
-            Self::PinfoldCreate(pinfold) => {
+            Self::EngineCreate(pinfold) => pinfold.create_run_destroy().await?,
+            Self::EngineFirst(pinfold) => {
                 let id = pinfold.create().await?;
                 pinfold.exec(&id).await?;
+                let took = start.elapsed();
                 pinfold.destroy(&id).await?;
+                return Ok(took);
             }
-            Self::PinfoldExec(pinfold, id) => pinfold.exec(id).await?,
-            Self::Program { argv, .. } => run(argv).await?,
+            Self::EngineExec(pinfold, id) => pinfold.exec(id).await?,
+            Self::ApiCreate(server) => {
+                let id = server.create().await?;
+                server.exec(&id).await?;
+                server.destroy(&id).await?;
+            }
+            Self::ApiExec(server, id) => server.exec(id).await?,
+            Self::Program(program) => program.run().await?,
         }
         Ok(start.elapsed())
     }
 
     pub(crate) async fn close(self) -> Result<()> {
         match self {
-            Self::PinfoldExec(pinfold, id) => pinfold.destroy(&id).await,
-            Self::Program { after, .. } if !after.is_empty() => run(&after).await,
+            Self::EngineExec(pinfold, id) => pinfold.destroy(&id).await,
+            Self::ApiExec(server, id) => server.destroy(&id).await,
+            Self::Program(program) if !program.after.is_empty() => run(&program.after, &[]).await,
             _ => Ok(()),
         }
     }
 }
 
-async fn run(argv: &[String]) -> Result<()> {
+async fn run(argv: &[String], env: &[(&'static str, String)]) -> Result<()> {
     let output = Command::new(&argv[0])
         .args(&argv[1..])
+        .envs(env.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .output()
         .await

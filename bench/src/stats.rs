@@ -1,101 +1,152 @@
-//! Samples, and how they are shown.
+//! Samples, and how they are kept.
 
+use std::path::Path;
 use std::time::Duration;
 
-use comfy_table::{CellAlignment, Table};
-use serde_json::{Value, json};
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
 
-use crate::contenders::Kind;
+/// How Pinfold's own series are called.
+pub(crate) const OURS: &str = "pinfold";
 
-/// The samples of one contender.
-pub(crate) struct Series {
-    name: String,
-    clock: &'static str,
-    kinds: &'static [Kind],
-    micros: Vec<u64>,
+/// One thing measured for several contenders in the same rounds.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Figure {
+    /// Names its file.
+    pub(crate) name: String,
+    pub(crate) title: String,
+    pub(crate) unit: Unit,
+    pub(crate) series: Vec<Series>,
 }
 
-impl Series {
-    pub(crate) fn new(name: &str, clock: &'static str, kinds: &'static [Kind]) -> Self {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Unit {
+    #[serde(rename = "ms")]
+    Milliseconds,
+    #[serde(rename = "1/s")]
+    PerSecond,
+    #[serde(rename = "MiB/s")]
+    MebibytesPerSecond,
+    #[serde(rename = "MiB")]
+    Mebibytes,
+}
+
+/// The samples of one contender.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Series {
+    pub(crate) name: String,
+    /// `engine`, `API` or `CLI` of ours; `process` for others.
+    pub(crate) clock: String,
+    pub(crate) samples: Vec<f64>,
+}
+
+impl Figure {
+    pub(crate) fn new(name: &str, title: &str, unit: Unit, series: Vec<Series>) -> Self {
         Self {
             name: name.to_owned(),
-            clock,
-            kinds,
-            micros: Vec::new(),
+            title: title.to_owned(),
+            unit,
+            series,
         }
     }
 
-    pub(crate) fn push(&mut self, took: Duration) {
-        self.micros
-            .push(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+    pub(crate) fn write(&self, directory: &Path) -> Result<()> {
+        let path = directory.join(format!("{}.json", self.name));
+        let mut text = serde_json::to_string(self)?.replace("{\"name\"", "\n{\"name\"");
+        text.push('\n');
+        std::fs::write(&path, text.trim_start()).with_context(|| path.display().to_string())
+    }
+
+    /// `None` where it was not measured.
+    pub(crate) fn read(directory: &Path, name: &str) -> Result<Option<Self>> {
+        let path = directory.join(format!("{name}.json"));
+        if !path.exists() {
+            return Ok(None);
+        }
+        let text = std::fs::read(&path)?;
+        let figure = serde_json::from_slice(&text).with_context(|| path.display().to_string())?;
+        Ok(Some(figure))
+    }
+
+    pub(crate) fn series(&self, name: &str, clock: &str) -> Option<&Series> {
+        let mut series = self.series.iter();
+        series.find(|series| series.name == name && series.clock == clock)
+    }
+}
+
+impl Unit {
+    pub(crate) const fn text(self) -> &'static str {
+        match self {
+            Self::Milliseconds => "ms",
+            Self::PerSecond => "1/s",
+            Self::MebibytesPerSecond => "MiB/s",
+            Self::Mebibytes => "MiB",
+        }
+    }
+}
+
+impl Series {
+    pub(crate) fn new(name: &str, clock: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            clock: clock.to_owned(),
+            samples: Vec::new(),
+        }
+    }
+
+    pub(crate) fn push_time(&mut self, took: Duration) {
+        self.push(took.as_secs_f64() * 1000.0);
+    }
+
+    /// Three places are more than any of these figures is good for.
+    pub(crate) fn push(&mut self, value: f64) {
+        self.samples.push((value * 1000.0).round() / 1000.0);
+    }
+
+    pub(crate) fn is_ours(&self) -> bool {
+        self.name.starts_with(OURS)
+    }
+
+    pub(crate) fn p50(&self) -> f64 {
+        self.percentile(0.5)
     }
 
     /// The value that this share of the samples does not exceed (nearest rank).
-    fn percentile(&self, share: f64) -> u64 {
-        let mut sorted = self.micros.clone();
-        sorted.sort_unstable();
+    pub(crate) fn percentile(&self, share: f64) -> f64 {
+        let mut sorted = self.samples.clone();
+        sorted.sort_unstable_by(f64::total_cmp);
         let rank = (share * sorted.len() as f64).ceil() as usize;
-        sorted.get(rank.saturating_sub(1)).copied().unwrap_or(0)
+        let sample = sorted.get(rank.saturating_sub(1));
+        sample.copied().unwrap_or(f64::NAN)
     }
-}
-
-/// One row a contender, fastest first, with how the first of Pinfold's own compares to it.
-pub(crate) fn table(series: &[Series], kind: Kind) -> Table {
-    let mut rows: Vec<&Series> = series.iter().filter(|s| s.kinds.contains(&kind)).collect();
-    rows.sort_by_key(|s| s.percentile(0.5));
-    let ours = rows
-        .iter()
-        .find(|s| s.name == "pinfold")
-        .map_or(0, |s| s.percentile(0.5));
-    let mut table = Table::new();
-    table.load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
-    table.set_header([
-        "",
-        "clock",
-        "min ms",
-        "p50 ms",
-        "p90 ms",
-        "p99 ms",
-        "pinfold / it",
-    ]);
-    for row in rows {
-        let ms = |micros: u64| format!("{:.2}", micros as f64 / 1000.0);
-        let p50 = row.percentile(0.5);
-        table.add_row([
-            row.name.clone(),
-            row.clock.to_owned(),
-            ms(row.percentile(0.0)),
-            ms(p50),
-            ms(row.percentile(0.9)),
-            ms(row.percentile(0.99)),
-            format!("{:.2}", ours as f64 / p50.max(1) as f64),
-        ]);
-    }
-    for column in table.column_iter_mut().skip(2) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table
-}
-
-pub(crate) fn json(series: &[Series]) -> Value {
-    let one = |s: &Series| {
-        let kinds: Vec<_> = s.kinds.iter().map(|kind| kind.title()).collect();
-        json!({ "name": s.name, "clock": s.clock, "measures": kinds, "samples_us": s.micros })
-    };
-    series.iter().map(one).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn to_a_hundred() -> Series {
+        let mut series = Series::new("x", "engine");
+        (1..=100).for_each(|ms| series.push_time(Duration::from_millis(ms)));
+        series
+    }
+
     #[test]
     fn percentiles_are_samples_that_were_taken() {
-        let mut series = Series::new("x", "engine", &[Kind::Exec]);
-        (1..=100).for_each(|ms| series.push(Duration::from_millis(ms)));
-        assert_eq!(series.percentile(0.5), 50_000);
-        assert_eq!(series.percentile(0.99), 99_000);
-        assert_eq!(series.percentile(0.0), 1000);
-        assert_eq!(series.percentile(1.0), 100_000);
+        let series = to_a_hundred();
+        for (share, sample) in [(0.0, 1.0), (0.5, 50.0), (0.99, 99.0), (1.0, 100.0)] {
+            assert_eq!(series.percentile(share), sample);
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_read_again() {
+        let temp = tempfile::tempdir().expect("directory");
+        let figure = Figure::new("f", "A title", Unit::PerSecond, vec![to_a_hundred()]);
+        figure.write(temp.path()).expect("write");
+        let read = Figure::read(temp.path(), "f").expect("read").expect("some");
+        assert_eq!(read.series, figure.series);
+        assert_eq!((read.title, read.unit), (figure.title, figure.unit));
+        assert!(Figure::read(temp.path(), "g").expect("read").is_none());
     }
 }
