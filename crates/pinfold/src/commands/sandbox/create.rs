@@ -76,11 +76,16 @@ pub(crate) struct CreateArgs {
     #[arg(long, value_name = "ACTION", value_enum, requires = "idle_timeout")]
     idle_action: Option<Idle>,
 
-    /// A secret for requests to a host: NAME@HOST[:PORT] as a bearer token, *.HOST for every name below
-    ///
-    /// In full: secret=NAME,host=HOST[:PORT][,header=HEADER][,format=FORMAT], where {} in the format
-    /// stands for the value. Needs --network policy.
-    #[arg(long, value_name = "NAME@HOST", value_parser = values::credential)]
+    /// A secret that goes with requests to a host, as a bearer token; repeat it for more
+    #[arg(
+        long,
+        value_name = "NAME@HOST[:PORT]",
+        value_parser = values::credential,
+        long_help = "A secret that goes with requests to a host, as a bearer token; *.HOST stands for \
+                     every name below it. In full: \
+                     secret=NAME,host=HOST[:PORT][,header=HEADER][,format=FORMAT], where {} in the \
+                     format stands for the value. Needs rules of --allow for those hosts"
+    )]
     credential: Vec<BindCredential>,
 
     #[command(flatten)]
