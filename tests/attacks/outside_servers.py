@@ -23,6 +23,7 @@ ZONE = {
     "unspecified.test": ["0.0.0.0"],
     "metadata.test": ["169.254.169.254"],
     "own.test": [OWN],
+    "second.test": ["203.0.113.4"],
     "private.test": [PRIVATE],
     "mixed.test": ["127.0.0.1", PUBLIC],
     "rebind.test": [PUBLIC],

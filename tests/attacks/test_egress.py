@@ -20,6 +20,8 @@ from world import Pinfold, Sandbox, until
 HERE = Path(__file__).resolve().parent
 NAME = "pfegress"
 PUBLIC, OTHER, OWN, PRIVATE = "203.0.113.2", "203.0.113.3", "203.0.113.1", "10.99.0.2"
+#: This machine's as well: a second address of the link.
+SECOND = "203.0.113.4"
 
 #: Runs inside: one line of JSON for each try.
 CLIENT = """
@@ -88,7 +90,8 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     _remove()
     _run("ip", "netns", "add", NAME)
     _run("ip", "link", "add", NAME, "type", "veth", "peer", "name", "out0", "netns", NAME)
-    _run("ip", "addr", "add", f"{OWN}/24", "dev", NAME)
+    for own in (OWN, SECOND):
+        _run("ip", "addr", "add", f"{own}/24", "dev", NAME)
     _run("ip", "link", "set", NAME, "up")
     inside = ("ip", "netns", "exec", NAME)
     for address in (f"{PUBLIC}/24", f"{OTHER}/24", f"{PRIVATE}/32"):
@@ -184,6 +187,8 @@ def test_an_address_is_no_name_and_a_forged_host_or_server_name_leads_nowhere(
             "tls, 'allowed.test', 'other.test', 'other.test'",
             "raw, 'allowed.test', 80, b'GET / HTTP/1.1\\r\\nhost: allowed.test\\r\\nhost: other.test\\r\\n\\r\\n', 12",
             "raw, 'allowed.test', 80, b'GET / HTTP/1.1\\r\\nhost: allowed.test\\r\\n\\r\\nGET / HTTP/1.1\\r\\nhost: other.test\\r\\n\\r\\n', 300",
+            "raw, 'allowed.test', 80, b'\\r\\nGET / HTTP/1.1\\r\\nhost: other.test\\r\\n\\r\\n', 12",
+            "raw, 'allowed.test', 80, b'PRI * HTTP/2.0\\r\\n\\r\\nSM\\r\\n\\r\\n', 12",
             # An address of ours that stands for nothing, with the name of somebody who may.
             "web, '198.19.255.200', 'other.test'",
             "raw, '198.19.255.200', 7, b'echo', 4",
@@ -198,22 +203,22 @@ def test_an_address_is_no_name_and_a_forged_host_or_server_name_leads_nowhere(
         assert "SSL" in got[8] or "Reset" in got[8]
         assert got[9].startswith("HTTP/1.1 403"), got[9]
         assert got[10].startswith("HTTP/1.1 200") and "HTTP/1.1 403" in got[10], got[10]
-        assert got[11][0] == 403
-        assert "ConnectionResetError" in got[12]
+        assert got[11].startswith("HTTP/1.1 403"), "empty lines hide no request"
+        assert got[12].startswith("HTTP/1.1 403"), "nor do frames"
+        assert got[13][0] == 403
+        assert "ConnectionResetError" in got[14]
         # A name that is allowed goes to where it is, whatever address carried it.
-        assert got[13] == [200, f"GET / host=allowed.test at={PUBLIC} 0\n"]
+        assert got[15] == [200, f"GET / host=allowed.test at={PUBLIC} 0\n"]
 
 
 def test_names_that_lead_inwards_are_refused_whatever_the_rules_say(policed: Pinfold) -> None:
-    inward = ("inward", "unspecified", "metadata", "own", "private")
+    inward = ("inward", "unspecified", "metadata", "own", "second", "private")
     with policed.sandbox(**policy("*", "0.0.0.0/0:1-65535", deny=("10.0.0.0/8",))) as sandbox:
         got = tries(sandbox, *(f"web, '{name}.test', '{name}.test'" for name in inward))
         for name, one in zip(inward, got, strict=True):
             assert one[0] == 403, (name, one)
         port = int(policed.url.rsplit(":", 1)[1])
-        for address in ("127.0.0.1", OWN, "169.254.169.254"):
-            if address == "127.0.0.1":
-                continue  # its own loopback
+        for address in (OWN, SECOND, "169.254.169.254"):
             [one] = tries(sandbox, f"web, '{address}', 'x.test', port={port}")
             assert one[0] == 403, (address, one)
         [mixed] = tries(sandbox, "web, 'mixed.test', 'mixed.test'")
@@ -427,10 +432,10 @@ VALUE = "s3cr3t-that-nobody-inside-sees"
 #: As any program would: the certificates are those that its environment names.
 ASK = """
 import http.client, json, ssl, sys
-def ask(host, path='/', headers={}, named=None, port=443):
+def ask(host, path='/', headers={}, named=None, port=443, method='GET'):
     context = ssl.create_default_context()
     connection = http.client.HTTPSConnection(host, port, timeout=30, context=context)
-    connection.request('GET', path, headers={**({'host': named} if named else {}), **headers})
+    connection.request(method, path, headers={**({'host': named} if named else {}), **headers})
     answer = connection.getresponse()
     return answer.status, answer.read().decode()
 def tried(call, *args, **more):
@@ -470,6 +475,10 @@ def test_a_credential_is_added_on_the_way_out_and_is_nowhere_inside(trusting: Pi
         assert "CERTIFICATE_VERIFY_FAILED" in got[3], "nobody opens that connection for us"
         plain = tries(sandbox, "web, 'allowed.test', 'allowed.test', '/seen'")
         assert plain == [[200, "authorization=none\n"]], "only where it is bound to: port 443"
+        [clear] = tries(sandbox, "web, 'allowed.test', 'allowed.test', '/seen', port=443")
+        assert clear[0] == 502 and "TLS only" in clear[1], "not in clear text to whoever listens"
+        [traced] = asked(sandbox, "'allowed.test', '/seen', method='TRACE'")
+        assert traced[0] == 403, traced
         looked = sandbox.shell(
             "env; cat /proc/*/environ 2>/dev/null | tr '\\0' '\\n'; "
             f"grep -rlF {VALUE} /etc /root /tmp /var /run /workspace 2>/dev/null || true"

@@ -79,7 +79,7 @@ def test_no_answer_log_or_file_has_a_value(loud: Server, tmp_path: Path) -> None
     pinfold.http.get("/metrics")
 
     said = loud.log(last_bytes=1 << 30).encode()
-    assert b"TRACE" in said, "it does not log all it can"
+    assert b"DEBUG" in said, "it does not log all it can"
     loud.kill()
     seen = {str(path): content for path, content in files(tmp_path)}
     assert any(path.endswith("pinfold.db-wal") for path in seen), sorted(seen)

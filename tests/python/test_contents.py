@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from pinfold import KEEP, errors
+from pinfold import KEEP, Credential, errors
 from pinfold.types import (
     FileKind,
     ObjectState,

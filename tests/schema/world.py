@@ -48,11 +48,13 @@ class World:
         project = self._made("/v1/projects", {"name": "schema"})["id"]
         key_id = self._made("/v1/keys", {"name": "schema", "role": "member"})["key"]["id"]
         self._put_template()
+        self._put_secret()
         self._ids = {
             "project_id": project,
             "key_id": key_id,
             "image": "host",
             "template": "schema",
+            "secret": "SCHEMA",
             # Nobody is there, which a pull finds out by itself: its end is remembered.
             "pull_id": self._made("/v1/image-pulls", {"reference": "127.0.0.1:9/schema:none"})["id"],
         }
@@ -67,6 +69,9 @@ class World:
 
     def _put_template(self) -> None:
         self._http.put("/v1/templates/schema", json={"image": "host"}).raise_for_status()
+
+    def _put_secret(self) -> None:
+        self._http.put("/v1/secrets/SCHEMA", json={"value": "of the schema"}).raise_for_status()
 
     def _renew(self) -> None:
         sandbox = self._made("/v1/sandboxes", {"memory_mib": 256, "disk_mib": 256})["id"]
@@ -199,6 +204,8 @@ class World:
         if answer.status_code >= 300 or "sandbox_id" not in (case.path_parameters or {}):
             if label.startswith("DELETE /v1/templates"):
                 self._put_template()
+            if label.startswith("DELETE /v1/secrets"):
+                self._put_secret()
             return
         if label.startswith("DELETE") or label.endswith(("/suspend", "/stop", "/extend")):
             self._renew_all()

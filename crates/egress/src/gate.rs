@@ -21,13 +21,13 @@ use crate::tally::{Counts, Refused, Tally, add};
 use crate::web::Secured;
 use crate::{dns, tunnel, web};
 
-/// Connections of one sandbox at once; more wait to be taken.
-const CONNECTIONS_MAX: usize = 512;
 /// Questions of one sandbox at once.
 const QUESTIONS_MAX: usize = 64;
 /// How long a program is expected to need to begin. One that is silent is connected, since it may be
 /// the other side's turn.
 const SILENCE: Duration = Duration::from_millis(300);
+/// From the first byte of an opening to the last.
+const OPENING: Duration = Duration::from_secs(30);
 const DNS_PORT: u16 = 53;
 
 /// Decides over and carries what one sandbox wants of the outside. Dropped, all of it ends.
@@ -98,13 +98,14 @@ impl Egress {
         policy: NetworkPolicy,
         added: Option<Added>,
     ) -> Self {
+        let connections = Arc::new(Semaphore::new(outside.connections_of_each()));
         let inner = Inner {
             outside,
             added,
             policy: watch::Sender::new(Arc::new(policy)),
             names: Mutex::new(Names::new(network.0, network.1)),
             tally: Tally::default(),
-            connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+            connections,
             questions: Arc::new(Semaphore::new(QUESTIONS_MAX)),
         };
         Self {
@@ -367,7 +368,8 @@ async fn begin(
             return Ok((None, Vec::new(), early));
         }
     }
-    let (opening, first) = Opening::read(client).await?;
+    let read = tokio::time::timeout(OPENING, Opening::read(client)).await;
+    let (opening, first) = read.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
     Ok((Some(opening), first, early))
 }
 

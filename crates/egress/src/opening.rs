@@ -8,6 +8,8 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// More than any hello or head that names its host so late is worth.
 const OPENING_MAX: usize = 64 << 10;
+/// Each is looked at from the beginning again.
+const PIECES_MAX: usize = 256;
 const TLS_HANDSHAKE: u8 = 0x16;
 const METHOD_MAX: usize = 24;
 
@@ -35,29 +37,45 @@ pub(crate) enum Addressee {
 impl Opening {
     /// Reads until it is clear what this is; the bytes read belong to the connection still.
     pub(crate) async fn read(client: &mut (impl AsyncRead + Unpin)) -> io::Result<(Self, Vec<u8>)> {
+        // It has begun as one of the two and hides whom it is for.
+        let hides = || {
+            Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "an opening without end",
+            ))
+        };
         let mut bytes = Vec::new();
-        loop {
+        for _ in 0..PIECES_MAX {
+            if client.read_buf(&mut bytes).await? == 0 {
+                return match bytes.is_empty() {
+                    true => Ok((Self::Other, bytes)),
+                    false => hides(),
+                };
+            }
+            if bytes.len() >= OPENING_MAX {
+                break;
+            }
             if let Some(opening) = Self::of(&bytes) {
                 return Ok((opening, bytes));
             }
-            if bytes.len() >= OPENING_MAX {
-                // It has begun as one of the two and hides whom it is for.
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    "a hello or head of that length",
-                ));
-            }
-            if client.read_buf(&mut bytes).await? == 0 {
-                return Ok((Self::Other, bytes));
-            }
         }
+        hides()
     }
 
     /// `None` when it takes more to say.
     pub(crate) fn of(bytes: &[u8]) -> Option<Self> {
+        let is_break = |byte: &u8| matches!(byte, b'\r' | b'\n');
         match bytes.first()? {
             &TLS_HANDSHAKE => tls(bytes),
             first if first.is_ascii_uppercase() => http(bytes),
+            // Empty lines before a request are passed over (RFC 9112, 2.2).
+            first if is_break(first) => {
+                let rest = &bytes[bytes.iter().position(|byte| !is_break(byte))?..];
+                match rest[0].is_ascii_uppercase() {
+                    true => http(rest),
+                    false => Some(Self::Other),
+                }
+            }
             _ => Some(Self::Other),
         }
     }
@@ -75,7 +93,9 @@ fn tls(bytes: &[u8]) -> Option<Opening> {
     let mut rest = bytes;
     while !rest.is_empty() {
         if acceptor.read_tls(&mut rest).is_err() {
-            return Some(Opening::Other);
+            return Some(Opening::Tls(Addressee::Strange(
+                "a hello without end".into(),
+            )));
         }
         match acceptor.accept() {
             Ok(Some(accepted)) => {
@@ -107,6 +127,11 @@ fn http(bytes: &[u8]) -> Option<Opening> {
     let line_ends = bytes.iter().position(|byte| *byte == b'\n')?;
     let line = bytes[..line_ends].trim_ascii_end();
     let version = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
+    if version.starts_with(b"HTTP/") && !version.starts_with(b"HTTP/1.") {
+        // Whom its requests are for stands in frames that nobody here reads.
+        let version = String::from_utf8_lossy(version).into_owned();
+        return Some(Opening::Http(Addressee::Strange(version)));
+    }
     if !version.starts_with(b"HTTP/1.") {
         return Some(Opening::Other);
     }
@@ -161,6 +186,7 @@ pub(crate) fn without_port(host: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::io::AsyncWriteExt;
 
     fn named(text: &str) -> Addressee {
         Addressee::Name(text.parse().expect("name"))
@@ -204,7 +230,7 @@ mod tests {
             "GET key\r\n",
             "\0\0\0\x08",
             "*1\r\n",
-            "PRI * HTTP/2.0\r\n",
+            "\r\nhello",
         ] {
             assert_eq!(
                 Opening::of(other.as_bytes()),
@@ -213,6 +239,12 @@ mod tests {
             );
         }
         assert_eq!(Opening::of(b"HELLO"), None);
+        assert_eq!(Opening::of(b"\r\n"), None);
+        let http = |text: &str| Opening::of(text.as_bytes());
+        let strange = |opening| matches!(opening, Some(Opening::Http(Addressee::Strange(_))));
+        assert!(strange(http("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")));
+        let late = http("\r\n\nGET / HTTP/1.1\r\nhost: late.test\r\n\r\n");
+        assert_eq!(late, Some(Opening::Http(named("late.test"))));
     }
 
     #[test]
@@ -240,5 +272,31 @@ mod tests {
             Opening::of(&hello),
             Some(Opening::Tls(Addressee::Strange(_)))
         ));
+    }
+
+    #[tokio::test]
+    async fn an_opening_that_never_tells_whom_it_is_for_is_none() {
+        let mut cut: &[u8] = b"GET / HTTP/1.1\r\nAccept: */*\r\n";
+        assert!(Opening::read(&mut cut).await.is_err());
+        let mut silent: &[u8] = b"";
+        let (opening, _) = Opening::read(&mut silent).await.expect("silence");
+        assert_eq!(opening, Opening::Other);
+        // A hello in so many small records that nobody can say whom it is for.
+        let records = [0x16, 3, 1, 0, 1, 1].repeat(20_000);
+        let mut many = records.as_slice();
+        assert!(!matches!(
+            Opening::read(&mut many).await,
+            Ok((Opening::Other, _))
+        ));
+        // One byte at a time.
+        let (mut ours, mut theirs) = tokio::io::duplex(1);
+        let dribble = async {
+            let _ = ours.write_all(b"GET / HTTP/1.1\r\nx: ").await;
+            while ours.write_all(b"x").await.is_ok() {}
+        };
+        tokio::select! {
+            read = Opening::read(&mut theirs) => assert!(read.is_err()),
+            () = dribble => panic!("it is read for ever"),
+        }
     }
 }

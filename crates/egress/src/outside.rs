@@ -5,7 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
+use hickory_resolver::config::{
+    ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolverConfig,
+};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
@@ -22,8 +24,13 @@ use crate::refusal::NoWay;
 const DIAL: Duration = Duration::from_secs(10);
 /// Addresses of a name that are tried.
 const ADDRESSES_MAX: usize = 8;
-/// Each connection takes two descriptors, and the server needs others.
-const SHARE_OF_DESCRIPTORS: u64 = 4;
+/// Each connection takes up to four descriptors, and the server needs others.
+const SHARE_OF_DESCRIPTORS: u64 = 8;
+/// One sandbox's share of all connections at once.
+const SHARE_OF_CONNECTIONS: usize = 8;
+const CONNECTIONS_MIN: usize = 16;
+/// However many the machine could have; more wait to be taken.
+const EACH_MAX: usize = 512;
 
 /// What this machine reaches, for every sandbox's [`Egress`](crate::Egress).
 #[derive(Debug, Clone)]
@@ -32,6 +39,8 @@ pub struct Outside(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     resolver: TokioResolver,
+    /// Connections that one sandbox may have at once.
+    each: usize,
     connections: Arc<Semaphore>,
 }
 
@@ -61,14 +70,24 @@ impl Outside {
             let provider = TokioRuntimeProvider::default();
             Ok(Resolver::builder_with_config(config, provider))
         };
-        let resolver = resolver.and_then(|builder| builder.build());
+        let resolver = resolver.and_then(|mut builder| {
+            // Many names have more addresses of IPv6 than are tried, where nothing of it is reached.
+            builder.options_mut().ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
+            builder.build()
+        });
         let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
         let most = descriptors.unwrap_or(u64::MAX) / SHARE_OF_DESCRIPTORS;
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         Ok(Self(Arc::new(Inner {
             resolver: resolver.map_err(OutsideError)?,
+            each: (most / SHARE_OF_CONNECTIONS).clamp(CONNECTIONS_MIN, EACH_MAX),
             connections: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))),
         })))
+    }
+
+    /// How many connections one sandbox may have at once.
+    pub(crate) fn connections_of_each(&self) -> usize {
+        self.0.each
     }
 
     /// One more connection, among those of all sandboxes.
@@ -150,8 +169,18 @@ async fn dial(address: IpAddr, port: u16) -> Result<TcpStream, NoWay> {
     Ok(stream)
 }
 
-/// Whether this machine itself has the address: then it would be where the kernel begins from.
+/// Whether this machine itself has the address, on a link or by a route.
 async fn is_own(address: IpAddr) -> io::Result<bool> {
+    let on_a_link = nix::ifaddrs::getifaddrs()?.any(|link| {
+        let of_link = link.address.as_ref();
+        let four = of_link.and_then(|it| Some(IpAddr::V4(it.as_sockaddr_in()?.ip())));
+        let six = of_link.and_then(|it| Some(IpAddr::V6(it.as_sockaddr_in6()?.ip())));
+        four.or(six) == Some(address)
+    });
+    if on_a_link {
+        return Ok(true);
+    }
+    // A route makes it where the kernel begins from.
     let any: IpAddr = match address {
         IpAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
         IpAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),

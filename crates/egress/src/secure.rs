@@ -2,13 +2,14 @@
 //! sandbox trusts, and outside it is a client like any other.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pinfold_model::network::HostName;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, date_time_ymd,
+    KeyUsagePurpose, SerialNumber, date_time_ymd,
 };
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
@@ -114,6 +115,7 @@ impl Authority {
         let mut params = CertificateParams::new([name.as_str().to_owned()])?;
         date(&mut params);
         params.use_authority_key_identifier_extension = true;
+        params.serial_number = Some(self.serial(name));
         let certificate = params.signed_by(&self.leaf, &self.issuer)?;
         let key = PrivateKeyDer::Pkcs8(self.leaf.serialize_der().into());
         let mut config = ServerConfig::builder_with_provider(provider())
@@ -128,6 +130,13 @@ impl Authority {
         }
         leaves.insert(name.clone(), Arc::clone(&config));
         Ok(config)
+    }
+
+    /// Some programs refuse two certificates with one.
+    fn serial(&self, name: &HostName) -> SerialNumber {
+        let mut hasher = DefaultHasher::new();
+        (name, self.leaf.public_key_raw()).hash(&mut hasher);
+        SerialNumber::from_slice(&hasher.finish().to_be_bytes())
     }
 
     fn leaves(&self) -> std::sync::MutexGuard<'_, HashMap<HostName, Arc<ServerConfig>>> {

@@ -9,6 +9,8 @@ use pinfold_model::network::Refusal;
 
 /// Refused things that are remembered.
 const REFUSED_MAX: usize = 32;
+/// What a program calls a host may have any length.
+const HOST_MAX_CHARS: usize = 253;
 
 /// Since the server has known the sandbox.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -74,7 +76,7 @@ impl Tally {
         counter.fetch_add(1, Ordering::Relaxed);
         let refused = Refused {
             at: Time::now(),
-            host: host.to_string(),
+            host: host.to_string().chars().take(HOST_MAX_CHARS).collect(),
             port,
             why,
         };

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use pinfold_model::NetworkPolicy;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -43,7 +44,15 @@ pub(crate) async fn carry(
     let said_first = begun.is_some();
     let (opening, first) = begun.unwrap_or((Opening::Other, Vec::new()));
     let named = opening.addressee().cloned();
-    let allowed = |policy: &_| target.check(named.as_ref(), port, policy);
+    let peer = outside.stream.peer_addr().map(|address| address.ip());
+    let allowed = |policy: &NetworkPolicy| {
+        target.check(named.as_ref(), port, policy)?;
+        // What it is connected to is judged like what the name leads to now.
+        match (&target, &peer) {
+            (Target::Address(_), _) | (_, Err(_)) => Ok(()),
+            (_, Ok(peer)) => policy.check_answer(*peer, port),
+        }
+    };
     let passed = async {
         if said_first {
             outside.write_all(&first).await?;

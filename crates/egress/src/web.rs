@@ -1,10 +1,11 @@
 //! HTTP that we read: plain, or in TLS that we open. Each request says anew whom it is for, so each is
 //! judged by itself.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,7 +15,7 @@ use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use pinfold_model::NetworkPolicy;
 use pinfold_model::network::{HostName, Refusal};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
@@ -31,6 +32,8 @@ use crate::tunnel::Counted;
 
 type Body = BoxBody<Bytes, hyper::Error>;
 
+/// Of requests and of answers.
+const HEAD_MAX: usize = 64 << 10;
 /// For TLS to begin.
 const HANDSHAKE: Duration = Duration::from_secs(30);
 
@@ -51,8 +54,8 @@ struct Conversation {
     port: u16,
     secured: Option<Secured>,
     onward: tokio::sync::Mutex<Option<(HostName, SendRequest<Incoming>)>>,
-    /// Whom it has talked to.
-    hosts: Mutex<HashSet<HostName>>,
+    /// Whom it talks to, or is about to, and where they were found.
+    hosts: Mutex<HashMap<HostName, Option<IpAddr>>>,
     /// Upgraded connections, which outlive their requests.
     tasks: TaskTracker,
     /// Of everything that was begun for it.
@@ -127,6 +130,8 @@ async fn talk(
     let talk = hyper::server::conn::http1::Builder::new()
         .preserve_header_case(true)
         .half_close(true)
+        .timer(TokioTimer::new())
+        .max_buf_size(HEAD_MAX)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let whole = async {
@@ -165,10 +170,10 @@ impl Conversation {
 
     /// Whether it may go on with everybody it has talked to.
     fn check(&self, policy: &NetworkPolicy) -> Result<(), Refusal> {
-        let hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
-        hosts
-            .iter()
-            .try_for_each(|host| policy.check_name(host, self.port))
+        self.hosts().iter().try_for_each(|(host, found)| {
+            policy.check_name(host, self.port)?;
+            found.map_or(Ok(()), |at| policy.check_answer(at, self.port))
+        })
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
@@ -194,10 +199,7 @@ impl Conversation {
 
     async fn pass(&self, mut request: Request<Incoming>) -> Result<Response<Body>, NoWay> {
         let host = self.host(&request)?;
-        self.inner
-            .policy()
-            .check_name(&host, self.port)
-            .map_err(|why| NoWay::refused(&host, why))?;
+        self.admit(&host)?;
         let upgrade = upgrade(request.headers());
         let asked = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
         prepare(&mut request, upgrade.as_ref())?;
@@ -222,11 +224,27 @@ impl Conversation {
         Ok(response.map(BodyExt::boxed))
     }
 
+    /// Noted before it is judged, so that a change of the policy at any later moment finds it.
+    fn admit(&self, host: &HostName) -> Result<(), NoWay> {
+        let is_new = !self.hosts().contains_key(host);
+        self.hosts().entry(host.clone()).or_insert(None);
+        let checked = self.inner.policy().check_name(host, self.port);
+        if checked.is_err() && is_new {
+            self.hosts().remove(host);
+        }
+        checked.map_err(|why| NoWay::refused(host, why))
+    }
+
+    fn hosts(&self) -> MutexGuard<'_, HashMap<HostName, Option<IpAddr>>> {
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whom the request is for: a name, once.
     fn host(&self, request: &Request<Incoming>) -> Result<HostName, NoWay> {
         let strange = |text: &str| NoWay::refused(text, Refusal::NotAllowed);
         // To be carried somewhere else by whoever answers is not what was allowed.
-        if request.method() == Method::CONNECT {
+        // What was sent is not told either: that may be more than it knows.
+        if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
             return Err(strange(&request.uri().to_string()));
         }
         let mut hosts = request.headers().get_all(HOST).iter();
@@ -264,6 +282,12 @@ impl Conversation {
         let Some(added) = self.inner.added_for(host, self.port) else {
             return Ok(());
         };
+        if self.secured.is_none() {
+            return Err(NoWay::Unreachable(format!(
+                "a credential goes to {host}:{} over TLS only",
+                self.port
+            )));
+        }
         let credentials = added.credentials.headers(host, self.port).await;
         for (name, value) in credentials.map_err(|error| NoWay::Unreachable(error.0))? {
             headers.insert(name, value);
@@ -277,6 +301,7 @@ impl Conversation {
     ) -> Result<SendRequest<Incoming>, NoWay> {
         let handshake = hyper::client::conn::http1::Builder::new()
             .preserve_header_case(true)
+            .max_buf_size(HEAD_MAX)
             .handshake(TokioIo::new(stream));
         let (sender, connection) = handshake.await.map_err(broken)?;
         let ending = self.ending.clone();
@@ -302,6 +327,8 @@ impl Conversation {
                 .dial_name(&host, self.port, &policy)
                 .await?;
             add(&self.inner.tally.connections, 1);
+            let found = stream.peer_addr().ok().map(|address| address.ip());
+            self.hosts().insert(host.clone(), found);
             let stream = Counted::new(stream, &self.inner);
             let sender = match &self.secured {
                 None => self.greet(stream).await?,
@@ -312,8 +339,6 @@ impl Conversation {
                     self.greet(stream).await?
                 }
             };
-            let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
-            hosts.insert(host.clone());
             *onward = Some((host, sender));
         }
         let Some((_, sender)) = onward.as_mut() else {
@@ -364,6 +389,7 @@ fn strip(headers: &mut HeaderMap) {
         .iter()
         .flat_map(|value| value.to_str().unwrap_or_default().split(','))
         .filter_map(|token| token.trim().parse().ok())
+        .filter(|name| *name != HOST)
         .collect();
     for name in named.iter().chain(&HOP).chain([&CONNECTION, &UPGRADE]) {
         headers.remove(name);

@@ -356,6 +356,7 @@ fn is_out_of_bounds(address: IpAddr) -> bool {
                 || six.is_unicast_link_local()
                 // Clouds' metadata, and addresses of IPv4 in the old compatible form.
                 || six.segments()[..2] == [0xfd00, 0x0ec2]
+                || six.segments()[..2] == [0xfd20, 0x00ce]
                 || six.segments()[..6] == [0; 6]
         }
     }

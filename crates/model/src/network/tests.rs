@@ -135,6 +135,7 @@ fn no_rule_opens_this_machine_its_links_or_metadata() {
         "fe80::1",
         "ff02::1",
         "fd00:ec2::254",
+        "fd20:ce::254",
         "::ffff:127.0.0.1",
         "::127.0.0.1",
         "64:ff9b::7f00:1",

@@ -153,6 +153,20 @@ enum Metrics {
     Open,
 }
 
+/// As many descriptors as this process may have: each connection takes some. Commands in sandboxes
+/// have a limit of their own.
+fn raise_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let most = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, most) {
+        tracing::debug!(%error, "the number of descriptors stays as it is");
+    }
+}
+
 pub(crate) fn run(global: &Global, args: ServeArgs) -> Result<Ending> {
     telemetry::log(args.log_format)?;
     let data = DataDir::locate(global.data_dir.as_deref())?;
@@ -185,6 +199,7 @@ pub(crate) fn run(global: &Global, args: ServeArgs) -> Result<Ending> {
         },
         previews_per_sandbox: args.previews_per_sandbox,
     };
+    raise_descriptors();
     // Before there are threads, which inherit it. Best effort: it is a matter of speed only.
     let _ = answer_soon(Children::Alike);
     let runtime = tokio::runtime::Builder::new_multi_thread()

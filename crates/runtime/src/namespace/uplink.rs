@@ -109,8 +109,11 @@ pub(super) fn unplug(slot: Slot) -> io::Result<()> {
             let (connection, handle, _) = rtnetlink::new_connection()?;
             let connection = tokio::spawn(connection);
             if let Some(index) = index_of(&handle, &name(slot)).await? {
+                let deleted = handle.link().del(index).execute().await;
                 // It may have gone by itself since.
-                let _ = handle.link().del(index).execute().await;
+                if deleted.is_err() && index_of(&handle, &name(slot)).await?.is_some() {
+                    return Err(io::Error::other("the link is still there"));
+                }
             }
             connection.abort();
             Ok(())

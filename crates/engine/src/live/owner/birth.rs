@@ -78,8 +78,13 @@ impl Owner {
         if spec.network == NetworkMode::Policy
             && let Err(error) = self.link(spec.network).await
         {
-            // It runs, and nothing could come out of it.
-            if let Err(error) = self.shared.driver.destroy(&spec.id).await {
+            // It runs, and nothing could come out of it. One that was stopped keeps its disk.
+            let driver = &self.shared.driver;
+            let undone = match self.state() {
+                SandboxState::Creating => driver.destroy(&spec.id).await,
+                _ => driver.stop(&spec.id).await,
+            };
+            if let Err(error) = undone {
                 tracing::warn!(sandbox = %spec.id, %error, "remains of a boot");
             }
             return Err(match error.code() {
