@@ -28,7 +28,6 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
-use pinfold_sys::schedule::{Children, answer_soon};
 
 use crate::stats::Figure;
 
@@ -80,8 +79,6 @@ enum Part {
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    // As the server does; peers inherit it.
-    let _ = answer_soon(Children::Alike);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();

@@ -54,8 +54,7 @@ class Tenants:
         self.slug = str(preview["slug"])
         template = {"image": "host", "env": {"NAME": self.mark}}
         put = self.owner.call("PUT", f"/v1/templates/{self.mark}", json=template)
-        # Named so, since nothing but its name can be seen of it.
-        # Who asks for a name is told that name again, so it is none of the marks.
+        # Its value is seen by nobody, and who asks for a name is told that name again.
         secret = "secret" + secrets.token_hex(8)
         self.owner.call("PUT", f"/v1/secrets/{secret}", json={"value": self.mark})
         run = self._made("/v1/pipeline-runs", {"markdown": PIPELINE.format(self.mark)})

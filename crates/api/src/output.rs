@@ -1,5 +1,7 @@
 //! Routes of a command's output: pages of records, an event stream, raw bytes.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -59,6 +61,9 @@ async fn get_logs(
     }))
 }
 
+/// Far above the moment between an end in the journal and an end that is told.
+const END_PATIENCE: Duration = Duration::from_secs(10);
+
 /// Only the record of the end needs the command itself.
 async fn to_wire(
     api: &Api,
@@ -67,7 +72,11 @@ async fn to_wire(
     record: pinfold_model::journal::Record,
 ) -> Result<wire::Record> {
     let ended = match record.body {
-        RecordBody::End { .. } => Some(api.engine.get_command(ctx, id).await?),
+        // The record of the end is there a moment before the command is known to have ended.
+        RecordBody::End { .. } => {
+            let ended = api.engine.wait_command(ctx, id, Some(END_PATIENCE));
+            Some(ended.await?)
+        }
         _ => None,
     };
     Ok(convert::to_wire(record, || {

@@ -7,7 +7,6 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use pinfold_proto::spawn::Boot;
 use pinfold_proto::{GUEST_FIRST_LINK_FD, GUEST_LISTEN_FD};
-use pinfold_sys::schedule::{self, Children};
 use pinfold_sys::{datagram, namespace, seccomp, signal};
 use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit};
@@ -70,9 +69,6 @@ fn become_guest(
     }
     rustix::system::sethostname(request.hostname.as_bytes()).step("set host name")?;
     limit()?;
-    // What the guest starts is the tenant's, and scheduled like anything else. Best effort: it is a
-    // matter of speed only.
-    let _ = schedule::answer_soon(Children::Ordinary);
     drop_capabilities()?;
     exec(shared, handed)
 }

@@ -10,7 +10,6 @@ pub mod handover;
 pub mod loopback;
 pub mod namespace;
 pub mod process;
-pub mod schedule;
 pub mod seccomp;
 pub mod signal;
 #[cfg(feature = "async")]

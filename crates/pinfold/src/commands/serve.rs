@@ -7,7 +7,6 @@ use clap::{Args, ValueEnum};
 use pinfold_api::MetricsAccess;
 use pinfold_engine::{CredentialFile, Drain, MasterKey, PullPolicy, SecretsKey};
 use pinfold_http::{Addresses, BaseUrl, PreviewDomain, Rate};
-use pinfold_sys::schedule::{Children, answer_soon};
 
 use crate::cli::Global;
 use crate::exit::Ending;
@@ -200,8 +199,6 @@ pub(crate) fn run(global: &Global, args: ServeArgs) -> Result<Ending> {
         previews_per_sandbox: args.previews_per_sandbox,
     };
     raise_descriptors();
-    // Before there are threads, which inherit it. Best effort: it is a matter of speed only.
-    let _ = answer_soon(Children::Alike);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
