@@ -21,6 +21,8 @@ const TTL: u32 = 30;
 const PLAIN_MAX: usize = 512;
 /// What we send over UDP at most, whatever the other side says it takes.
 const UDP_MAX: usize = 4096;
+/// Before the next question is read where one could not be.
+const AFTER_FAULT: Duration = Duration::from_millis(10);
 /// For a question over TCP, and between two.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -35,7 +37,7 @@ pub(crate) async fn serve(inner: Arc<Inner>, socket: UdpSocket) {
             Err(error) => {
                 // Such as an answer that came back as unreachable.
                 tracing::debug!(%error, "a question that cannot be read");
-                tokio::task::yield_now().await;
+                tokio::time::sleep(AFTER_FAULT).await;
                 continue;
             }
         };

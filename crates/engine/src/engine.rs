@@ -88,9 +88,7 @@ impl Shared {
             .map_err(|error| Error::new(Code::Unsupported, error.to_string()))?;
         Ok(self.outside.get_or_init(|| outside))
     }
-}
 
-impl Shared {
     /// Whom sandboxes with credentials trust; the same for every server of this installation.
     pub(crate) fn authority(&self) -> Result<Arc<Authority>> {
         if let Some(authority) = self.authority.get() {

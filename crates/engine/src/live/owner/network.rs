@@ -17,9 +17,7 @@ impl Owner {
         match linked.map_err(driver_error)? {
             Some(gate) => self.serve(gate),
             None => {
-                if let Some(egress) = self.live.egress() {
-                    egress.close();
-                }
+                self.close_gate();
                 Ok(())
             }
         }
@@ -47,10 +45,17 @@ impl Owner {
         }
         self.record_network(mode, policy.clone()).await?;
         if mode == old_mode {
-            if let Some(egress) = self.live.egress() {
-                egress.set_policy(policy);
-            }
-            return Ok(());
+            return match self.live.egress() {
+                Some(egress) => {
+                    egress.set_policy(policy);
+                    Ok(())
+                }
+                // It could not be linked when it was found, and may be now.
+                None if mode == NetworkMode::Policy && self.guest().is_some() => {
+                    self.link(mode).await
+                }
+                None => Ok(()),
+            };
         }
         if let Err(error) = self.link(mode).await {
             self.record_network(old_mode, old_policy).await?;
