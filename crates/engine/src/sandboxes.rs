@@ -46,8 +46,10 @@ impl Engine {
             let claim = self.claim(ctx, "sandbox.create", idempotency, &request)?;
             let acting = self.acting_in(ctx, request.project.as_ref()).await?;
             note.of(&acting.principal.project);
-            let resolved = self.resolve(&acting, request).await?;
-            let (sandbox, origin) = self.accept(resolved, claim).await?;
+            let (sandbox, origin) = match self.resolve(&acting, request).await {
+                Ok(resolved) => self.accept(resolved, claim).await?,
+                Err(error) => (self.made_before(claim, error).await?, Origin::Replay),
+            };
             note.about(sandbox.id.as_str());
             note.fact("image", sandbox.spec.image_name.as_str());
             note.fact("replay", origin == Origin::Replay);
@@ -58,6 +60,16 @@ impl Engine {
             Ok(Accepted { value, origin })
         })
         .await
+    }
+
+    /// What the same request made before what it names was removed; else `error`, which says what
+    /// is missing.
+    async fn made_before(&self, claim: Option<Idempotency>, error: Error) -> Result<Sandbox> {
+        let Some(claim) = claim else {
+            return Err(error);
+        };
+        let made = self.store().sandboxes().replay(&claim, self.now()).await?;
+        made.ok_or(error)
     }
 
     pub async fn get_sandbox(&self, ctx: &Ctx, id: &SandboxId) -> Result<Sandbox> {

@@ -232,6 +232,10 @@ pub enum ImageSource {
         reference: String,
         /// Of the manifest that the reference meant then: an index where it has several platforms.
         digest: Digest,
+        /// Which of its platforms was asked for, such as `linux/arm64`; of images pulled before this
+        /// was kept, `None`.
+        #[serde(default)]
+        platform: Option<String>,
     },
     /// The disk of a sandbox, as it was at one moment, over the layers of the image below.
     Snapshot {

@@ -126,6 +126,18 @@ impl<'a> IdempotencyKeys<'a> {
         row.map(|row| compare(&row, claim)).transpose()
     }
 
+    /// What the same request made before; `None`: the key is free.
+    ///
+    /// # Errors
+    /// [`StoreError::IdempotencyConflict`] where that was another request.
+    pub(crate) async fn replayed(&self, claim: &Idempotency, now: Time) -> Result<Option<String>> {
+        match self.find(claim, now).await? {
+            None | Some(Claim::New) => Ok(None),
+            Some(Claim::Conflict) => Err(StoreError::IdempotencyConflict),
+            Some(Claim::Replay { resource_id }) => Ok(Some(resource_id)),
+        }
+    }
+
     /// Forgets what is older than 24 hours; answers how many keys that were.
     pub async fn purge(&self, now: Time) -> Result<u64> {
         self.db

@@ -15,7 +15,7 @@ use pinfold_model::{BlobId, Object, ObjectId, ObjectSource, ObjectState, Project
 
 use crate::db::{Db, Row, Sql, statements};
 use crate::error::{Result, StoreError, Thing};
-use crate::idempotency::{Claim, Idempotency, IdempotencyKeys, Inserted};
+use crate::idempotency::{Idempotency, IdempotencyKeys, Inserted};
 use crate::page::{Page, PageRequest};
 use crate::scope::Scope;
 
@@ -153,14 +153,11 @@ impl<'a> Objects<'a> {
     /// # Errors
     /// [`StoreError::IdempotencyConflict`] where that was another request.
     pub async fn replay(&self, claim: &Idempotency, now: Time) -> Result<Option<Object>> {
-        match IdempotencyKeys::new(self.db).find(claim, now).await? {
-            None | Some(Claim::New) => Ok(None),
-            Some(Claim::Conflict) => Err(StoreError::IdempotencyConflict),
-            Some(Claim::Replay { resource_id }) => {
-                let row = self.db.row(GET.bind(resource_id.as_str())).await?;
-                row.as_ref().map(to_object).transpose()
-            }
-        }
+        let Some(id) = IdempotencyKeys::new(self.db).replayed(claim, now).await? else {
+            return Ok(None);
+        };
+        let row = self.db.row(GET.bind(id.as_str())).await?;
+        row.as_ref().map(to_object).transpose()
     }
 
     /// How many bytes the project's objects hold, and its bound.

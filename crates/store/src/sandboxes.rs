@@ -11,7 +11,7 @@ use pinfold_model::{Sandbox, SandboxId, SandboxSpec, SandboxState, Time};
 
 use crate::db::{Db, Query, Row, Sql, statements, to_json};
 use crate::error::{Result, StoreError, Thing};
-use crate::idempotency::{Claim, Idempotency, Inserted, claim_in};
+use crate::idempotency::{Claim, Idempotency, IdempotencyKeys, Inserted, claim_in};
 use crate::page::{Page, PageRequest};
 use crate::scope::Scope;
 
@@ -117,6 +117,18 @@ impl<'a> Sandboxes<'a> {
         let inserted = insert::insert(&mut tx, sandbox, claim).await?;
         tx.commit().await?;
         Ok(inserted)
+    }
+
+    /// What an earlier request with this idempotency key made, as it is now.
+    ///
+    /// # Errors
+    /// [`StoreError::IdempotencyConflict`] where that was another request.
+    pub async fn replay(&self, claim: &Idempotency, now: Time) -> Result<Option<Sandbox>> {
+        let Some(id) = IdempotencyKeys::new(self.db).replayed(claim, now).await? else {
+            return Ok(None);
+        };
+        let row = self.db.row(GET.bind(id.as_str())).await?;
+        row.as_ref().map(to_sandbox).transpose()
     }
 
     pub async fn get(&self, id: &SandboxId) -> Result<Option<Sandbox>> {

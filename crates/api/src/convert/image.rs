@@ -19,6 +19,7 @@ pub fn to_wire(image: Image) -> wire::Image {
         ImageSource::Registry {
             reference: pulled,
             digest,
+            ..
         } => {
             reference = Some(pulled);
             manifest_digest = Some(digest.into());

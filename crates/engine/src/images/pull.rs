@@ -14,7 +14,7 @@ use pinfold_model::{
 };
 
 use super::flight::{Flight, ImagePull, Pilot, PullFailure, Wish};
-use super::{check_name, host_name, not_found};
+use super::{check_name, host_name};
 use crate::engine::{Inner, Shared};
 use crate::usecase::Note;
 use crate::{Engine, EngineConfig, PullPolicy, Share};
@@ -142,7 +142,11 @@ impl Engine {
         name_or_id: &str,
         share: Share,
     ) -> Result<Image> {
-        let missing = match self.image(ctx, name_or_id).await {
+        let found = match share {
+            Share::Project => self.image(ctx, name_or_id).await,
+            Share::Everyone => self.image_of_everybody(ctx, name_or_id).await,
+        };
+        let missing = match found {
             Err(error) if error.code() == Code::ImageNotFound => error,
             answer => return answer,
         };
@@ -155,7 +159,7 @@ impl Engine {
             return Err(missing);
         }
         if self.config().pull == PullPolicy::Never {
-            return Err(not_found(name_or_id).detail("pull", "never"));
+            return Err(missing.detail("pull", "never"));
         }
         let pull = PullImage {
             share,
@@ -166,6 +170,24 @@ impl Engine {
             Err(error) => Err(error),
         };
         pulled.map_err(|error| explained(name_or_id, error))
+    }
+
+    /// The image that every project means by that name or id: the caller's own of that name hides it
+    /// from the caller alone.
+    async fn image_of_everybody(&self, ctx: &Ctx, name_or_id: &str) -> Result<Image> {
+        let image = self.image(ctx, name_or_id).await?;
+        if image.project.is_none() {
+            return Ok(image);
+        }
+        let shared = match name_or_id.parse::<ImageName>() {
+            // Shared names are found for any project; a fresh id has none of its own.
+            Ok(name) if image.id.as_str() != name_or_id => {
+                let images = self.store().images();
+                images.resolve(&ProjectId::generate(), &name).await?
+            }
+            _ => None,
+        };
+        shared.ok_or_else(|| only_its_own(name_or_id))
     }
 
     fn order(&self, ctx: &Ctx, pull: PullImage) -> Result<Order> {
@@ -298,6 +320,7 @@ async fn pull(shared: &Arc<Shared>, order: Order, pilot: &Pilot) -> Result<Image
         source: ImageSource::Registry {
             reference: wish.reference,
             digest,
+            platform: Some(wish.platform),
         },
         layers: imported.layers,
         config: imported.config,
@@ -321,9 +344,25 @@ async fn unchanged(
     let project = wish.owner.as_ref().unwrap_or(&anybody);
     let there = shared.store.images().resolve(project, &wish.name).await?;
     Ok(there.filter(|image| {
-        let same = matches!(&image.source, ImageSource::Registry { digest: d, .. } if d == digest);
-        same && image.project == wish.owner
+        let ImageSource::Registry {
+            digest: had,
+            platform,
+            ..
+        } = &image.source
+        else {
+            return false;
+        };
+        had == digest && platform.as_ref() == Some(&wish.platform) && image.project == wish.owner
     }))
+}
+
+/// What is for everybody cannot stand on what others may not use.
+fn only_its_own(name: &str) -> Error {
+    let text = format!(
+        "the image {name:?} is this project's own, which others cannot use: keep the template to the \
+         project too, or pull or import the image for every project first"
+    );
+    Error::invalid("image", text)
 }
 
 fn too_long() -> Error {
@@ -338,8 +377,9 @@ fn too_long() -> Error {
 
 /// Says that the image was missing first, and then why it could not be had.
 fn explained(name: &str, error: Error) -> Error {
+    // Nobody asked for a pull, so its refusals are answers about the image.
     let code = match error.code() {
-        Code::InvalidArgument => Code::ImageNotFound,
+        Code::InvalidArgument | Code::PermissionDenied => Code::ImageNotFound,
         code => code,
     };
     let mut told = Error::new(

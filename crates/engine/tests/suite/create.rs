@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pinfold_engine::{CreateSandbox, ImageOrTemplate, Origin, QuotaChange, Wait};
+use pinfold_engine::{CreateSandbox, ImageOrTemplate, Origin, QuotaChange, Share, Wait};
 use pinfold_model::sandbox::{EndReason, HostMount, MountAccess};
 use pinfold_model::{Code, CommandState, ExitStatus, SandboxState};
 use tokio::task::JoinSet;
@@ -90,6 +90,42 @@ fn a_hundred_equal_creates_make_one_sandbox() {
             Code::IdempotencyConflict
         );
         assert_eq!(life.listed().await.len(), 1);
+    });
+    life.clean_up(&place);
+}
+
+#[test]
+fn a_repeated_create_is_the_same_sandbox_also_when_its_template_is_gone() {
+    let place = Place::new();
+    let life = place.live();
+    life.run(async {
+        let (engine, ctx) = (&life.engine, &life.ctx);
+        let base = engine.get_template(ctx, "base", None).await;
+        let spec = base.expect("shipped").spec;
+        let set = engine.set_template(ctx, "passing", spec, Share::Project);
+        set.await.expect("set");
+        let request = || CreateSandbox {
+            from: ImageOrTemplate::Named("passing".into()),
+            ..small()
+        };
+        let first = engine.create_sandbox(ctx, request(), Some("k")).await;
+        let first = first.expect("made").value;
+        engine
+            .remove_template(ctx, "passing")
+            .await
+            .expect("removed");
+        let again = engine.create_sandbox(ctx, request(), Some("k")).await;
+        let again = again.expect("replayed");
+        assert_eq!((again.origin, again.value.id), (Origin::Replay, first.id));
+        let fresh = engine.create_sandbox(ctx, request(), Some("other")).await;
+        assert_eq!(fresh.expect_err("gone").code(), Code::ImageNotFound);
+        let another = CreateSandbox {
+            name: Some("another".into()),
+            ..request()
+        };
+        let conflict = engine.create_sandbox(ctx, another, Some("k")).await;
+        let conflict = conflict.expect_err("another request");
+        assert_eq!(conflict.code(), Code::IdempotencyConflict);
     });
     life.clean_up(&place);
 }

@@ -195,6 +195,23 @@ fn what_is_pulled_belongs_to_the_project_that_pulled_it() {
             let refused = engine.start_pull(&ours, asked).await.expect_err("a member");
             assert_eq!(refused.code(), Code::PermissionDenied);
         }
+        let template = |share| {
+            let (engine, admin) = (&life.engine, &admin);
+            let image = name.parse().expect("a name");
+            async move {
+                let base = engine.get_template(admin, "base", None).await;
+                let spec = pinfold_model::template::TemplateSpec {
+                    image,
+                    ..base.expect("shipped").spec
+                };
+                engine.set_template(admin, "t", spec, share).await
+            }
+        };
+        let refused = template(Share::Everyone)
+            .await
+            .expect_err("others have no such image");
+        assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
+        template(Share::Project).await.expect("the project's own");
         let shared = PullImage {
             share: Share::Everyone,
             ..PullImage::new(&name)
@@ -205,6 +222,9 @@ fn what_is_pulled_belongs_to_the_project_that_pulled_it() {
             .expect("an admin");
         let seen = engine.get_image(&theirs, &name).await.expect("everybody's");
         assert_eq!(seen.id, shared.id);
+        template(Share::Everyone)
+            .await
+            .expect("everybody has one now");
     });
     life.clean_up(&place);
 }
@@ -249,6 +269,14 @@ fn an_image_is_downloaded_again_only_if_the_registry_has_another() {
             .await
             .expect("named");
         assert_eq!(named.id, other.id, "the name went over");
+        let foreign = PullImage {
+            name: Some("mine:1".parse().expect("a name")),
+            platform: Some("linux/s390x".into()),
+            ..PullImage::new(registry.reference("app:1"))
+        };
+        let foreign = life.engine.pull_image(&life.ctx, foreign).await;
+        let foreign = foreign.expect_err("what is there is not for that platform");
+        assert!(foreign.to_string().contains("linux/amd64"), "{foreign}");
     });
     life.clean_up(&place);
 }

@@ -112,9 +112,14 @@ pub(crate) struct SetArgs {
     #[arg(long, value_name = "TIME", value_parser = values::duration)]
     idle_timeout: Option<Duration>,
 
-    /// Keep it to the key's own project instead of offering it to every project
+    /// Keep it to the key's own project instead of offering it to every project, as is the default
+    /// unless the image is the project's own
     #[arg(long)]
     private: bool,
+
+    /// Offer it to every project
+    #[arg(long, conflicts_with = "private")]
+    shared: bool,
 
     #[command(flatten)]
     format: Format,
@@ -131,7 +136,11 @@ pub(crate) async fn run(global: &Global, command: TemplatesCommand) -> Result<En
         TemplatesCommand::Versions(args) => versions(&client, args).await?,
         TemplatesCommand::Set(args) => {
             let format = args.format;
-            let (name, recipe) = recipe(*args);
+            let shared = match (args.private, args.shared) {
+                (false, false) => is_everybodys(&client, &args.image).await,
+                (_, shared) => shared,
+            };
+            let (name, recipe) = recipe(*args, shared);
             let template = client.templates().set(&name, &recipe).await?;
             format.one(&template, &facts(&template))?;
         }
@@ -188,7 +197,15 @@ async fn versions(client: &Client, args: VersionsArgs) -> Result<()> {
     )
 }
 
-fn recipe(args: SetArgs) -> (String, PutTemplate) {
+/// An image that is not there yet is pulled for everybody.
+async fn is_everybodys(client: &Client, image: &str) -> bool {
+    match client.images().get(image).await {
+        Ok(image) => image.project_id.is_none(),
+        Err(_) => true,
+    }
+}
+
+fn recipe(args: SetArgs, shared: bool) -> (String, PutTemplate) {
     let recipe = PutTemplate {
         image: args.image,
         vcpu: args.vcpu.map(|millis| f64::from(millis) / 1000.0),
@@ -202,7 +219,7 @@ fn recipe(args: SetArgs) -> (String, PutTemplate) {
         user: args.user,
         ttl_ms: args.ttl.map(values::milliseconds),
         idle_timeout_ms: args.idle_timeout.map(values::milliseconds),
-        shared: Some(!args.private),
+        shared: Some(shared),
     };
     (args.template, recipe)
 }
