@@ -167,6 +167,7 @@ fn keep_slots(slots: &Slots, sandboxes: &Path) -> io::Result<()> {
 /// Also where nothing was booted, or a step before that failed.
 impl Drop for Inner {
     fn drop(&mut self) {
+        self.disks.close();
         self.cgroups.remove_instance();
     }
 }
