@@ -10,12 +10,13 @@ use pinfold_model::network::{HostName, Refusal};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
 
 use crate::credentials::Credentials;
 use crate::names::Names;
 use crate::opening::{Addressee, Opening};
 use crate::outside::Outside;
-use crate::refusal::{self, NoWay, reset};
+use crate::refusal::{self, NoWay, reset, settle};
 use crate::secure::Authority;
 use crate::tally::{Counts, Refused, Tally, add};
 use crate::web::Secured;
@@ -34,7 +35,14 @@ const DNS_PORT: u16 = 53;
 #[derive(Debug)]
 pub struct Egress {
     inner: Arc<Inner>,
-    serving: Mutex<Option<DropGuard>>,
+    serving: Mutex<Option<Serving>>,
+}
+
+/// What takes in at one pair of sockets. Dropped, it ends behind that.
+#[derive(Debug)]
+struct Serving {
+    ending: DropGuard,
+    connections: TaskTracker,
 }
 
 #[derive(Debug)]
@@ -122,15 +130,33 @@ impl Egress {
             .clone()
             .run_until_cancelled_owned(dns::serve(Arc::clone(&self.inner), udp));
         tokio::spawn(names);
-        let connections = accept(Arc::clone(&self.inner), tcp, ending.clone());
-        tokio::spawn(ending.clone().run_until_cancelled_owned(connections));
-        *self.serving() = Some(ending.drop_guard());
+        let connections = TaskTracker::new();
+        let accepting = accept(
+            Arc::clone(&self.inner),
+            tcp,
+            connections.clone(),
+            ending.clone(),
+        );
+        connections.spawn(ending.clone().run_until_cancelled_owned(accepting));
+        connections.close();
+        *self.serving() = Some(Serving {
+            ending: ending.drop_guard(),
+            connections,
+        });
         Ok(())
     }
 
-    /// Ends every connection, and takes none until the next [`Egress::serve`].
-    pub fn close(&self) {
-        *self.serving() = None;
+    /// Takes no connection until the next [`Egress::serve`]. All have ended when it returns.
+    pub async fn close(&self) {
+        let serving = self.serving().take();
+        if let Some(Serving {
+            ending,
+            connections,
+        }) = serving
+        {
+            drop(ending);
+            connections.wait().await;
+        }
     }
 
     /// From now on; what stands and is not allowed any more is cut.
@@ -149,7 +175,7 @@ impl Egress {
         self.inner.tally.last_refused()
     }
 
-    fn serving(&self) -> std::sync::MutexGuard<'_, Option<DropGuard>> {
+    fn serving(&self) -> std::sync::MutexGuard<'_, Option<Serving>> {
         self.serving.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -262,7 +288,12 @@ impl std::fmt::Display for Target {
     }
 }
 
-async fn accept(inner: Arc<Inner>, listener: TcpListener, ending: CancellationToken) {
+async fn accept(
+    inner: Arc<Inner>,
+    listener: TcpListener,
+    connections: TaskTracker,
+    ending: CancellationToken,
+) {
     loop {
         let Ok(turn) = Arc::clone(&inner.connections).acquire_owned().await else {
             return;
@@ -276,8 +307,9 @@ async fn accept(inner: Arc<Inner>, listener: TcpListener, ending: CancellationTo
                 continue;
             }
         };
+        // Until it has ended well.
+        reset(&client);
         let Some(shared_turn) = inner.outside.admit() else {
-            reset(&client);
             continue;
         };
         let inner = Arc::clone(&inner);
@@ -285,16 +317,18 @@ async fn accept(inner: Arc<Inner>, listener: TcpListener, ending: CancellationTo
             carry(&inner, client).await;
             drop((turn, shared_turn));
         };
-        tokio::spawn(ending.clone().run_until_cancelled_owned(carried));
+        connections.spawn(ending.clone().run_until_cancelled_owned(carried));
     }
 }
 
 async fn carry(inner: &Arc<Inner>, mut client: TcpStream) {
     let Ok(destination) = rustix::net::sockopt::ip_original_dst(&client) else {
-        return reset(&client);
+        return;
     };
     let port = destination.port();
     if port == DNS_PORT {
+        // Its answers say how long they are.
+        settle(&client);
         return dns::serve_stream(inner, client).await;
     }
     let _ = client.set_nodelay(true);

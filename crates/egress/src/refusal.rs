@@ -81,17 +81,21 @@ pub(crate) async fn tell(
             );
             client.write_all(answer.as_bytes()).await
         }
-        Some(Opening::Other) | None => {
-            reset(&client);
-            return;
-        }
+        Some(Opening::Other) | None => return,
     };
     if written.is_ok() {
         let _ = client.shutdown().await;
+        settle(&client);
     }
 }
 
-/// A connection that is dropped after this ends with a reset, not as if all had been said.
+/// A connection that is dropped after this ends with a reset, not as if all had been said: also when
+/// it is we who are killed.
 pub(crate) fn reset(stream: impl AsFd) {
     let _ = rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO));
+}
+
+/// All has been said, and is delivered before the connection ends.
+pub(crate) fn settle(stream: impl AsFd) {
+    let _ = rustix::net::sockopt::set_socket_linger(stream, None);
 }

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 
 use crate::gate::{Inner, Target};
 use crate::opening::{Addressee, Opening};
-use crate::refusal::reset;
+use crate::refusal::{reset, settle};
 use crate::tally::add;
 
 /// The connection to the outside; what goes through it counts for the sandbox.
@@ -40,6 +40,7 @@ pub(crate) async fn carry(
     port: u16,
     begun: Option<(Opening, Vec<u8>)>,
 ) {
+    reset(&outside);
     let mut outside = Counted::new(outside, inner);
     let said_first = begun.is_some();
     let (opening, first) = begun.unwrap_or((Opening::Other, Vec::new()));
@@ -68,9 +69,9 @@ pub(crate) async fn carry(
             Err(io::ErrorKind::ConnectionAborted.into())
         }
     };
-    if result.is_err() {
-        reset(&client);
-        reset(&outside.stream);
+    if result.is_ok() {
+        settle(&client);
+        settle(&outside.stream);
     }
 }
 

@@ -25,7 +25,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::gate::{Inner, Target};
 use crate::opening::{Addressee, addressee, without_port};
-use crate::refusal::{NoWay, reset};
+use crate::refusal::{NoWay, settle};
 use crate::secure::Authority;
 use crate::tally::add;
 use crate::tunnel::Counted;
@@ -76,7 +76,7 @@ pub(crate) async fn carry(
     port: u16,
 ) {
     let Ok(socket) = client.as_fd().try_clone_to_owned() else {
-        return reset(&client);
+        return;
     };
     let conversation = Conversation::new(inner, target, port, None);
     talk(conversation, begun(client, first), &socket).await;
@@ -91,7 +91,7 @@ pub(crate) async fn carry_secured(
     secured: Secured,
 ) {
     let Ok(socket) = client.as_fd().try_clone_to_owned() else {
-        return reset(&client);
+        return;
     };
     let stream = begun(client, first);
     let shaken = secured.authority.accept(&secured.name, stream);
@@ -100,9 +100,12 @@ pub(crate) async fn carry_secured(
             let conversation = Conversation::new(inner, target, port, Some(secured));
             talk(conversation, stream, &socket).await;
         }
-        // One that does not trust us says so itself.
-        Ok(Err(error)) => tracing::debug!(%error, "no TLS with a sandbox"),
-        Err(_) => reset(&socket),
+        // One that does not trust us says so itself; what we say about it arrives.
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "no TLS with a sandbox");
+            settle(&socket);
+        }
+        Err(_) => {}
     }
 }
 
@@ -142,14 +145,14 @@ async fn talk(
     };
     tokio::select! {
         talked = whole => {
-            if let Err(error) = talked {
-                tracing::debug!(%error, "a conversation of a sandbox broke");
+            match talked {
+                Ok(()) => settle(socket),
+                // What has come so far must not look like all of it.
+                Err(error) => tracing::debug!(%error, "a conversation of a sandbox broke"),
             }
         }
         why = inner.forbidden(|policy| conversation.check(policy)) => {
             inner.tally.refuse(&conversation.target, Some(port), why);
-            // What has come so far must not look like all of it.
-            reset(socket);
         }
     }
 }

@@ -129,7 +129,7 @@ impl Owner {
         }
         self.followed().await;
         self.publish_link(Link::Gone);
-        self.close_gate();
+        self.close_gate().await;
         self.live.meter.count_from(self.shared.clock.now(), None);
         self.commands_ended().await;
         stopped.map_err(driver_error)

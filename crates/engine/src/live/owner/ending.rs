@@ -77,7 +77,7 @@ impl Owner {
     /// After the last change.
     pub(super) async fn leave(&mut self) {
         self.mailbox.close();
-        self.close_gate();
+        self.close_gate().await;
         self.shared.previews.forget_sandbox(self.live.id());
         self.commands_ended().await;
         self.shared.registry.remove_sandbox(self.live.id());

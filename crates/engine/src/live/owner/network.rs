@@ -13,13 +13,14 @@ use crate::errors::driver_error;
 impl Owner {
     /// Links what runs as that mode says, under the policy that is recorded.
     pub(super) async fn link(&self, mode: NetworkMode) -> Result<()> {
+        if mode != NetworkMode::Policy {
+            // While the sandbox can still be told that its connections broke.
+            self.close_gate().await;
+        }
         let linked = self.shared.driver.set_network(self.live.id(), mode).await;
         match linked.map_err(driver_error)? {
             Some(gate) => self.serve(gate),
-            None => {
-                self.close_gate();
-                Ok(())
-            }
+            None => Ok(()),
         }
     }
 
@@ -109,10 +110,9 @@ impl Owner {
         Ok(egress)
     }
 
-    /// What is left of its connections ends with its processes.
-    pub(super) fn close_gate(&self) {
+    pub(super) async fn close_gate(&self) {
         if let Some(egress) = self.live.egress() {
-            egress.close();
+            egress.close().await;
         }
     }
 }
