@@ -75,8 +75,7 @@ class Web(http.server.BaseHTTPRequestHandler):
             self.send_header("content-length", "0")
             self.end_headers()
             return
-        length = int(self.headers.get("content-length", 0))
-        body = self.rfile.read(length)
+        body = self.body()
         where = self.connection.getsockname()[0]
         text = f"{self.command} {self.path} host={self.headers['host']} at={where} {len(body)}\n"
         if self.path == "/seen":
@@ -87,6 +86,18 @@ class Web(http.server.BaseHTTPRequestHandler):
         self.send_header("content-length", str(len(text)))
         self.end_headers()
         self.wfile.write(text.encode())
+        # Without having said so, as servers do with connections that were idle for long.
+        self.close_connection |= self.path == "/closes"
+
+    def body(self) -> bytes:
+        if self.headers.get("transfer-encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("content-length", 0)))
+        pieces = []
+        while length := int(self.rfile.readline(), 16):
+            pieces.append(self.rfile.read(length))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(pieces)
 
     do_POST = do_CONNECT = do_GET
 

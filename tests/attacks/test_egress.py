@@ -223,6 +223,22 @@ print('cut' if not up.recv(10) else 'more', flush=True)
         assert network["bytes_out"] > 60 << 20 and network["bytes_in"] > 30 << 20
 
 
+def test_a_kept_connection_outlives_the_one_behind_it_and_bodies_of_get_pass(policed: Pinfold) -> None:
+    source = CLIENT + """
+connection = http.client.HTTPConnection('allowed.test', 80, timeout=60)
+def ask(path, **more):
+    connection.request('GET', path, **more)
+    answer = connection.getresponse()
+    print(answer.status, answer.read().decode().split()[-1], flush=True)
+for _ in range(5): ask('/closes')
+ask('/body', body=iter([b'abc', b'de']), encode_chunked=True, headers={'transfer-encoding': 'chunked'})
+ask('/', body=b'of a length')
+"""
+    with policed.sandbox(**policy("allowed.test")) as sandbox:
+        said = sandbox.python(source)
+        assert said["stdout"].splitlines() == ["200 0"] * 5 + ["200 5", "200 11"], said
+
+
 def test_datagrams_do_not_get_out_and_neighbours_are_not_reached(policed: Pinfold) -> None:
     with policed.sandbox(**policy("*", "0.0.0.0/0")) as one, policed.sandbox(**policy("*")) as two:
         server = two.start(

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, HOST, UPGRADE};
+use http::header::{CONNECTION, CONTENT_TYPE, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, Uri};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
@@ -43,7 +43,7 @@ const HOP: [HeaderName; 6] = [
     http::header::PROXY_AUTHORIZATION,
     http::header::TE,
     http::header::TRAILER,
-    http::header::TRANSFER_ENCODING,
+    TRANSFER_ENCODING,
     HeaderName::from_static("keep-alive"),
 ];
 
@@ -318,36 +318,44 @@ impl Conversation {
         request: Request<Incoming>,
     ) -> Result<Response<Incoming>, NoWay> {
         let mut onward = self.onward.lock().await;
-        let ready = match onward.as_mut() {
-            Some((to, sender)) if *to == host => sender.ready().await.is_ok(),
-            _ => false,
-        };
-        if !ready {
-            let policy = self.inner.policy();
-            let stream = self
-                .inner
-                .outside
-                .dial_name(&host, self.port, &policy)
-                .await?;
-            add(&self.inner.tally.connections, 1);
-            let found = stream.peer_addr().ok().map(|address| address.ip());
-            self.hosts().insert(host.clone(), found);
-            let stream = Counted::new(stream, &self.inner);
-            let sender = match &self.secured {
-                None => self.greet(stream).await?,
-                Some(secured) => {
-                    let shaken = secured.authority.connect(&host, stream);
-                    let shaken = tokio::time::timeout(HANDSHAKE, shaken).await;
-                    let stream = shaken.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-                    self.greet(stream).await?
+        let mut request = request;
+        if let Some((to, mut sender)) = onward.take()
+            && to == host
+            && sender.ready().await.is_ok()
+        {
+            match sender.try_send_request(request).await {
+                Ok(response) => {
+                    *onward = Some((host, sender));
+                    return Ok(response);
                 }
-            };
-            *onward = Some((host, sender));
+                // The other side had closed it meanwhile, and has seen nothing of the request.
+                Err(mut error) => match error.take_message() {
+                    Some(unsent) => request = unsent,
+                    None => return Err(broken(error.into_error())),
+                },
+            }
         }
-        let Some((_, sender)) = onward.as_mut() else {
-            unreachable!("it was just made");
+        let mut sender = self.dial(&host).await?;
+        let response = sender.send_request(request).await.map_err(broken)?;
+        *onward = Some((host, sender));
+        Ok(response)
+    }
+
+    async fn dial(&self, host: &HostName) -> Result<SendRequest<Incoming>, NoWay> {
+        let (inner, port) = (&self.inner, self.port);
+        let policy = inner.policy();
+        let stream = inner.outside.dial_name(host, port, &policy).await?;
+        add(&inner.tally.connections, 1);
+        let found = stream.peer_addr().ok().map(|address| address.ip());
+        self.hosts().insert(host.clone(), found);
+        let stream = Counted::new(stream, inner);
+        let Some(secured) = &self.secured else {
+            return self.greet(stream).await;
         };
-        sender.send_request(request).await.map_err(broken)
+        let shaken = secured.authority.connect(host, stream);
+        let shaken = tokio::time::timeout(HANDSHAKE, shaken).await;
+        let stream = shaken.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        self.greet(stream).await
     }
 }
 
@@ -379,7 +387,13 @@ fn prepare(
         .parse()
         .map_err(|_| NoWay::Unreachable("a path that is none".to_owned()))?;
     *request.uri_mut() = uri;
+    let has_chunks = request.headers().contains_key(TRANSFER_ENCODING);
     strip(request.headers_mut());
+    if has_chunks {
+        // Without it a body of unknown length would be left out of a GET.
+        let chunked = http::HeaderValue::from_static("chunked");
+        request.headers_mut().insert(TRANSFER_ENCODING, chunked);
+    }
     if let Some(protocol) = upgrade {
         keep_upgrade(request.headers_mut(), protocol);
     }
