@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pinfold_images::{CredentialFile, LayerStore};
+use pinfold_model::SshGateway;
 use pinfold_runtime::driver::Driver;
 use pinfold_runtime::journal::Journals;
 use pinfold_store::{Blobs, Store};
@@ -46,6 +47,8 @@ pub struct EngineConfig {
     pub name_servers: Vec<SocketAddr>,
     /// What secrets are sealed under.
     pub secrets_key: SecretsKey,
+    /// Where SSH clients reach this installation; `None`: nowhere.
+    pub ssh: Option<SshGateway>,
 }
 
 /// Whether missing images are pulled.
@@ -90,6 +93,7 @@ impl Default for EngineConfig {
             previews_per_sandbox: 100,
             name_servers: Vec::new(),
             secrets_key: SecretsKey::Absent,
+            ssh: None,
         }
     }
 }

@@ -26,6 +26,7 @@ use crate::live::{Ending, Registry, endings};
 use crate::pipelines::Runs;
 use crate::previews::{PreviewTable, Sessions};
 use crate::secrets::Vault;
+use crate::ssh::Logins;
 use orgs::Orgs;
 
 pub(crate) use idempotency::fingerprint;
@@ -118,6 +119,7 @@ pub(crate) struct Inner {
     pub(crate) orgs: Orgs,
     pub(crate) trail: Behind<AuditEvent>,
     pub(crate) pulls: Pulls,
+    pub(crate) ssh_logins: Logins,
     pub(crate) collecting: Collecting,
     started: AtomicBool,
     _end_tasks: DropGuard,
@@ -169,6 +171,7 @@ impl Engine {
             orgs: Orgs::default(),
             trail,
             pulls: Pulls::default(),
+            ssh_logins: Logins::default(),
             collecting: Collecting::default(),
             started: AtomicBool::new(false),
             _end_tasks: ending.drop_guard(),

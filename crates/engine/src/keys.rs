@@ -185,6 +185,7 @@ impl Engine {
             self.key_of_org(ctx, id).await?;
             let key = self.store().keys().revoke(id, self.now()).await?;
             self.inner.keys.forget(id);
+            self.inner.ssh_logins.end_those_of(id);
             Ok(key)
         })
         .await

@@ -34,6 +34,7 @@ mod recovery;
 mod sandboxes;
 mod secrets;
 mod sessions;
+mod ssh;
 mod templates;
 mod usage;
 mod usecase;
@@ -72,6 +73,7 @@ pub use projects::QuotaChange;
 pub use sandboxes::{CreateSandbox, ImageOrTemplate, SandboxNetwork, SandboxWatch, Wait};
 pub use secrets::{InvalidMasterKey, MasterKey, SecretsKey};
 pub use sessions::{OpenTerminal, Terminal, TerminalInput};
+pub use ssh::{CreateSshKey, CreatedSshKey, SshLogin};
 pub use templates::Share;
 pub use usage::{ProjectMonth, SandboxUsage};
 

@@ -214,7 +214,7 @@ impl Engine {
         }
     }
 
-    async fn ended_meanwhile(&self, ctx: &Ctx, id: &SandboxId) -> Error {
+    pub(crate) async fn ended_meanwhile(&self, ctx: &Ctx, id: &SandboxId) -> Error {
         match self.recorded_sandbox(ctx, id).await {
             Ok(sandbox) => sandbox.state.require_running().err().unwrap_or_else(|| {
                 Error::new(

@@ -33,6 +33,7 @@ async fn housekeeping(shared: Arc<Shared>) {
     while tick(&shared, shared.config.reconcile_every).await {
         report("idempotency keys", purge_idempotency(&shared).await);
         report("preview links", purge_preview_links(&shared).await);
+        report("SSH keys", purge_ssh_keys(&shared).await);
         report("journals", journals::retire(&shared).await);
         report("code contexts", crate::code::reconcile(&shared).await);
         report("runs of pipelines", purge_runs(&shared).await);
@@ -128,6 +129,17 @@ async fn purge_preview_links(shared: &Shared) -> Result<()> {
         .purge_links(shared.clock.now())
         .await?;
     tracing::debug!(purged, "preview links");
+    Ok(())
+}
+
+/// Keys of a sandbox are kept for as long as its output, so that who knocks is told that it has ended.
+async fn purge_ssh_keys(shared: &Shared) -> Result<()> {
+    let now = shared.clock.now();
+    let ended_by = now
+        .checked_sub(shared.config.journal_retention)
+        .unwrap_or(now);
+    let purged = shared.store.ssh_keys().purge(now, ended_by).await?;
+    tracing::debug!(purged, "SSH keys");
     Ok(())
 }
 

@@ -81,6 +81,7 @@ codes! {
     ProjectNotFound = "project_not_found" => NotFound,
     KeyNotFound = "key_not_found" => NotFound,
     PreviewNotFound = "preview_not_found" => NotFound,
+    SshKeyNotFound = "ssh_key_not_found" => NotFound,
     FileNotFound = "file_not_found" => NotFound,
     RunNotFound = "run_not_found" => NotFound,
     UserNotFound = "user_not_found" => InvalidArgument,

@@ -108,6 +108,8 @@ id!(/// One immutable version of a template.
     TemplateVersionId, "tplv");
 id!(/// An address outside that reaches a port inside.
     PreviewId, "prv");
+id!(/// A key that opens one sandbox over SSH.
+    SshKeyId, "ssh");
 id!(/// A credential that is kept sealed.
     SecretId, "sec");
 id!(/// A named blob.

@@ -23,6 +23,7 @@ pub mod resources;
 pub mod sandbox;
 pub mod secret;
 pub mod secret_env;
+pub mod ssh;
 pub mod template;
 pub mod usage;
 
@@ -35,7 +36,7 @@ pub use credential::{Credential, Destination};
 pub use error::{Code, Error, ErrorKind, Result};
 pub use id::{
     AuditId, BlobId, CodeContextId, CommandId, ImageId, KeyId, ObjectId, OrgId, PreviewId,
-    ProjectId, PullId, RequestId, RunId, SandboxId, SecretId, SessionId, TemplateId,
+    ProjectId, PullId, RequestId, RunId, SandboxId, SecretId, SessionId, SshKeyId, TemplateId,
     TemplateVersionId,
 };
 pub use image::{Digest, Image, ImageConfig, ImageName, ImageSource};
@@ -48,6 +49,7 @@ pub use resources::{NetworkMode, Resources};
 pub use sandbox::{Sandbox, SandboxSpec, SandboxState};
 pub use secret::{Secret, SecretValue};
 pub use secret_env::SecretEnv;
+pub use ssh::{SshGateway, SshKey};
 pub use template::Template;
 
 /// A point in time. Stored and shown as RFC 3339 UTC with microseconds.

@@ -46,6 +46,12 @@ pub const SECRETS_MAX: u32 = 1000;
 pub const SECRET_VALUE_MAX_BYTES: usize = 32 << 10;
 /// Credentials of one sandbox.
 pub const CREDENTIALS_MAX: usize = 32;
+/// Keys that open one sandbox over SSH.
+pub const SSH_KEYS_MAX: u32 = 32;
+/// A public key as its owner gives it, with its comment.
+pub const SSH_PUBLIC_KEY_MAX_BYTES: usize = 4096;
+/// How long a key for SSH opens its sandbox where that has an end at all.
+pub const SSH_KEY_LIFE_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 pub const PAGE_DEFAULT: u32 = 50;
 pub const PAGE_MAX: u32 = 500;
 /// Runs of pipelines in one page, also when the caller names no number: each is read with all of its

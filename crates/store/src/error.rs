@@ -18,6 +18,7 @@ pub enum Thing {
     Template,
     Run,
     Preview,
+    SshKey,
     Object,
     Secret,
     AuditEvent,
@@ -38,6 +39,7 @@ impl Thing {
             Self::Template => "template",
             Self::Run => "run",
             Self::Preview => "preview",
+            Self::SshKey => "SSH key",
             Self::Object => "object",
             Self::Secret => "secret",
             Self::AuditEvent => "audit event",
@@ -55,6 +57,7 @@ impl Thing {
             Self::Template => Code::TemplateNotFound,
             Self::Run => Code::RunNotFound,
             Self::Preview => Code::PreviewNotFound,
+            Self::SshKey => Code::SshKeyNotFound,
             Self::Object => Code::ObjectNotFound,
             Self::Secret => Code::SecretNotFound,
             // Nothing looks an event up by its id, so none can be missing for a caller.
@@ -82,13 +85,15 @@ impl QuotaOf {
     }
 }
 
-/// Which bound was met: of a project's or key's quota, or of one sandbox (active previews).
+/// Which bound was met: of a project's or key's quota, or of one sandbox (active previews,
+/// SSH keys).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QuotaKind {
     LiveSandboxes,
     VcpuMillis,
     MemoryMib,
     ActivePreviews,
+    SshKeys,
     ObjectBytes,
 }
 
@@ -100,6 +105,7 @@ impl QuotaKind {
             Self::VcpuMillis => "vcpu",
             Self::MemoryMib => "memory_mib",
             Self::ActivePreviews => "active_previews",
+            Self::SshKeys => "ssh_keys",
             Self::ObjectBytes => "object_bytes",
         }
     }
@@ -109,9 +115,11 @@ impl QuotaKind {
         match self {
             Self::VcpuMillis if !amount.is_multiple_of(1000) => (amount as f64 / 1000.0).into(),
             Self::VcpuMillis => (amount / 1000).into(),
-            Self::LiveSandboxes | Self::MemoryMib | Self::ActivePreviews | Self::ObjectBytes => {
-                amount.into()
-            }
+            Self::LiveSandboxes
+            | Self::MemoryMib
+            | Self::ActivePreviews
+            | Self::SshKeys
+            | Self::ObjectBytes => amount.into(),
         }
     }
 }
@@ -303,6 +311,9 @@ fn quota_text(of: QuotaOf, quota: QuotaKind, limit: u64, used: u64) -> String {
         ),
         QuotaKind::ActivePreviews => format!(
             "a sandbox may have {limit} active previews and this one has {used}; revoke one of them"
+        ),
+        QuotaKind::SshKeys => format!(
+            "a sandbox may have {limit} SSH keys and this one has {used}; delete one of them"
         ),
     }
 }

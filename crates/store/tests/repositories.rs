@@ -38,6 +38,8 @@ mod sandboxes;
 mod schema;
 #[path = "repositories/secrets.rs"]
 mod secrets;
+#[path = "repositories/ssh_keys.rs"]
+mod ssh_keys;
 #[path = "repositories/suite.rs"]
 mod suite;
 #[path = "repositories/templates.rs"]

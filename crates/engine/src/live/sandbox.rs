@@ -11,7 +11,9 @@ use pinfold_model::{
     Code, Error, ImageConfig, ImageId, NetworkMode, NetworkPolicy, ProjectId, Result, Sandbox,
     SandboxId, SandboxState, Time,
 };
+use pinfold_runtime::guest::GuestError;
 use pinfold_store::Idempotency;
+use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
 
@@ -66,7 +68,7 @@ pub(crate) struct LiveSandbox {
     /// The tasks of its commands.
     pub(super) commands: TaskTracker,
     /// Turns of those who dial its ports.
-    pub(crate) dials: Semaphore,
+    dials: Semaphore,
     running: Arc<AtomicU32>,
 }
 
@@ -231,6 +233,20 @@ impl LiveSandbox {
             Code::GuestUnavailable,
             "the sandbox cannot be reached at the moment; try again shortly",
         ))
+    }
+
+    /// Connects to a port inside: on 127.0.0.1, then on ::1.
+    pub(crate) async fn dial(&self, port: u16, timeout: Duration) -> Result<TcpStream, GuestError> {
+        let view = self.view();
+        let guest = view.guest().ok_or(GuestError::Lost)?;
+        // A guest takes only so many at once; the others wait here.
+        let dialed = async {
+            let _turn = self.dials.acquire().await;
+            guest.dial(port, timeout).await
+        };
+        let patience = timeout.saturating_mul(2);
+        let dialed = tokio::time::timeout(patience, dialed).await;
+        dialed.unwrap_or(Err(GuestError::Timeout))
     }
 
     /// `None` where there is no guest yet.

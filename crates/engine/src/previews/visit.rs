@@ -62,21 +62,8 @@ impl Visit {
     /// # Errors
     /// `preview_unavailable` where nothing listens there, or nothing accepts within `timeout`.
     pub async fn dial(&self, timeout: Duration) -> Result<TcpStream> {
-        let view = self.live.view();
-        let guest = view
-            .guest()
-            .ok_or_else(|| unavailable("the sandbox cannot be reached at the moment"))?;
-        // A guest takes only so many at once; the others wait here.
-        let dialed = async {
-            let _turn = self.live.dials.acquire().await;
-            guest.dial(self.port, timeout).await
-        };
-        let patience = timeout.saturating_mul(2);
-        match tokio::time::timeout(patience, dialed).await {
-            Ok(Ok(stream)) => Ok(stream),
-            Ok(Err(error)) => Err(not_dialed(self.port, error)),
-            Err(_) => Err(not_dialed(self.port, GuestError::Timeout)),
-        }
+        let dialed = self.live.dial(self.port, timeout).await;
+        dialed.map_err(|error| not_dialed(self.port, error))
     }
 }
 

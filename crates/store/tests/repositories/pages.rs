@@ -125,6 +125,16 @@ pub(crate) async fn every_list_pages(world: World) {
         let kept = crate::secrets::put(&world, project, &format!("s{n}"), b"sealed").await;
         kept.expect("a free name");
     }
+    for n in 0..7 {
+        let key = crate::ssh_keys::ssh_key(&sandbox, &format!("SHA256:{n}"), seconds(n));
+        store.ssh_keys().insert(&key, 10).await.expect("an SSH key");
+    }
+    let id = &sandbox.id;
+    let ssh_keys = walk(3, |page| async move {
+        store.ssh_keys().list(id, seconds(9), &page).await
+    })
+    .await;
+    assert_eq!(ssh_keys.len(), 7);
     let secrets = walk(3, |page| async move {
         store.secrets().list(project, &page).await
     })

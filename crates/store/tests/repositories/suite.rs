@@ -145,6 +145,12 @@ const CASES: &[Case] = cases! {
         a_project_keeps_so_many_secrets,
         a_deleted_secret_leaves_nothing,
     }
+    ssh_keys::{
+        an_ssh_key_comes_back_as_it_went_in_until_it_is_deleted,
+        a_key_is_of_one_sandbox_and_once_in_it,
+        a_sandbox_has_no_more_ssh_keys_than_its_bound,
+        an_ended_sandbox_gets_no_ssh_key_and_those_it_had_are_purged,
+    }
     usage::{
         totals_add_up_over_a_period,
         a_record_is_counted_once,
