@@ -5,7 +5,7 @@ use std::str::FromStr;
 use pinfold_http::Failure;
 use pinfold_model::{
     Code, CodeContextId, CommandId, Error, KeyId, ObjectId, PreviewId, ProjectId, PullId, RunId,
-    SandboxId,
+    SandboxId, SshKeyId,
 };
 
 fn parsed<T: FromStr>(text: &str, code: Code, noun: &str) -> Result<T, Failure> {
@@ -47,4 +47,8 @@ pub(crate) fn pull(text: &str) -> Result<PullId, Failure> {
 
 pub(crate) fn run(text: &str) -> Result<RunId, Failure> {
     parsed(text, Code::RunNotFound, "run")
+}
+
+pub(crate) fn ssh_key(text: &str) -> Result<SshKeyId, Failure> {
+    parsed(text, Code::SshKeyNotFound, "SSH key")
 }

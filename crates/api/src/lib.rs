@@ -30,6 +30,7 @@ mod sandboxes;
 mod secrets;
 mod server;
 mod signed;
+mod ssh_keys;
 mod state;
 mod templates;
 mod usage;

@@ -12,7 +12,7 @@ use crate::render::FACADE;
 use crate::state::{Api, ApiConfig, MetricsAccess};
 use crate::{
     code, commands, files, images, keys, objects, output, pipelines, previews, projects, pty,
-    sandboxes, secrets, server, signed, templates, usage,
+    sandboxes, secrets, server, signed, ssh_keys, templates, usage,
 };
 
 /// The native API: `/v1`, `/healthz`, `/metrics`, `/docs`. Answers what no route matches with the
@@ -41,6 +41,7 @@ pub(crate) fn described(metrics: MetricsAccess) -> (OpenApiRouter<Api>, OpenApiR
         .merge(files::routes())
         .merge(pipelines::routes())
         .merge(previews::routes())
+        .merge(ssh_keys::routes())
         .merge(images::routes())
         .merge(templates::routes())
         .merge(objects::routes())

@@ -15,6 +15,7 @@ mod pulling;
 mod quota;
 mod run;
 mod serve;
+mod ssh;
 mod subnet;
 mod telemetry;
 mod values;

@@ -70,6 +70,11 @@ impl DataDir {
         self.0.join("secrets.key")
     }
 
+    /// By which SSH clients know this installation.
+    pub(crate) fn ssh_host_key(&self) -> PathBuf {
+        self.0.join("ssh_host_ed25519_key")
+    }
+
     /// Held by the server that serves this directory.
     pub(crate) fn server_lock(&self) -> PathBuf {
         self.0.join("server.lock")

@@ -16,7 +16,7 @@ use anyhow::{Context, Result};
 use pinfold_api::{ApiConfig, EngineKeys, MetricsAccess};
 use pinfold_engine::{CredentialFile, Drain, Engine, EngineConfig, PullPolicy, SecretsKey};
 use pinfold_http::{Addresses, Authenticate, Rate, RateLimits, ServeLimits};
-use pinfold_model::ExitStatus;
+use pinfold_model::{ExitStatus, SshGateway};
 use pinfold_runtime::namespace::Subnet;
 use pinfold_store::{Blobs, Store};
 use tokio::net::TcpListener;
@@ -25,6 +25,7 @@ use crate::compose;
 use crate::exit::Ending;
 use crate::paths::{DataDir, make_private};
 use crate::run::{Signals, clean_leftovers};
+use crate::ssh::{self, SshSettings};
 use crate::telemetry;
 
 use hold::Hold;
@@ -53,6 +54,7 @@ pub(crate) struct Settings {
     pub(crate) name_servers: Vec<SocketAddr>,
     pub(crate) addresses: Addresses,
     pub(crate) previews_per_sandbox: Option<u32>,
+    pub(crate) ssh: SshSettings,
 }
 
 /// Serves until told to end.
@@ -66,7 +68,9 @@ pub(crate) async fn serve(settings: Settings) -> Result<Ending> {
         .context("cannot tell the listener's address")?;
     let metrics = telemetry::metrics()?;
     let store = compose::open_store(&settings.data, settings.database.as_deref()).await?;
-    let engine = engine(&settings, store.clone(), &hold).await?;
+    let door = ssh::Door::open(&settings.ssh, &settings.data).await?;
+    let gateway = door.as_ref().map(ssh::Door::gateway);
+    let engine = engine(&settings, store.clone(), &hold, gateway).await?;
     key::first(&engine, &settings).await?;
     engine
         .start()
@@ -96,8 +100,12 @@ pub(crate) async fn serve(settings: Settings) -> Result<Ending> {
     hold.announce(&url(address))
         .context("cannot write to the data directory")?;
     tracing::info!(%address, data = %settings.data.path().display(), "serving");
+    let ssh = door.map(|door| door.serve(engine.clone()));
     let forced = until_ended(listener, router, &mut signals).await;
     cleaning.abort();
+    if let Some(ssh) = ssh {
+        ssh.end().await;
+    }
     if let Some(signal) = forced {
         tracing::warn!(signal, "ending at once");
         return Ok(Ending::Command(ExitStatus::Signal(signal)));
@@ -112,7 +120,12 @@ async fn bind(listen: &str) -> Result<TcpListener> {
     })
 }
 
-async fn engine(settings: &Settings, store: Store, hold: &Hold) -> Result<Engine> {
+async fn engine(
+    settings: &Settings,
+    store: Store,
+    hold: &Hold,
+    ssh: Option<SshGateway>,
+) -> Result<Engine> {
     let (directory, instance) = (settings.data.sandboxes(), hold.instance()?);
     let disks = compose::kept_disks(&settings.data)?;
     let subnet = settings.subnet;
@@ -140,6 +153,7 @@ async fn engine(settings: &Settings, store: Store, hold: &Hold) -> Result<Engine
             .previews_per_sandbox
             .unwrap_or(defaults.previews_per_sandbox),
         secrets_key: settings.secrets_key.clone(),
+        ssh,
         ..defaults
     };
     Ok(Engine::open(config, parts).await?)

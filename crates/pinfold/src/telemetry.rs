@@ -19,16 +19,21 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// The MCP library tells whole messages at `debug`: files, environments, tokens of previews. They are
-/// logged only by who names it.
+/// Libraries that are logged only by who names them, and how much else. The one of MCP tells whole
+/// messages at `debug`: files, environments, tokens of previews. Those of SSH tell at `error` what any
+/// client sends that is wrong.
+const SILENT: [(&str, &str); 3] = [("rmcp", "error"), ("russh", "off"), ("russh_sftp", "off")];
+
 fn filter(text: &str) -> Result<EnvFilter> {
-    let silent = "rmcp=error".parse().expect("a directive");
     let filter = EnvFilter::try_new(text);
-    let filter = filter.with_context(|| format!("{LOG_VARIABLE}={text:?} is no log filter"))?;
-    Ok(match text.contains("rmcp") {
-        true => filter,
-        false => filter.add_directive(silent),
-    })
+    let mut filter = filter.with_context(|| format!("{LOG_VARIABLE}={text:?} is no log filter"))?;
+    for (library, level) in SILENT {
+        if !text.contains(library) {
+            let silent = format!("{library}={level}").parse().expect("a directive");
+            filter = filter.add_directive(silent);
+        }
+    }
+    Ok(filter)
 }
 
 /// Logs of a server.

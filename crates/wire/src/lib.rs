@@ -25,6 +25,7 @@ mod pty;
 mod sandbox;
 mod secret;
 mod server;
+mod ssh;
 mod template;
 mod usage;
 mod word;
@@ -74,6 +75,7 @@ pub use sandbox::{
 };
 pub use secret::{BindCredential, Credential, PutSecret, Secret};
 pub use server::{Health, Isolation};
+pub use ssh::{CreateSshKey, CreatedSshKey, SshGateway, SshKey};
 pub use template::{PutTemplate, Template, TemplateQuery};
 pub use usage::{Gauge, ListSandboxUsage, SandboxUsage, Usage, UsageQuery};
 

@@ -95,6 +95,7 @@ pub(super) const fn word_of(code: Code) -> Word {
         | Code::ObjectNotFound
         | Code::ObjectGone
         | Code::PreviewNotFound
+        | Code::SshKeyNotFound
         | Code::PreviewGone => Word::NotFound,
         Code::FileNotFound => Word::FileNotFound,
         Code::ParentNotFound => Word::ParentDirectoryNotFound,

@@ -63,6 +63,7 @@ const fn public(code: Code) -> (StatusCode, &'static str) {
         | Code::KeyNotFound
         | Code::ObjectNotFound
         | Code::PreviewNotFound
+        | Code::SshKeyNotFound
         | Code::SecretNotFound
         | Code::RunNotFound
         | Code::CodeContextNotFound => (StatusCode::NOT_FOUND, "not_found"),

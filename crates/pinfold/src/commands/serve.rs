@@ -12,6 +12,7 @@ use crate::cli::Global;
 use crate::exit::Ending;
 use crate::paths::DataDir;
 use crate::serve::{Settings, serve};
+use crate::ssh::SshArgs;
 use crate::subnet::SubnetArgs;
 use crate::telemetry::{self, LogFormat};
 
@@ -106,6 +107,9 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "COUNT", env = "PINFOLD_PREVIEWS_PER_SANDBOX")]
     previews_per_sandbox: Option<u32>,
 
+    #[command(flatten)]
+    ssh: SshArgs,
+
     /// How to log to stderr
     #[arg(
         long,
@@ -197,6 +201,7 @@ pub(crate) fn run(global: &Global, args: ServeArgs) -> Result<Ending> {
             preview_domain: args.preview_domain,
         },
         previews_per_sandbox: args.previews_per_sandbox,
+        ssh: args.ssh.chosen()?,
     };
     raise_descriptors();
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -1,0 +1,54 @@
+//! Bounds of the gateway.
+
+use std::time::Duration;
+
+/// What one connection may take, and all of them together.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Connections at once.
+    pub connections: usize,
+    /// Of them, those that have not logged in yet.
+    pub strangers: usize,
+    /// Of them, those in one sandbox.
+    pub per_sandbox: usize,
+    /// From the first byte until a key has been proved.
+    pub handshake: Duration,
+    /// Keys that one connection may try.
+    pub attempts: usize,
+    /// Channels of one connection at once: sessions and forwarded ports.
+    pub channels: usize,
+    /// And all in all: the library remembers each of them until the connection ends.
+    pub channels_ever: usize,
+    /// Until a port inside accepts a connection.
+    pub dial: Duration,
+    /// A client that has not been heard for this long is asked for a sign of life.
+    pub keepalive: Duration,
+    /// So many such questions without an answer end its connection.
+    pub keepalives: usize,
+    /// How long a channel may stand still where both ends wait to be read.
+    pub stall: Duration,
+    /// How long an end of a connection may take before it is cut.
+    pub farewell: Duration,
+    /// Output of one command or terminal that is carried.
+    pub output_max_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 512,
+            strangers: 64,
+            per_sandbox: 32,
+            handshake: Duration::from_secs(30),
+            attempts: 10,
+            channels: 32,
+            channels_ever: 50_000,
+            dial: Duration::from_secs(10),
+            keepalive: Duration::from_secs(60),
+            keepalives: 10,
+            stall: Duration::from_secs(120),
+            farewell: Duration::from_secs(3),
+            output_max_bytes: 1 << 30,
+        }
+    }
+}
