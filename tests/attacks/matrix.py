@@ -129,6 +129,9 @@ NATIVE: dict[str, Case] = {
     f"POST {SANDBOX}/run": hidden({"argv": ["true"]}),
     f"GET {SANDBOX}/previews": hidden(),
     f"POST {SANDBOX}/previews": hidden({"port": 8000}),
+    f"GET {SANDBOX}/ssh-keys": hidden(),
+    f"POST {SANDBOX}/ssh-keys": hidden({}),
+    f"DELETE {SANDBOX}/ssh-keys/{{ssh_key_id}}": hidden(),
     # Files
     f"GET {SANDBOX}/files": hidden(query=FILE),
     f"PUT {SANDBOX}/files": hidden(query={"path": "/tmp/other"}, content=b"x"),

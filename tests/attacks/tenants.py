@@ -66,6 +66,7 @@ class Tenants:
             "object_id": sealed,
             "token": url.rsplit("/", 1)[1],
             "preview_id": preview["id"],
+            "ssh_key_id": self._made(f"{path}/ssh-keys", {})["key"]["id"],
             "template": put["id"],
             "secret": secret,
             "pipeline_run_id": str(run["id"]),

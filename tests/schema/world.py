@@ -23,12 +23,13 @@ SENSIBLE: dict[str, dict[str, Any]] = {
     "POST /v1/commands/{command_id}/signal": {"signal": "WINCH"},
     "POST /v1/commands/{command_id}/resize": {"rows": 30, "cols": 100},
     "POST /v1/objects": {"name": "made"},
+    "POST /v1/sandboxes/{sandbox_id}/ssh-keys": {"expires_in_ms": 1},
     "POST /v1/keys": {"name": "made", "role": "member"},
 }
 # Of those bodies, since they ask for something else.
 LEFT_OUT = (
     "shell", "stdin_data", "stdin", "tty", "user", "env", "secret_env", "collect", "project_id",
-    "kind", "expires_at", "sandbox_id", "path", "within", "retention_ms",
+    "kind", "expires_at", "sandbox_id", "path", "within", "retention_ms", "public_key",
 )
 
 # What runs is given this long. Code may have to wait for an interpreter.
@@ -87,6 +88,7 @@ class World:
         }
         self._write()
         self._preview()
+        self._ssh_key()
         self._run()
         self._ids["pipeline_run_id"] = self._made("/v1/pipeline-runs", PIPELINE)["id"]
 
@@ -99,6 +101,11 @@ class World:
         """An address that is open."""
         path = f"/v1/sandboxes/{self._ids['sandbox_id']}/previews"
         self._ids["preview_id"] = self._made(path, {"port": 8000})["preview"]["id"]
+
+    def _ssh_key(self) -> None:
+        """A key that opens the sandbox."""
+        path = f"/v1/sandboxes/{self._ids['sandbox_id']}/ssh-keys"
+        self._ids["ssh_key_id"] = self._made(path, {})["key"]["id"]
 
     def _run(self) -> None:
         """A command that runs, with a terminal's size and an open stdin."""
@@ -194,6 +201,9 @@ class World:
             return
         if label == "DELETE /v1/previews/{preview_id}" and answer.status_code < 300:
             self._preview()
+            return
+        if label.endswith("/ssh-keys/{ssh_key_id}") and answer.status_code < 300:
+            self._ssh_key()
             return
         if label.endswith(("/cancel", "/stdin/close")) and answer.status_code < 300:
             self._run()

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 
 pub use api::{
     Audit, Code, Commands, Files, Images, Keys, Objects, Pipelines, Previews, Projects, Sandboxes,
-    Secrets, Templates, UsageReports,
+    Secrets, SshKeys, Templates, UsageReports,
 };
 pub use streams::{
     ByteStream, CodeStream, CommandStream, EventStream, Items, PipelineStream, Pty, WatchStream,
@@ -147,6 +147,11 @@ impl Client {
     #[must_use]
     pub fn secrets(&self) -> Secrets {
         Secrets::new(&self.driver, self.inner.secrets())
+    }
+
+    #[must_use]
+    pub fn ssh_keys(&self) -> SshKeys {
+        SshKeys::new(&self.driver, self.inner.ssh_keys())
     }
 
     #[must_use]

@@ -19,6 +19,7 @@ use crate::pipelines::Pipelines;
 use crate::previews::Previews;
 use crate::sandboxes::Sandboxes;
 use crate::secrets::Secrets;
+use crate::ssh_keys::SshKeys;
 use crate::templates::Templates;
 use crate::usage::{Audit, UsageReports};
 
@@ -162,6 +163,11 @@ impl Client {
     #[must_use]
     pub fn secrets(&self) -> Secrets {
         Secrets::new(self.clone())
+    }
+
+    #[must_use]
+    pub fn ssh_keys(&self) -> SshKeys {
+        SshKeys::new(self.clone())
     }
 
     #[must_use]

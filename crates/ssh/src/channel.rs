@@ -1,10 +1,10 @@
 //! Channels of a connection. Each has a task that ends with its connection.
 
 pub(crate) mod forward;
+pub(crate) mod inbox;
 mod program;
 pub(crate) mod session;
 mod setup;
-mod stall;
 
 use std::future::Future;
 use std::sync::Arc;

@@ -20,12 +20,13 @@ use russh::server::{RunningSession, run_stream};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{Shutdown, shutdown};
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, SetOnce};
+use tokio::sync::SetOnce;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::gateway::Shared;
 use crate::handler::Handler;
+use crate::strangers::Stranger;
 
 /// How often a client is looked for whose packets are not read at the moment.
 const LOOK: Duration = Duration::from_secs(5);
@@ -47,12 +48,7 @@ enum End {
     Cut,
 }
 
-pub(crate) async fn run(
-    shared: Arc<Shared>,
-    socket: TcpStream,
-    peer: IpAddr,
-    stranger: OwnedSemaphorePermit,
-) {
+pub(crate) async fn run(shared: Arc<Shared>, socket: TcpStream, peer: IpAddr, stranger: Stranger) {
     let deadline = Instant::now() + shared.limits.handshake;
     // It works without it too.
     let _ = socket.set_nodelay(true);
@@ -71,7 +67,11 @@ pub(crate) async fn run(
         deadline,
         run_stream(Arc::clone(&shared.config), socket, handler),
     );
-    match begun.await {
+    let begun = tokio::select! {
+        begun = begun => begun,
+        () = stranger.must_go() => return,
+    };
+    match begun {
         Ok(Ok(session)) => accompany(&connection, session, &cutter, deadline, stranger).await,
         Ok(Err(error)) => tracing::debug!(%peer, %error, "no SSH client"),
         Err(_) => tracing::debug!(%peer, "an SSH client said nothing in time"),
@@ -83,7 +83,7 @@ async fn accompany(
     mut session: RunningSession<Handler>,
     cutter: &OwnedFd,
     deadline: Instant,
-    stranger: OwnedSemaphorePermit,
+    stranger: Stranger,
 ) {
     let handle = session.handle();
     let end = tokio::select! {
@@ -120,7 +120,7 @@ async fn must_end(
     connection: &Connection,
     cutter: &OwnedFd,
     deadline: Instant,
-    stranger: OwnedSemaphorePermit,
+    stranger: Stranger,
 ) -> End {
     let shared = &connection.shared;
     let draining = async {
@@ -128,7 +128,11 @@ async fn must_end(
         End::Told("the server is shutting down".to_owned())
     };
     let ended = async {
-        let Ok(login) = timeout_at(deadline, connection.login.wait()).await else {
+        let login = tokio::select! {
+            login = timeout_at(deadline, connection.login.wait()) => login,
+            () = stranger.must_go() => return End::Cut,
+        };
+        let Ok(login) = login else {
             return End::Cut;
         };
         drop(stranger);

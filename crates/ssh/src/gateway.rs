@@ -12,18 +12,22 @@ use russh::keys::ssh_key::{Algorithm, EcdsaCurve};
 use russh::server::Config;
 use russh::{MethodKind, MethodSet, Preferred, SshId, compression};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::connection;
 use crate::host_key::HostKey;
 use crate::limits::Limits;
+use crate::strangers::Strangers;
 
 /// Between two attempts to accept where descriptors have run out.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
-/// Packets of a channel that wait for what reads them inside.
-const CHANNEL_PACKETS: usize = 32;
+/// Packets of a channel that wait for its task.
+const CHANNEL_PACKETS: usize = 8;
+/// What channels want to send and their connection has not taken yet: more than the windows of a
+/// client hold, so that a connection that waits for one channel's input holds up no output.
+const CONNECTION_PACKETS: usize = 1024;
 const WINDOW_BYTES: u32 = 1 << 20;
 const PACKET_BYTES: u32 = 32 << 10;
 /// Between a key that is refused and the answer: nobody tries many, or learns from the time.
@@ -44,7 +48,7 @@ pub(crate) struct Shared {
     pub(crate) draining: CancellationToken,
     /// Tasks of channels.
     pub(crate) tasks: TaskTracker,
-    strangers: Arc<Semaphore>,
+    strangers: Strangers,
     inside: Mutex<HashMap<SandboxId, usize>>,
 }
 
@@ -66,7 +70,7 @@ impl Gateway {
             limits,
             draining: draining.clone(),
             tasks: connections.clone(),
-            strangers: Arc::new(Semaphore::new(limits.strangers)),
+            strangers: Strangers::new(limits.strangers),
             inside: Mutex::default(),
         });
         connections.spawn(accept(listener, shared));
@@ -86,11 +90,6 @@ impl Gateway {
 }
 
 impl Shared {
-    /// A place among those that have not logged in.
-    pub(crate) fn stranger(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.strangers).try_acquire_owned().ok()
-    }
-
     /// A place in the sandbox, where there is one left.
     pub(crate) fn sit(self: &Arc<Self>, sandbox: &SandboxId) -> Option<Seat> {
         let mut inside = self.inside();
@@ -141,11 +140,11 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 
 /// Beyond the bounds a connection is closed without a word: who floods is not answered.
 fn admit(shared: &Arc<Shared>, places: &Arc<Semaphore>, socket: TcpStream, peer: IpAddr) {
-    let place = Arc::clone(places).try_acquire_owned().ok();
-    let (Some(place), Some(stranger)) = (place, shared.stranger()) else {
+    let Ok(place) = Arc::clone(places).try_acquire_owned() else {
         metrics::counter!("pinfold_ssh_refused_total").increment(1);
         return;
     };
+    let stranger = shared.strangers.enter();
     let open = metrics::gauge!("pinfold_ssh_connections_open");
     open.increment(1.0);
     let serving = connection::run(Arc::clone(shared), socket, peer, stranger);
@@ -170,6 +169,7 @@ fn config(key: &HostKey, limits: &Limits) -> Config {
         window_size: WINDOW_BYTES,
         maximum_packet_size: PACKET_BYTES,
         channel_buffer_size: CHANNEL_PACKETS,
+        event_buffer_size: CONNECTION_PACKETS,
         preferred: preferred(),
         max_auth_attempts: limits.attempts,
         // A client that lives answers the questions below; this ends what is left of one that has

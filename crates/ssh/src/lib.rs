@@ -17,6 +17,7 @@ mod handler;
 mod host_key;
 mod limits;
 mod sftp;
+mod strangers;
 
 pub use gateway::Gateway;
 pub use host_key::{HostKey, HostKeyError};

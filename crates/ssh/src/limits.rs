@@ -25,7 +25,7 @@ pub struct Limits {
     pub keepalive: Duration,
     /// So many such questions without an answer end its connection.
     pub keepalives: usize,
-    /// How long a channel may stand still where both ends wait to be read.
+    /// How long more than a little may have come for a program or port that takes none of it.
     pub stall: Duration,
     /// How long an end of a connection may take before it is cut.
     pub farewell: Duration,
@@ -46,7 +46,7 @@ impl Default for Limits {
             dial: Duration::from_secs(10),
             keepalive: Duration::from_secs(60),
             keepalives: 10,
-            stall: Duration::from_secs(120),
+            stall: Duration::from_secs(600),
             farewell: Duration::from_secs(3),
             output_max_bytes: 1 << 30,
         }

@@ -29,9 +29,10 @@ class Server:
         *options: str,
         key: str | None = None,
         environment: Mapping[str, str] | None = None,
+        ssh: str = "127.0.0.1:0",
     ) -> None:
         self.directory = directory
-        self.options = options
+        self.options = ("--ssh-listen", ssh, *options)
         self.environment = dict(environment or {})
         self.key = key or secrets.token_hex(20)
         self.url = ""

@@ -40,6 +40,7 @@ fn case(world: &World, method: &str, path: &str) -> Case {
         .replace("{project_id}", world.project.as_str())
         .replace("{key_id}", "key_00000000000000000000000000000000")
         .replace("{preview_id}", world.preview.as_str())
+        .replace("{ssh_key_id}", "ssh_00000000000000000000000000000000")
         .replace("{image}", world.image.as_str())
         .replace("{object_id}", world.object.as_str())
         .replace("{pull_id}", world.pull.as_str())
@@ -102,6 +103,8 @@ fn case(world: &World, method: &str, path: &str) -> Case {
         ("post", "resize") => (NotFound, json!({"rows": 1, "cols": 1}), ""),
         ("post", "signal") => (NotFound, json!({"signal": "INT"}), ""),
         ("post", "previews") => (NotFound, json!({"port": 80}), ""),
+        ("post", "ssh-keys") => (NotFound, json!({}), ""),
+        ("get", "ssh-keys") | ("delete", "{ssh_key_id}") => (NotFound, Value::Null, ""),
         ("post", "mkdir") => (NotFound, json!({"path": "/a"}), ""),
         ("post", "move") => (NotFound, json!({"from": "/a", "to": "/b"}), ""),
         ("post", "chmod") => (NotFound, json!({"path": "/a", "mode": "0644"}), ""),

@@ -12,6 +12,8 @@ mod logs;
 mod network;
 mod show;
 mod snapshot;
+mod ssh;
+mod ssh_key;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -43,6 +45,11 @@ pub(crate) enum SandboxCommand {
     Contexts(contexts::ContextsCommand),
     /// Open a shell in one
     Shell(exec::ShellArgs),
+    /// Open a shell in one over SSH, or run what `ssh` can: commands, forwarded ports
+    Ssh(ssh::SshArgs),
+    /// Keys that open one over SSH
+    #[command(subcommand)]
+    SshKey(ssh_key::SshKeyCommand),
     /// Copy files in or out
     Cp(copy::CopyArgs),
     /// What its commands wrote
@@ -71,7 +78,7 @@ pub(crate) enum SandboxCommand {
 impl SandboxCommand {
     /// Whether its exit code is a command's own.
     pub(crate) const fn runs_a_command(&self) -> bool {
-        matches!(self, Self::Exec(_) | Self::Shell(_))
+        matches!(self, Self::Exec(_) | Self::Shell(_) | Self::Ssh(_))
     }
 }
 
@@ -85,6 +92,8 @@ pub(crate) async fn run(global: &Global, command: SandboxCommand) -> Result<Endi
         SandboxCommand::Code(args) => code::run(&client, args).await,
         SandboxCommand::Contexts(command) => contexts::run(&client, command).await,
         SandboxCommand::Shell(args) => exec::shell(&client, args).await,
+        SandboxCommand::Ssh(args) => ssh::run(&client, args).await,
+        SandboxCommand::SshKey(command) => ssh_key::run(&client, command).await,
         SandboxCommand::Cp(args) => copy::run(&client, args).await,
         SandboxCommand::Logs(args) => logs::run(&client, args).await,
         SandboxCommand::Commands(args) => list::commands(&client, args).await,

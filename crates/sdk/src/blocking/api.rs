@@ -5,13 +5,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use pinfold_wire::{
     AuditEvent, CancelMode, CodeContext, CodeRun, Command, CreateCodeContext, CreateKey,
-    CreateObject, CreatePreview, CreateProject, CreateSandbox, CreatedKey, CreatedPreview,
-    DirectoryList, FileEntry, Gauge, Image, ImagePull, Key, LinkUse, ListAudit, ListCommands,
-    ListImages, ListKeys, ListObjects, ListPipelineRuns, ListPreviews, ListSandboxUsage,
-    ListSandboxes, LogPage, LogsQuery, MakeDirectory, MoveFile, Object, Page, PageQuery,
-    PipelineReport, PipelineRun, Preview, PreviewLink, Project, PtyQuery, PullImage,
+    CreateObject, CreatePreview, CreateProject, CreateSandbox, CreateSshKey, CreatedKey,
+    CreatedPreview, CreatedSshKey, DirectoryList, FileEntry, Gauge, Image, ImagePull, Key, LinkUse,
+    ListAudit, ListCommands, ListImages, ListKeys, ListObjects, ListPipelineRuns, ListPreviews,
+    ListSandboxUsage, ListSandboxes, LogPage, LogsQuery, MakeDirectory, MoveFile, Object, Page,
+    PageQuery, PipelineReport, PipelineRun, Preview, PreviewLink, Project, PtyQuery, PullImage,
     PutSandboxNetwork, PutTemplate, RunCode, RunResult, Sandbox, SandboxNetwork, SandboxUsage,
-    Secret, SignedUrl, StartCommand, SubmitPipeline, TakeSnapshot, Template, UpdateKey,
+    Secret, SignedUrl, SshKey, StartCommand, SubmitPipeline, TakeSnapshot, Template, UpdateKey,
     UpdateProject, UploadObjectQuery, Usage, UsageQuery, WindowSize,
 };
 
@@ -266,6 +266,19 @@ impl Templates {
     /// As [`crate::Templates::all`].
     pub fn all(&self) -> Items<Template> {
         Items::new(&self.driver, self.inner.all())
+    }
+}
+
+mirrored! { SshKeys {
+    fn create(sandbox_id: &str, request: &CreateSshKey) -> CreatedSshKey;
+    fn list(sandbox_id: &str, query: &PageQuery) -> Page<SshKey>;
+    fn delete(sandbox_id: &str, id: &str) -> ();
+}}
+
+impl SshKeys {
+    /// As [`crate::SshKeys::all`].
+    pub fn all(&self, sandbox_id: &str) -> Items<SshKey> {
+        Items::new(&self.driver, self.inner.all(sandbox_id))
     }
 }
 

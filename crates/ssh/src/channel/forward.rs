@@ -1,13 +1,13 @@
 //! A port inside the sandbox, for `ssh -L` and `ssh -W`.
 
 use russh::server::{ChannelOpenHandle, Msg};
-use russh::{Channel, ChannelMsg, ChannelOpenFailure, ChannelReadHalf, ChannelWriteHalf};
+use russh::{Channel, ChannelMsg, ChannelOpenFailure, ChannelWriteHalf};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio_util::sync::CancellationToken;
 
 use super::Place;
-use super::stall::{Stall, Way};
+use super::inbox::{Inbox, inbox};
 
 /// RFC 4254, section 5.1.
 const CONNECT_FAILED: u32 = 2;
@@ -40,16 +40,17 @@ pub(crate) async fn run(place: Place, channel: Channel<Msg>, port: u16, reply: C
     let _ = stream.set_nodelay(true);
     let (reader, writer) = channel.split();
     let (from, to) = stream.into_split();
-    let (stall, said_all) = (Stall::default(), CancellationToken::new());
+    let (inbox, stuck) = inbox(reader, limits.stall);
+    let said_all = CancellationToken::new();
     let carried = async {
-        outwards(from, &writer, &stall).await;
+        outwards(from, &writer).await;
         said_all.cancelled().await;
     };
     tokio::select! {
         () = carried => {}
-        () = inwards(reader, to, &stall, &said_all) => {}
-        () = stall.for_good(limits.stall) => {
-            tracing::debug!(port, "a forwarded connection stood still and was given up");
+        () = inwards(inbox, to, &said_all) => {}
+        () = stuck => {
+            tracing::debug!(port, "a forwarded connection was given up: nobody inside reads it");
         }
     }
     // Fails where the client closed it first.
@@ -58,17 +59,12 @@ pub(crate) async fn run(place: Place, channel: Channel<Msg>, port: u16, reply: C
 
 /// Completes when the client closes the channel. It has said all when it says so, or when nobody
 /// inside listens any more; what comes then is thrown away.
-async fn inwards(
-    mut reader: ChannelReadHalf,
-    mut to: OwnedWriteHalf,
-    stall: &Stall,
-    said_all: &CancellationToken,
-) {
-    while let Some(message) = reader.wait().await {
+async fn inwards(mut inbox: Inbox, mut to: OwnedWriteHalf, said_all: &CancellationToken) {
+    while let Some(message) = inbox.next().await {
         match message {
             ChannelMsg::Data { .. } if said_all.is_cancelled() => {}
             ChannelMsg::Data { data } => {
-                let handed = stall.handing(Way::In, to.write_all(&data)).await;
+                let handed = to.write_all(&data).await;
                 if handed.is_err() {
                     said_all.cancel();
                 }
@@ -85,7 +81,7 @@ async fn inwards(
 }
 
 /// Everything from inside, to its end.
-async fn outwards(mut from: OwnedReadHalf, writer: &ChannelWriteHalf<Msg>, stall: &Stall) {
+async fn outwards(mut from: OwnedReadHalf, writer: &ChannelWriteHalf<Msg>) {
     let mut outside = Box::pin(writer.make_writer());
     let mut chunk = vec![0; CHUNK_BYTES];
     loop {
@@ -93,8 +89,8 @@ async fn outwards(mut from: OwnedReadHalf, writer: &ChannelWriteHalf<Msg>, stall
         if read == 0 {
             break;
         }
-        let writing = outside.write_all(&chunk[..read]);
-        if stall.handing(Way::Out, writing).await.is_err() {
+        let written = outside.write_all(&chunk[..read]).await;
+        if written.is_err() {
             return;
         }
     }

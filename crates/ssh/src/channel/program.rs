@@ -10,8 +10,8 @@ use russh::server::{Handle, Msg};
 use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
+use super::inbox::{Inbox, inbox};
 use super::setup::window;
-use super::stall::{Stall, Way};
 use super::{Place, Setup};
 
 /// What clients show of a program that did not come to an end of its own.
@@ -85,7 +85,7 @@ async fn attend(
     let attended = engine
         .attend_command(login.ctx(), login.sandbox(), spec, None)
         .await?;
-    let stall = Stall::default();
+    let (inbox, stuck) = inbox(reader, place.shared.limits.stall);
     let input = Input {
         engine,
         ctx: login.ctx(),
@@ -93,21 +93,17 @@ async fn attend(
         terminal,
     };
     tokio::select! {
-        ended = pour(attended, writer, &stall) => ended.map(Some),
-        () = input.feed(reader, &stall) => Ok(None),
-        () = stall.for_good(place.shared.limits.stall) => Err(Error::new(
+        ended = pour(attended, writer) => ended.map(Some),
+        () = input.feed(inbox) => Ok(None),
+        () = stuck => Err(Error::new(
             Code::Timeout,
-            "neither the program nor the client read what the other wrote for too long",
+            "the program did not read what was sent to it for too long",
         )),
     }
 }
 
 /// Everything that the command writes, and how it ended.
-async fn pour(
-    mut attended: Attended,
-    writer: &ChannelWriteHalf<Msg>,
-    stall: &Stall,
-) -> Result<ExitStatus> {
+async fn pour(mut attended: Attended, writer: &ChannelWriteHalf<Msg>) -> Result<ExitStatus> {
     let mut stdout = Box::pin(writer.make_writer());
     let mut stderr = Box::pin(writer.make_writer_ext(Some(STDERR)));
     while let Some(record) = attended.next().await? {
@@ -117,7 +113,7 @@ async fn pour(
                     Stream::Stdout => &mut stdout,
                     Stream::Stderr => &mut stderr,
                 };
-                let written = stall.handing(Way::Out, into.write_all(&bytes)).await;
+                let written = into.write_all(&bytes).await;
                 written.map_err(|_| Error::new(Code::Unavailable, "the client has gone"))?;
             }
             RecordBody::Truncated => {
@@ -148,12 +144,11 @@ struct Input<'a> {
 impl Input<'_> {
     /// Completes when the client closes the channel. What comes for a program that reads no more is
     /// thrown away: its end is not the client's.
-    async fn feed(&self, mut reader: ChannelReadHalf, stall: &Stall) {
-        while let Some(message) = reader.wait().await {
+    async fn feed(&self, mut inbox: Inbox) {
+        while let Some(message) = inbox.next().await {
             let handed = match message {
                 ChannelMsg::Data { data } => {
-                    let write = self.engine.write_stdin(self.ctx, &self.id, &data);
-                    stall.handing(Way::In, write).await
+                    self.engine.write_stdin(self.ctx, &self.id, &data).await
                 }
                 // A terminal has no end of input; what its user types ends what reads it.
                 ChannelMsg::Eof if !self.terminal => {

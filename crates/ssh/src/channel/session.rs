@@ -48,7 +48,7 @@ pub(crate) async fn run(place: Place, mut channel: Channel<Msg>, handle: Handle)
                 return program::run(place, channel, handle, shell, setup).await;
             }
             ChannelMsg::RequestSubsystem { name, .. } if is_subsystem(&name) && setup.start() => {
-                return sftp::run(place, channel, handle).await;
+                return sftp::run(place, channel).await;
             }
             ChannelMsg::Close => return,
             _ => {}

@@ -27,6 +27,7 @@ from pinfold._async.previews import AsyncPreviews, AsyncSandboxPreviews
 from pinfold._async.pty import AsyncPty
 from pinfold._async.sandboxes import AsyncSandbox, AsyncSandboxes
 from pinfold._async.secrets import AsyncSecrets
+from pinfold._async.ssh_keys import AsyncSandboxSshKeys
 from pinfold._async.streams import AsyncByteStream, AsyncPages, AsyncRecordStream, AsyncWatch
 from pinfold._core.pty import PtyEvent, PtyExit, PtyOutput, PtyPosition, PtyTruncated
 from pinfold._core.quota import KEEP
@@ -43,6 +44,7 @@ from pinfold._sync.previews import Previews, SandboxPreviews
 from pinfold._sync.pty import Pty
 from pinfold._sync.sandboxes import Sandbox, Sandboxes
 from pinfold._sync.secrets import Secrets
+from pinfold._sync.ssh_keys import SandboxSshKeys
 from pinfold._sync.streams import ByteStream, Pages, RecordStream, Watch
 from pinfold._version import __version__
 from pinfold.errors import ApiError, CommandFailedError, PinfoldError
@@ -72,6 +74,7 @@ __all__ = [
     "AsyncSandbox",
     "AsyncSandboxCode",
     "AsyncSandboxPreviews",
+    "AsyncSandboxSshKeys",
     "AsyncSandboxes",
     "AsyncSecrets",
     "AsyncTemplates",
@@ -110,6 +113,7 @@ __all__ = [
     "Sandbox",
     "SandboxCode",
     "SandboxPreviews",
+    "SandboxSshKeys",
     "Sandboxes",
     "Secrets",
     "Templates",

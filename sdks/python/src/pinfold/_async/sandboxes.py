@@ -15,6 +15,7 @@ from pinfold._async.http import AsyncHttp
 from pinfold._async.previews import AsyncSandboxPreviews
 from pinfold._async.pty import AsyncPty, open_pty
 from pinfold._async.streams import AsyncPages
+from pinfold._async.ssh_keys import AsyncSandboxSshKeys
 from pinfold._core import call
 from pinfold._core.call import BOOT_TIMEOUT_SECONDS, Call, Duration
 from pinfold._core.command import Program
@@ -50,6 +51,8 @@ class AsyncSandbox:
         """Interpreters that keep their variables."""
         self.previews = AsyncSandboxPreviews(http, facts.id)
         """Addresses outside that reach its ports."""
+        self.ssh_keys = AsyncSandboxSshKeys(http, facts.id)
+        """Keys that open it over SSH."""
 
     def __repr__(self) -> str:
         return f"AsyncSandbox(id={self.id!r}, state={str(self.state)!r})"

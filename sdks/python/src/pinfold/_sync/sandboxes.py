@@ -16,6 +16,7 @@ from pinfold._sync.http import Http
 from pinfold._sync.previews import SandboxPreviews
 from pinfold._sync.pty import Pty, open_pty
 from pinfold._sync.streams import Pages
+from pinfold._sync.ssh_keys import SandboxSshKeys
 from pinfold._core import call
 from pinfold._core.call import BOOT_TIMEOUT_SECONDS, Call, Duration
 from pinfold._core.command import Program
@@ -51,6 +52,8 @@ class Sandbox:
         """Interpreters that keep their variables."""
         self.previews = SandboxPreviews(http, facts.id)
         """Addresses outside that reach its ports."""
+        self.ssh_keys = SandboxSshKeys(http, facts.id)
+        """Keys that open it over SSH."""
 
     def __repr__(self) -> str:
         return f"Sandbox(id={self.id!r}, state={str(self.state)!r})"

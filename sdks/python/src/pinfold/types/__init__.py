@@ -99,6 +99,7 @@ from pinfold.types._sandbox import (
     SandboxState,
 )
 from pinfold.types._secret import Credential, Secret
+from pinfold.types._ssh import CreatedSshKey, SshGateway, SshKey
 from pinfold.types._wire import Wire, Word
 
 __all__ = [
@@ -123,6 +124,7 @@ __all__ = [
     "CommandState",
     "CreatedKey",
     "CreatedPreview",
+    "CreatedSshKey",
     "Credential",
     "DirectoryList",
     "End",
@@ -175,6 +177,8 @@ __all__ = [
     "SandboxUsage",
     "Secret",
     "SignedUrl",
+    "SshGateway",
+    "SshKey",
     "StdinMode",
     "StepEnded",
     "StepOutput",

@@ -1,0 +1,136 @@
+//! `pinfold sandbox ssh`: the machine's own `ssh`, with a key that is made for this once.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::ExitStatus as ProcessStatus;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use clap::Args;
+use pinfold_model::ExitStatus;
+use pinfold_sdk::{Client, CreateSshKey, CreatedSshKey, Error};
+use tokio::process::Command;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::ssh_key::write_private;
+use crate::client::sandbox;
+use crate::exit::Ending;
+use crate::values;
+
+const PROGRAM: &str = "ssh";
+/// Who logs in by then stays in; what a crash leaves of the key opens nothing for long.
+const KEY_LIFE: Duration = Duration::from_secs(300);
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "What stands behind -- is for ssh itself: a command, or options such as \
+                        -L 8000:localhost:8000. The exit code is that of ssh."
+)]
+pub(crate) struct SshArgs {
+    /// Name or id
+    #[arg(value_name = "SANDBOX")]
+    sandbox: String,
+
+    /// Options and the command, for ssh
+    #[arg(value_name = "SSH_ARGS", last = true)]
+    args: Vec<OsString>,
+}
+
+pub(super) async fn run(client: &Client, args: SshArgs) -> Result<Ending> {
+    let sandbox = sandbox(client, &args.sandbox).await?;
+    let keys = client.ssh_keys();
+    let request = CreateSshKey {
+        public_key: None,
+        expires_in_ms: Some(values::milliseconds(KEY_LIFE)),
+    };
+    let created = keys.create(&sandbox.id, &request).await?;
+    let ended = ssh(&created, &args.args).await;
+    match keys.delete(&sandbox.id, &created.key.id).await {
+        // It has gone with its sandbox.
+        Err(error) if is_gone(&error) => {}
+        deleted => deleted.context("the key of this connection is left")?,
+    }
+    let status = ended?;
+    let status = status
+        .code()
+        .map(ExitStatus::Code)
+        .or_else(|| status.signal().map(ExitStatus::Signal));
+    Ok(status.map_or(Ending::Failed, Ending::Command))
+}
+
+fn is_gone(error: &Error) -> bool {
+    error.api().is_some_and(|error| error.status == 404)
+}
+
+/// Runs it to its end. What ends us from the terminal is for ssh to judge; it has the same one.
+async fn ssh(created: &CreatedSshKey, args: &[OsString]) -> Result<ProcessStatus> {
+    let private = created.private_key.as_deref();
+    let private = private.ok_or_else(|| anyhow!("the server made no private key"))?;
+    let scratch = tempfile::tempdir().context("cannot make a directory for the key")?;
+    let (key, hosts) = (
+        scratch.path().join("key"),
+        scratch.path().join("known_hosts"),
+    );
+    write_private(&key, private)?;
+    std::fs::write(&hosts, format!("{}\n", created.gateway.known_hosts))
+        .context("cannot write the key of the host")?;
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    let mut quit = signal(SignalKind::quit())?;
+    let mut ended = [
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::hangup())?,
+    ];
+    let mut child = match command(created, &key, &hosts, args).spawn() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(anyhow!(
+                "there is no ssh on this machine; `pinfold sandbox shell` needs none"
+            ));
+        }
+        child => child.context("cannot run ssh")?,
+    };
+    let [terminate, hangup] = &mut ended;
+    loop {
+        tokio::select! {
+            status = child.wait() => return status.context("cannot wait for ssh"),
+            _ = interrupted.recv() => {}
+            _ = quit.recv() => {}
+            _ = terminate.recv() => child.start_kill()?,
+            _ = hangup.recv() => child.start_kill()?,
+        }
+    }
+}
+
+/// Neither keys of the user's nor remembered hosts have a part in it.
+fn command(created: &CreatedSshKey, key: &Path, hosts: &Path, args: &[OsString]) -> Command {
+    let gateway = &created.gateway;
+    let mut known_hosts = OsString::from("UserKnownHostsFile=");
+    known_hosts.push(hosts);
+    let mut command = Command::new(PROGRAM);
+    command
+        .kill_on_drop(true)
+        .arg("-i")
+        .arg(key)
+        .arg("-o")
+        .arg(known_hosts);
+    for option in [
+        "GlobalKnownHostsFile=/dev/null",
+        "StrictHostKeyChecking=yes",
+        "UpdateHostKeys=no",
+        "IdentitiesOnly=yes",
+        "IdentityAgent=none",
+        "PreferredAuthentications=publickey",
+        "ControlPath=none",
+    ] {
+        command.arg("-o").arg(option);
+    }
+    command
+        .arg("-p")
+        .arg(gateway.port.to_string())
+        .arg("-l")
+        .arg(&gateway.user)
+        .arg(&gateway.host)
+        .args(args);
+    command
+}
