@@ -49,6 +49,7 @@ nft nftables
 runuser util-linux
 docker-registry docker-registry
 node nodejs
+ssh openssh-client
 LIST
 }
 
