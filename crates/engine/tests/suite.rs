@@ -32,6 +32,7 @@ mod suite {
     mod pipelines;
     mod pulls;
     mod snapshots;
+    mod ssh_keys;
     mod terminals;
     mod usage;
 }
