@@ -14,6 +14,7 @@
 mod access;
 mod audit;
 mod behind;
+mod builds;
 mod clock;
 mod code;
 mod commands;
@@ -34,10 +35,12 @@ mod recovery;
 mod sandboxes;
 mod secrets;
 mod sessions;
+mod steps;
 mod templates;
 mod usage;
 mod usecase;
 
+pub use builds::{BuildEvent, BuildReader, CreateBuild};
 pub use clock::{Clock, SystemClock};
 pub use code::{
     CodeCompletion, CodeEnding, CodeError, CodeEvent, CodeOutput, CodeReader, CodeRun,
@@ -80,7 +83,8 @@ pub use pinfold_images::{
     CredentialFile, CredentialFileError, Credentials, LayerProgress, PullPhase, PullProgress,
 };
 pub use pinfold_store::{
-    AuditFilter, Cursor, ObjectFilter, ObjectStates, Page, PageRequest, SandboxFilter, States,
+    AuditFilter, BuildFilter, Cursor, ObjectFilter, ObjectStates, Page, PageRequest, SandboxFilter,
+    States,
 };
 
 /// What an idempotent request answered.

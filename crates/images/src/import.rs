@@ -125,6 +125,24 @@ impl<'s> Importer<'s> {
         oci::import(self, path, select, &mut meter)
     }
 
+    /// Imports an image that holds nothing at all.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn import_nothing(&self) -> Result<Imported, ImportError> {
+        let lease = self.store.lease()?;
+        let end_of_archive = [0; 1024];
+        let record = self.keep(self.unpack_layer(end_of_archive.as_slice(), Kind::Layer)?)?;
+        Ok(Imported {
+            source: ImageSource::Tar,
+            layers: vec![record.diff_id],
+            config: ImageConfig::default(),
+            size_bytes: 0,
+            report: record.report,
+            lease,
+        })
+    }
+
     /// Unpacks one uncompressed tar. It becomes a layer only when the caller, having checked what
     /// else there is to check, keeps it.
     pub(crate) fn unpack_layer(

@@ -108,6 +108,8 @@ id!(/// One immutable version of a template.
     TemplateVersionId, "tplv");
 id!(/// An address outside that reaches a port inside.
     PreviewId, "prv");
+id!(/// The making of an image from a Dockerfile.
+    BuildId, "bld");
 id!(/// A credential that is kept sealed.
     SecretId, "sec");
 id!(/// A named blob.

@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod audit;
+pub mod build;
 pub mod code;
 pub mod collect;
 pub mod command;
@@ -27,6 +28,7 @@ pub mod template;
 pub mod usage;
 
 pub use access::{Ctx, Key, KeyKind, Org, Principal, Project, Quota, Role};
+pub use build::Build;
 pub use code::{CodeContext, CodeLanguage};
 pub use command::{
     Command, CommandSpec, CommandState, ExitStatus, Program, Purpose, StdinMode, WindowSize,
@@ -34,7 +36,7 @@ pub use command::{
 pub use credential::{Credential, Destination};
 pub use error::{Code, Error, ErrorKind, Result};
 pub use id::{
-    AuditId, BlobId, CodeContextId, CommandId, ImageId, KeyId, ObjectId, OrgId, PreviewId,
+    AuditId, BlobId, BuildId, CodeContextId, CommandId, ImageId, KeyId, ObjectId, OrgId, PreviewId,
     ProjectId, PullId, RequestId, RunId, SandboxId, SecretId, SessionId, TemplateId,
     TemplateVersionId,
 };

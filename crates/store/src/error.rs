@@ -20,6 +20,7 @@ pub enum Thing {
     Preview,
     Object,
     Secret,
+    Build,
     AuditEvent,
 }
 
@@ -40,6 +41,7 @@ impl Thing {
             Self::Preview => "preview",
             Self::Object => "object",
             Self::Secret => "secret",
+            Self::Build => "build",
             Self::AuditEvent => "audit event",
         }
     }
@@ -57,6 +59,7 @@ impl Thing {
             Self::Preview => Code::PreviewNotFound,
             Self::Object => Code::ObjectNotFound,
             Self::Secret => Code::SecretNotFound,
+            Self::Build => Code::BuildNotFound,
             // Nothing looks an event up by its id, so none can be missing for a caller.
             Self::AuditEvent => Code::Internal,
         }
