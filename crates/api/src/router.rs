@@ -11,8 +11,8 @@ use crate::auth::EngineKeys;
 use crate::render::FACADE;
 use crate::state::{Api, ApiConfig, MetricsAccess};
 use crate::{
-    code, commands, files, images, keys, objects, output, pipelines, previews, projects, pty,
-    sandboxes, secrets, server, signed, templates, usage,
+    builds, code, commands, files, images, keys, objects, output, pipelines, previews, projects,
+    pty, sandboxes, secrets, server, signed, templates, usage,
 };
 
 /// The native API: `/v1`, `/healthz`, `/metrics`, `/docs`. Answers what no route matches with the
@@ -42,6 +42,7 @@ pub(crate) fn described(metrics: MetricsAccess) -> (OpenApiRouter<Api>, OpenApiR
         .merge(pipelines::routes())
         .merge(previews::routes())
         .merge(images::routes())
+        .merge(builds::routes())
         .merge(templates::routes())
         .merge(objects::routes())
         .merge(secrets::routes())

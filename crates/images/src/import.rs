@@ -131,8 +131,16 @@ impl<'s> Importer<'s> {
     /// The store cannot be written.
     pub fn import_nothing(&self) -> Result<Imported, ImportError> {
         let lease = self.store.lease()?;
-        let end_of_archive = [0; 1024];
-        let record = self.keep(self.unpack_layer(end_of_archive.as_slice(), Kind::Layer)?)?;
+        let mut root = tar::Header::new_gnu();
+        root.set_entry_type(tar::EntryType::Directory);
+        root.set_mode(0o755);
+        root.set_mtime(0);
+        root.set_size(0);
+        let mut tar = tar::Builder::new(Vec::new());
+        tar.append_data(&mut root, "./", std::io::empty())
+            .map_err(ImportError::Read)?;
+        let tar = tar.into_inner().map_err(ImportError::Read)?;
+        let record = self.keep(self.unpack_layer(tar.as_slice(), Kind::Layer)?)?;
         Ok(Imported {
             source: ImageSource::Tar,
             layers: vec![record.diff_id],

@@ -64,6 +64,7 @@ const fn public(code: Code) -> (StatusCode, &'static str) {
         | Code::ObjectNotFound
         | Code::PreviewNotFound
         | Code::SecretNotFound
+        | Code::BuildNotFound
         | Code::RunNotFound
         | Code::CodeContextNotFound => (StatusCode::NOT_FOUND, "not_found"),
         // A name that no registry gave an image for is unknown, for whatever reason.

@@ -15,6 +15,16 @@ from pinfold.types._access import (
     Usage,
     WhoAmI,
 )
+from pinfold.types._build import (
+    Build,
+    BuildEnded,
+    BuildEvent,
+    BuildFailure,
+    BuildState,
+    BuildStep,
+    BuildStepEnded,
+    BuildStepStarted,
+)
 from pinfold.types._code import (
     CodeBegun,
     CodeComplete,
@@ -104,6 +114,14 @@ from pinfold.types._wire import Wire, Word
 __all__ = [
     "AuditEvent",
     "AuditOutcome",
+    "Build",
+    "BuildEnded",
+    "BuildEvent",
+    "BuildFailure",
+    "BuildState",
+    "BuildStep",
+    "BuildStepEnded",
+    "BuildStepStarted",
     "CancelMode",
     "CodeBegun",
     "CodeComplete",
