@@ -107,6 +107,8 @@ impl Owner {
     }
 
     async fn make(&mut self) -> Result<Image, BuildFailure> {
+        let shared = Arc::clone(&self.shared);
+        let _turn = shared.builds.turn(&self.build.project).await;
         self.build.state = BuildState::Building;
         self.build.started_at = Some(self.shared.clock.now());
         self.save().await;
