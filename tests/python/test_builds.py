@@ -34,7 +34,7 @@ async def test_a_directory_becomes_an_image_that_boots(connect: Any, tmp_path: P
         sent: list[int] = []
         build = await client.builds.create(
             "py-built:1", dockerfile, context=context, args={"WHO": "you"}, progress=sent.append,
-            files={"/etc/given": "given\n"}, setup=["cat /etc/given"], **SMALL,
+            files={"/etc/given": "given\n"}, setup=["cat /etc/given"], no_cache=True, **SMALL,
         )
         assert not build.ended and sent
         events = [event async for event in client.builds.stream(build.id)]
