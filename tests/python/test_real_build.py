@@ -51,7 +51,7 @@ def root_tar(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_real_dockerfile_installs_packages_and_is_cached(server: Server, root_tar: Path) -> None:
     with Client(server.url, server.key) as client:
-        client.images.put("real-base:1", root_tar)
+        client.images.import_tar("real-base:1", root_tar)
         build = client.builds.wait(client.builds.create("real:1", DOCKERFILE).id)
         assert build.ok, build.failure
         again = client.builds.wait(client.builds.create("real:1", DOCKERFILE).id)

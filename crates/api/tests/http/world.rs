@@ -328,7 +328,7 @@ fn sandbox(project: &ProjectId, image: &ImageId) -> Sandbox {
         forked_from: None,
         resources: Resources::default(),
         network: NetworkMode::None,
-        network_policy: pinfold_model::NetworkPolicy::default(),
+        network_policy: NetworkPolicy::default(),
         env: BTreeMap::from([("TOKEN".to_owned(), "hidden-value".to_owned())]),
         workdir: "/root".to_owned(),
         user: "root".to_owned(),

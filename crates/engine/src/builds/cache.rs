@@ -27,7 +27,7 @@ impl Key {
 
     /// An image as a whole: what is below everything that a build does with it.
     pub(super) fn image(shared: &Shared, image: &Image) -> Self {
-        let host = image.source.is_on_host().then(|| shared.host.as_ref());
+        let host = image.source.is_on_host().then_some(shared.host.as_ref());
         let host = host.flatten().map(|host| &host.layer_dir);
         Self::hash(&(VERSION, &image.layers, image.disk(), host))
     }

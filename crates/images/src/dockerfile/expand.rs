@@ -149,7 +149,7 @@ impl Expander<'_> {
                 "${{{name}...}}: only the forms :-, -, :+, +, :? and ? are known here"
             ));
         };
-        let rest = self.to_brace(&name)?;
+        let rest = self.up_to_brace(&name)?;
         let value = self.variables.get(&name);
         let set = value.is_some_and(|value| !(unless_empty && value.is_empty()));
         match (operator, set) {
@@ -162,7 +162,7 @@ impl Expander<'_> {
     }
 
     /// Up to the brace that closes this one.
-    fn to_brace(&mut self, name: &str) -> Result<String, String> {
+    fn up_to_brace(&mut self, name: &str) -> Result<String, String> {
         let mut rest = String::new();
         let mut open = 0_usize;
         while let Some(c) = self.chars.next() {

@@ -242,7 +242,7 @@ impl Reader<'_> {
             }
             grammar::Command::Exec(words) => Ok(Program::Exec(strings(&words.value))),
             grammar::Command::Shell(line) => {
-                Ok(Program::Shell(words::joined(&line.value, self.escape)))
+                Ok(Program::Shell(words::joined(line.value, self.escape)))
             }
             _ => Err("this form of a command is not supported".to_owned()),
         }
