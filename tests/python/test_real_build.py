@@ -20,7 +20,7 @@ WORKDIR /src
 COPY <<'EOF' main.c
 #include <stdio.h>
 #include <zlib.h>
-int main(void) { printf("zlib %s\\\\n", zlibVersion()); return 0; }
+int main(void) { printf("zlib %s\\n", zlibVersion()); return 0; }
 EOF
 RUN gcc -O1 -o app main.c -lz
 
