@@ -20,7 +20,7 @@ const BEHIND: Duration = Duration::from_millis(500);
 const BURST: usize = 100;
 
 enum Contender {
-    Ours(Pinfold),
+    Ours(Box<Pinfold>),
     Other(Program),
 }
 
@@ -39,7 +39,7 @@ pub(crate) async fn parallel(rounds: usize) -> Result<Vec<Figure>> {
     let pinfold = Pinfold::open(place.path(), Disks::Memory).await?;
     let mut contenders = vec![(
         Series::new(OURS, "engine"),
-        Contender::Ours(pinfold.clone()),
+        Contender::Ours(Box::new(pinfold.clone())),
     )];
     for program in peers::creating(place.path(), pinfold.root())? {
         if !program.is_slow {

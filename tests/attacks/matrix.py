@@ -103,6 +103,12 @@ NATIVE: dict[str, Case] = {
     "PUT /v1/objects/{object_id}/content": hidden(content=b"x"),
     "POST /v1/objects/{object_id}/url": hidden({"use": "download"}),
     # Pipelines
+    "GET /v1/builds": own(),
+    "POST /v1/builds": own({"name": "matrix", "dockerfile": "FROM scratch"}),
+    "GET /v1/builds/{build_id}": hidden(),
+    "DELETE /v1/builds/{build_id}": hidden(),
+    "GET /v1/builds/{build_id}/stream": hidden(),
+    "POST /v1/builds/{build_id}/cancel": hidden(),
     "GET /v1/pipeline-runs": own(),
     "POST /v1/pipeline-runs": own(ONE),
     "GET /v1/pipeline-runs/{pipeline_run_id}": hidden(),

@@ -58,6 +58,7 @@ class Tenants:
         secret = "secret" + secrets.token_hex(8)
         self.owner.call("PUT", f"/v1/secrets/{secret}", json={"value": self.mark})
         run = self._made("/v1/pipeline-runs", {"markdown": PIPELINE.format(self.mark)})
+        build = {"name": self.mark + "-built", "dockerfile": "FROM scratch\n"}
         self.ids |= {
             "sandbox_id": sandbox,
             "command_id": done["command"]["id"],
@@ -70,6 +71,7 @@ class Tenants:
             "template": put["id"],
             "secret": secret,
             "pipeline_run_id": str(run["id"]),
+            "build_id": self._made("/v1/builds", build)["id"],
         }
         self._pull()
         until(self._ran, "the end of the pipeline")

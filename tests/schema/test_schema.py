@@ -19,6 +19,7 @@ from schemathesis.specs.openapi.checks import (
 )
 from world import World
 
+from pinfold.types._build import BuildEnded, build_event_from_json
 from pinfold.types._code import CodeComplete, code_event_from_json
 from pinfold.types._command import End, record_from_json
 from pinfold.types._pipeline import PipelineEnded, pipeline_event_from_json
@@ -44,6 +45,7 @@ UNFIT = {
     # records are read by hand below.
     "GET /v1/commands/{command_id}/stream": {response_schema_conformance, negative_data_rejection},
     "GET /v1/code/runs/{run_id}/stream": {response_schema_conformance, negative_data_rejection},
+    "GET /v1/builds/{build_id}/stream": {response_schema_conformance, negative_data_rejection},
     "GET /v1/pipeline-runs/{pipeline_run_id}/stream": {
         response_schema_conformance,
         negative_data_rejection,
@@ -86,6 +88,7 @@ RESUMING = {"after_seq", "last-event-id"}
 EVENTS: dict[str, tuple[Callable[[Any], Any], type]] = {
     "GET /v1/commands/{command_id}/stream": (record_from_json, End),
     "GET /v1/code/runs/{run_id}/stream": (code_event_from_json, CodeComplete),
+    "GET /v1/builds/{build_id}/stream": (build_event_from_json, BuildEnded),
     "GET /v1/pipeline-runs/{pipeline_run_id}/stream": (pipeline_event_from_json, PipelineEnded),
 }
 

@@ -13,12 +13,14 @@ FILE = "/tmp/schema-file"
 REMOVE = "DELETE /v1/sandboxes/{sandbox_id}/files"
 MOVE = "POST /v1/sandboxes/{sandbox_id}/files/move"
 PIPELINE = {"markdown": "```bash\necho out\n```\n", "sandbox": {"image": "host", "memory_mib": 256}}
+BUILD = {"name": "schema-built", "dockerfile": "FROM scratch\n", "network": "none"}
 # Fields that make sense together, put into bodies that the schema allows.
 SENSIBLE: dict[str, dict[str, Any]] = {
     "POST /v1/sandboxes/{sandbox_id}/run": {"argv": ["true"], "cwd": "/"},
     "POST /v1/sandboxes/{sandbox_id}/commands": {"argv": ["true"], "cwd": "/"},
     "POST /v1/sandboxes/{sandbox_id}/files/chmod": {"path": FILE, "mode": "0600"},
     "POST /v1/pipeline-runs": PIPELINE,
+    "POST /v1/builds": BUILD,
     MOVE: {"from": FILE, "to": FILE + ".moved", "overwrite": True},
     "POST /v1/commands/{command_id}/signal": {"signal": "WINCH"},
     "POST /v1/commands/{command_id}/resize": {"rows": 30, "cols": 100},
@@ -30,6 +32,7 @@ SENSIBLE: dict[str, dict[str, Any]] = {
 LEFT_OUT = (
     "shell", "stdin_data", "stdin", "tty", "user", "env", "secret_env", "collect", "project_id",
     "kind", "expires_at", "sandbox_id", "path", "within", "retention_ms", "public_key",
+    "context_id", "target", "setup", "setup_user", "files", "args", "secrets", "labels", "network_policy",
 )
 
 # What runs is given this long. Code may have to wait for an interpreter.
@@ -59,6 +62,7 @@ class World:
             # Nobody is there, which a pull finds out by itself: its end is remembered.
             "pull_id": self._made("/v1/image-pulls", {"reference": "127.0.0.1:9/schema:none"})["id"],
         }
+        self._build()
         self._renew()
         self._seal()
         self._open()
@@ -73,6 +77,10 @@ class World:
 
     def _put_secret(self) -> None:
         self._http.put("/v1/secrets/SCHEMA", json={"value": "of the schema"}).raise_for_status()
+
+    def _build(self) -> None:
+        """A build that ends at once."""
+        self._ids["build_id"] = self._made("/v1/builds", BUILD)["id"]
 
     def _renew(self) -> None:
         sandbox = self._made("/v1/sandboxes", {"memory_mib": 256, "disk_mib": 256})["id"]
@@ -198,6 +206,9 @@ class World:
             return
         if label in (REMOVE, MOVE) and answer.status_code < 300:
             self._write()
+            return
+        if label == "DELETE /v1/builds/{build_id}" and answer.status_code < 300:
+            self._build()
             return
         if label == "DELETE /v1/previews/{preview_id}" and answer.status_code < 300:
             self._preview()

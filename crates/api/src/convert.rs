@@ -2,6 +2,7 @@
 
 pub(crate) mod access;
 pub(crate) mod audit;
+pub(crate) mod build;
 pub(crate) mod code;
 pub(crate) mod command;
 pub(crate) mod file;

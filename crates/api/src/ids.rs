@@ -4,8 +4,8 @@ use std::str::FromStr;
 
 use pinfold_http::Failure;
 use pinfold_model::{
-    Code, CodeContextId, CommandId, Error, KeyId, ObjectId, PreviewId, ProjectId, PullId, RunId,
-    SandboxId, SshKeyId,
+    BuildId, Code, CodeContextId, CommandId, Error, KeyId, ObjectId, PreviewId, ProjectId, PullId,
+    RunId, SandboxId, SshKeyId,
 };
 
 fn parsed<T: FromStr>(text: &str, code: Code, noun: &str) -> Result<T, Failure> {
@@ -43,6 +43,10 @@ pub(crate) fn preview(text: &str) -> Result<PreviewId, Failure> {
 
 pub(crate) fn pull(text: &str) -> Result<PullId, Failure> {
     parsed(text, Code::ImageNotFound, "pull")
+}
+
+pub(crate) fn build(text: &str) -> Result<BuildId, Failure> {
+    parsed(text, Code::BuildNotFound, "build")
 }
 
 pub(crate) fn run(text: &str) -> Result<RunId, Failure> {

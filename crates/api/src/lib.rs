@@ -9,6 +9,7 @@
 //! no vendor is known.
 
 mod auth;
+mod builds;
 mod code;
 mod commands;
 mod convert;

@@ -11,8 +11,8 @@ use crate::auth::EngineKeys;
 use crate::render::FACADE;
 use crate::state::{Api, ApiConfig, MetricsAccess};
 use crate::{
-    code, commands, files, images, keys, objects, output, pipelines, previews, projects, pty,
-    sandboxes, secrets, server, signed, ssh_keys, templates, usage,
+    builds, code, commands, files, images, keys, objects, output, pipelines, previews, projects,
+    pty, sandboxes, secrets, server, signed, ssh_keys, templates, usage,
 };
 
 /// The native API: `/v1`, `/healthz`, `/metrics`, `/docs`. Answers what no route matches with the
@@ -43,6 +43,7 @@ pub(crate) fn described(metrics: MetricsAccess) -> (OpenApiRouter<Api>, OpenApiR
         .merge(previews::routes())
         .merge(ssh_keys::routes())
         .merge(images::routes())
+        .merge(builds::routes())
         .merge(templates::routes())
         .merge(objects::routes())
         .merge(secrets::routes())

@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::audit::trail;
 use crate::behind::Behind;
+use crate::builds::Builds;
 use crate::commands::Collecting;
 use crate::config::{EngineConfig, Parts};
 use crate::images::{Pulls, Unrecorded};
@@ -59,6 +60,8 @@ pub(crate) struct Shared {
     pub(crate) registry: Registry,
     /// Runs of pipelines that have not ended.
     pub(crate) runs: Runs,
+    /// Builds that have not ended.
+    pub(crate) builds: Builds,
     pub(crate) previews: PreviewTable,
     /// The way out of sandboxes with a network policy, once one has been there.
     outside: OnceLock<Outside>,
@@ -152,6 +155,7 @@ impl Engine {
                 parts,
                 registry: Registry::default(),
                 runs: Runs::default(),
+                builds: Builds::default(),
                 previews: PreviewTable::default(),
                 outside: OnceLock::new(),
                 authority: OnceLock::new(),
@@ -199,6 +203,7 @@ impl Engine {
         let shared = &self.inner.shared;
         if drain == Drain::DestroySandboxes {
             shared.runs.cancel_all();
+            shared.builds.cancel_all();
             shared.registry.destroy_all().await;
         }
         shared.ending.cancel();

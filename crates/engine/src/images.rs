@@ -13,6 +13,7 @@ use pinfold_model::{
 };
 use pinfold_store::{Page, PageRequest};
 
+use crate::engine::Shared;
 use crate::usecase::Note;
 use crate::{Engine, Share};
 
@@ -22,7 +23,7 @@ pub use pull::PullImage;
 pub use snapshots::TakeSnapshot;
 
 pub(crate) use flight::Pulls;
-pub(crate) use snapshots::{Unrecorded, sweep as sweep_snapshots};
+pub(crate) use snapshots::{OnItsWay, Unrecorded, sweep as sweep_snapshots};
 
 /// The image every installation has.
 const HOST: &str = "host";
@@ -108,13 +109,7 @@ impl Engine {
                     "the image \"host\" is built in and cannot be removed",
                 ));
             }
-            self.store().images().delete(&image.id, self.now()).await?;
-            if let ImageSource::Snapshot { .. } = image.source
-                && let Err(error) = self.inner.parts.driver.remove_snapshot(&image.id).await
-            {
-                tracing::warn!(image = %image.id, %error, "its copy is left to the sweep");
-            }
-            Ok(())
+            remove(self.shared(), &image).await
         })
         .await
     }
@@ -196,13 +191,26 @@ impl Engine {
     }
 }
 
+/// Removes an image, and the copy of a disk that it begins with where no other one does.
+pub(crate) async fn remove(shared: &Shared, image: &Image) -> Result<()> {
+    let images = shared.store.images();
+    images.delete(&image.id, shared.clock.now()).await?;
+    if let Some(disk) = image.disk()
+        && !images.disk_is_used(disk).await?
+        && let Err(error) = shared.driver.remove_snapshot(disk).await
+    {
+        tracing::warn!(image = %image.id, %error, "its copy is left to the sweep");
+    }
+    Ok(())
+}
+
 fn host_name() -> Result<ImageName> {
     HOST.parse()
 }
 
 /// Names that callers may give: one for `host` would hide this machine's own view, and one with a
 /// digest would claim what was never verified.
-fn check_name(name: &ImageName) -> Result<()> {
+pub(crate) fn check_name(name: &ImageName) -> Result<()> {
     if *name == host_name()? {
         return Err(Error::new(
             Code::AlreadyExists,

@@ -14,6 +14,7 @@
 mod access;
 mod audit;
 mod behind;
+mod builds;
 mod clock;
 mod code;
 mod commands;
@@ -35,10 +36,12 @@ mod sandboxes;
 mod secrets;
 mod sessions;
 mod ssh;
+mod steps;
 mod templates;
 mod usage;
 mod usecase;
 
+pub use builds::{BuildEvent, BuildReader, CreateBuild};
 pub use clock::{Clock, SystemClock};
 pub use code::{
     CodeCompletion, CodeEnding, CodeError, CodeEvent, CodeOutput, CodeReader, CodeRun,
@@ -82,7 +85,8 @@ pub use pinfold_images::{
     CredentialFile, CredentialFileError, Credentials, LayerProgress, PullPhase, PullProgress,
 };
 pub use pinfold_store::{
-    AuditFilter, Cursor, ObjectFilter, ObjectStates, Page, PageRequest, SandboxFilter, States,
+    AuditFilter, BuildFilter, Cursor, ObjectFilter, ObjectStates, Page, PageRequest, SandboxFilter,
+    States,
 };
 
 /// What an idempotent request answered.

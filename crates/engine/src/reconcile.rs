@@ -37,6 +37,10 @@ async fn housekeeping(shared: Arc<Shared>) {
         report("journals", journals::retire(&shared).await);
         report("code contexts", crate::code::reconcile(&shared).await);
         report("runs of pipelines", purge_runs(&shared).await);
+        report(
+            "steps of builds",
+            crate::builds::retire_steps(&shared).await,
+        );
         report("layers", sweep_layers(&shared).await);
         report("snapshots", crate::images::sweep_snapshots(&shared).await);
         match shared.store.sandboxes().list_live().await {

@@ -283,8 +283,23 @@ pub(crate) async fn accept(
     }
 }
 
+/// Destroys one for the engine itself, whatever has become of it; one that never was is fine.
+pub(crate) async fn destroy(shared: &Shared, id: &SandboxId) -> Result<()> {
+    if let Some(live) = shared.registry.sandbox(id)
+        && let Some(done) = live.change(Change::Destroy(EndReason::Requested)).await
+    {
+        return done.map(drop);
+    }
+    match shared.store.sandboxes().get(id).await? {
+        Some(sandbox) if sandbox.state != SandboxState::Destroyed => {
+            destroy_ended(shared, sandbox).await.map(drop)
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Destroys one without an owner: it failed, or its owner has just ended.
-pub(crate) async fn destroy_ended(shared: &Shared, sandbox: Sandbox) -> Result<Sandbox> {
+async fn destroy_ended(shared: &Shared, sandbox: Sandbox) -> Result<Sandbox> {
     let change = Transition {
         reason: sandbox.reason.or(Some(EndReason::Requested)),
         ..Transition::new(SandboxState::Destroyed, shared.clock.now())

@@ -125,6 +125,32 @@ impl<'s> Importer<'s> {
         oci::import(self, path, select, &mut meter)
     }
 
+    /// Imports an image that holds nothing at all.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn import_nothing(&self) -> Result<Imported, ImportError> {
+        let lease = self.store.lease()?;
+        let mut root = tar::Header::new_gnu();
+        root.set_entry_type(tar::EntryType::Directory);
+        root.set_mode(0o755);
+        root.set_mtime(0);
+        root.set_size(0);
+        let mut tar = tar::Builder::new(Vec::new());
+        tar.append_data(&mut root, "./", std::io::empty())
+            .map_err(ImportError::Read)?;
+        let tar = tar.into_inner().map_err(ImportError::Read)?;
+        let record = self.keep(self.unpack_layer(tar.as_slice(), Kind::Layer)?)?;
+        Ok(Imported {
+            source: ImageSource::Tar,
+            layers: vec![record.diff_id],
+            config: ImageConfig::default(),
+            size_bytes: 0,
+            report: record.report,
+            lease,
+        })
+    }
+
     /// Unpacks one uncompressed tar. It becomes a layer only when the caller, having checked what
     /// else there is to check, keeps it.
     pub(crate) fn unpack_layer(

@@ -6,7 +6,9 @@
 //! Every call but those of [`Puller`] blocks; async callers use a blocking task.
 
 mod codec;
+mod context;
 mod detect;
+mod dockerfile;
 mod error;
 mod host;
 mod import;
@@ -20,6 +22,14 @@ mod rootfs;
 mod store;
 mod unpack;
 
+pub use context::{
+    CONTEXT_ENTRIES_MAX, Context, ContextError, Ignore, Owner, Pattern, Selection, Style, files,
+    recast, unpacked, wildcard, written,
+};
+pub use dockerfile::{
+    Action, Base, CopyAction, CopyFrom, CopyKind, DOCKERFILE_MAX_BYTES, Dockerfile,
+    DockerfileError, Evaluation, Operation, RunAction, RunProgram,
+};
 pub use error::{ImportError, StoreError};
 pub use host::{Bind, HostError, HostImage, HostRoot};
 pub use import::{Imported, Importer};

@@ -110,6 +110,8 @@ id!(/// An address outside that reaches a port inside.
     PreviewId, "prv");
 id!(/// A key that opens one sandbox over SSH.
     SshKeyId, "ssh");
+id!(/// The making of an image from a Dockerfile.
+    BuildId, "bld");
 id!(/// A credential that is kept sealed.
     SecretId, "sec");
 id!(/// A named blob.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Time;
 use crate::error::{Code, Error, Result};
-use crate::id::{ImageId, ProjectId, SandboxId};
+use crate::id::{BuildId, ImageId, ProjectId, SandboxId};
 
 /// `sha256:` and 64 lower-case hex digits: names a layer by its content.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -214,6 +214,9 @@ pub struct ImageConfig {
     pub entrypoint: Vec<String>,
     pub cmd: Vec<String>,
     pub labels: BTreeMap<String, String>,
+    /// `NUMBER/PROTOCOL` or `FIRST-LAST/PROTOCOL`.
+    #[serde(default)]
+    pub exposed_ports: Vec<String>,
 }
 
 /// Where an image came from.
@@ -245,13 +248,26 @@ pub enum ImageSource {
         /// Under the layers lies the image `host`.
         on_host: bool,
     },
+    /// A Dockerfile, over the layers of the image below.
+    Build {
+        build: BuildId,
+        /// What its last stage was built on; `None`: nothing.
+        base: Option<ImageId>,
+        /// Under the layers lies the image `host`.
+        on_host: bool,
+        /// Whose copy of a disk it begins with; several images may have one. `None`: none.
+        disk: Option<ImageId>,
+    },
 }
 
 impl ImageSource {
     /// Shows this machine's own view below whatever else it holds.
     #[must_use]
     pub const fn is_on_host(&self) -> bool {
-        matches!(self, Self::Host | Self::Snapshot { on_host: true, .. })
+        matches!(
+            self,
+            Self::Host | Self::Snapshot { on_host: true, .. } | Self::Build { on_host: true, .. }
+        )
     }
 }
 
@@ -269,6 +285,21 @@ pub struct Image {
     pub size_bytes: u64,
     pub names: Vec<ImageName>,
     pub created_at: Time,
+}
+
+impl Image {
+    /// The copy of a disk that it begins with, called by the image that was recorded with it.
+    #[must_use]
+    pub const fn disk(&self) -> Option<&ImageId> {
+        match &self.source {
+            ImageSource::Snapshot { .. } => Some(&self.id),
+            ImageSource::Build { disk, .. } => disk.as_ref(),
+            ImageSource::Host
+            | ImageSource::Tar
+            | ImageSource::OciLayout
+            | ImageSource::Registry { .. } => None,
+        }
+    }
 }
 
 #[cfg(test)]

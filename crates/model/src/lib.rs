@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod audit;
+pub mod build;
 pub mod code;
 pub mod collect;
 pub mod command;
@@ -28,6 +29,7 @@ pub mod template;
 pub mod usage;
 
 pub use access::{Ctx, Key, KeyKind, Org, Principal, Project, Quota, Role};
+pub use build::Build;
 pub use code::{CodeContext, CodeLanguage};
 pub use command::{
     Command, CommandSpec, CommandState, ExitStatus, Program, Purpose, StdinMode, WindowSize,
@@ -37,6 +39,8 @@ pub use error::{Code, Error, ErrorKind, Result};
 pub use id::{
     AuditId, BlobId, CodeContextId, CommandId, ImageId, KeyId, ObjectId, OrgId, PreviewId,
     ProjectId, PullId, RequestId, RunId, SandboxId, SecretId, SessionId, SshKeyId, TemplateId,
+    AuditId, BlobId, BuildId, CodeContextId, CommandId, ImageId, KeyId, ObjectId, OrgId, PreviewId,
+    ProjectId, PullId, RequestId, RunId, SandboxId, SecretId, SessionId, TemplateId,
     TemplateVersionId,
 };
 pub use image::{Digest, Image, ImageConfig, ImageName, ImageSource};

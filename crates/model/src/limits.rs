@@ -23,6 +23,18 @@ pub const NETWORK_RULES_MAX: usize = 256;
 pub const PATH_MAX_BYTES: usize = 4095;
 pub const TTL_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 pub const COMMAND_TIMEOUT_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Of a build, from its submission to its end.
+pub const BUILD_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3600);
+/// What a build gets that names no timeout.
+pub const BUILD_TIMEOUT_DEFAULT: Duration = Duration::from_secs(3600);
+/// Commands that run after a Dockerfile.
+pub const BUILD_SETUP_MAX: usize = 200;
+/// Text files that a build is given beside its context, and bytes of all of them.
+pub const BUILD_FILES_MAX: usize = 1000;
+pub const BUILD_FILES_MAX_BYTES: usize = 4 << 20;
+/// What steps of builds left that a project keeps for later ones, and for how long unused.
+pub const BUILD_STEPS_KEPT_MAX: usize = 500;
+pub const BUILD_STEPS_KEPT_FOR: Duration = Duration::from_secs(14 * 24 * 3600);
 /// Steps of one pipeline.
 pub const PIPELINE_STEPS_MAX: usize = 1000;
 /// Of a run of a pipeline and of each step; also what a run gets that names none.

@@ -15,11 +15,12 @@ use crate::body::Upload;
 use crate::error::{Error, Result};
 
 pub use api::{
-    Audit, Code, Commands, Files, Images, Keys, Objects, Pipelines, Previews, Projects, Sandboxes,
-    Secrets, SshKeys, Templates, UsageReports,
+    Audit, Builds, Code, Commands, Files, Images, Keys, Objects, Pipelines, Previews, Projects,
+    Sandboxes, Secrets, SshKeys, Templates, UsageReports,
 };
 pub use streams::{
-    ByteStream, CodeStream, CommandStream, EventStream, Items, PipelineStream, Pty, WatchStream,
+    BuildStream, ByteStream, CodeStream, CommandStream, EventStream, Items, PipelineStream, Pty,
+    WatchStream,
 };
 
 /// Where futures run. Several threads may use it at once: one of them drives the connections, the
@@ -136,6 +137,12 @@ impl Client {
     #[must_use]
     pub fn objects(&self) -> Objects {
         Objects::new(&self.driver, self.inner.objects())
+    }
+
+    /// Images made from Dockerfiles.
+    #[must_use]
+    pub fn builds(&self) -> Builds {
+        Builds::new(&self.driver, self.inner.builds())
     }
 
     /// Runs of markdown pipelines.

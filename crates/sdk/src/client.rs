@@ -8,6 +8,7 @@ use reqwest::Url;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 
 use crate::access::{Keys, Projects};
+use crate::builds::Builds;
 use crate::code::Code;
 use crate::commands::Commands;
 use crate::error::{Error, Result};
@@ -152,6 +153,12 @@ impl Client {
     #[must_use]
     pub fn objects(&self) -> Objects {
         Objects::new(self.clone())
+    }
+
+    /// Images made from Dockerfiles.
+    #[must_use]
+    pub fn builds(&self) -> Builds {
+        Builds::new(self.clone())
     }
 
     /// Runs of markdown pipelines.

@@ -25,6 +25,7 @@ mod access;
 #[cfg(feature = "blocking")]
 pub mod blocking;
 mod body;
+mod builds;
 mod client;
 mod code;
 mod commands;
@@ -50,6 +51,7 @@ mod usage;
 
 pub use access::{Keys, Projects};
 pub use body::{ByteStream, Progress, Upload};
+pub use builds::Builds;
 pub use client::Client;
 pub use code::Code;
 pub use commands::{Commands, OutputOptions};
@@ -64,7 +66,9 @@ pub use pty::{Pty, PtyEvent, PtyReader, PtyWriter};
 pub use sandboxes::Sandboxes;
 pub use secrets::Secrets;
 pub use ssh_keys::SshKeys;
-pub use stream::{CodeStream, CommandStream, EventStream, Numbered, PipelineStream, StreamOptions};
+pub use stream::{
+    BuildStream, CodeStream, CommandStream, EventStream, Numbered, PipelineStream, StreamOptions,
+};
 pub use templates::Templates;
 pub use usage::{Audit, UsageReports};
 

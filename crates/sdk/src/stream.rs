@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use futures::Stream;
-use pinfold_wire::{CodeEvent, PipelineEvent, Record, StreamName, StreamQuery};
+use pinfold_wire::{BuildEvent, CodeEvent, PipelineEvent, Record, StreamName, StreamQuery};
 use reqwest::Response;
 use serde::de::DeserializeOwned;
 
@@ -35,6 +35,9 @@ pub type CommandStream = EventStream<Record>;
 pub type CodeStream = EventStream<CodeEvent>;
 /// The events of one run of a pipeline, up to and including its end.
 pub type PipelineStream = EventStream<PipelineEvent>;
+
+/// The events of one build, up to and including its end.
+pub type BuildStream = EventStream<BuildEvent>;
 
 /// What such a stream is made of: numbers that grow from 1, and a last one.
 pub trait Numbered: DeserializeOwned + Send + fmt::Debug {
@@ -80,6 +83,20 @@ impl Numbered for CodeEvent {
 }
 
 impl Numbered for PipelineEvent {
+    const NAMES: &'static [&'static str] =
+        &["step_started", "output", "truncated", "step_ended", "ended"];
+    const HAS_GAPS: bool = true;
+
+    fn number(&self) -> u64 {
+        self.seq()
+    }
+
+    fn is_last(&self) -> bool {
+        matches!(self, Self::Ended { .. })
+    }
+}
+
+impl Numbered for BuildEvent {
     const NAMES: &'static [&'static str] =
         &["step_started", "output", "truncated", "step_ended", "ended"];
     const HAS_GAPS: bool = true;

@@ -21,6 +21,7 @@ pub enum Thing {
     SshKey,
     Object,
     Secret,
+    Build,
     AuditEvent,
 }
 
@@ -42,6 +43,7 @@ impl Thing {
             Self::SshKey => "SSH key",
             Self::Object => "object",
             Self::Secret => "secret",
+            Self::Build => "build",
             Self::AuditEvent => "audit event",
         }
     }
@@ -60,6 +62,7 @@ impl Thing {
             Self::SshKey => Code::SshKeyNotFound,
             Self::Object => Code::ObjectNotFound,
             Self::Secret => Code::SecretNotFound,
+            Self::Build => Code::BuildNotFound,
             // Nothing looks an event up by its id, so none can be missing for a caller.
             Self::AuditEvent => Code::Internal,
         }

@@ -3,6 +3,8 @@
 //! A name belongs to one scope (a project, or all of them) and to one image in it; giving it to
 //! another image moves it. A deleted image keeps its row, for the sandboxes that were made from it.
 
+mod steps;
+
 use std::collections::HashSet;
 
 use pinfold_model::{Digest, Image, ImageId, ImageName, ProjectId, Time};
@@ -11,6 +13,10 @@ use crate::db::{Db, Row, Sql, Tx, statements, to_json};
 use crate::error::{Result, StoreError, Thing};
 use crate::page::{Cursor, Page, PageRequest};
 use crate::scope::{owner, parse_owner};
+
+pub use steps::StepImage;
+
+pub(crate) use steps::ALL as STEPS;
 
 /// Repository of images.
 #[derive(Debug, Clone, Copy)]
@@ -24,11 +30,17 @@ macro_rules! columns {
         "i.id, i.scope, i.source, i.layers, i.config, i.size_bytes, i.created_at, n.name, n.tag"
     };
 }
+use columns;
 
 statements! {
     INSERT = Sql::both(
-        "INSERT INTO images (id, scope, source, layers, config, size_bytes, created_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO images (id, scope, source, layers, config, size_bytes, created_at, disk, \
+             step_key, used_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $7)",
+    );
+    LOCK_DISK = Sql::split(
+        "SELECT id FROM images WHERE disk = $1 AND deleted_at IS NULL",
+        "SELECT id FROM images WHERE disk = $1 AND deleted_at IS NULL FOR SHARE",
     );
     NAME = Sql::both(
         "INSERT INTO image_names (scope, name, tag, image_id) \
@@ -53,7 +65,8 @@ statements! {
     LIST = Sql::both(concat!(
         "SELECT ", columns!(), " FROM \
              (SELECT * FROM images \
-              WHERE scope IN ($1, '') AND deleted_at IS NULL AND (created_at, id) < ($2, $3) \
+              WHERE scope IN ($1, '') AND deleted_at IS NULL AND step_key IS NULL \
+                  AND (created_at, id) < ($2, $3) \
               ORDER BY created_at DESC, id DESC LIMIT $4) i \
          LEFT JOIN image_names n ON n.image_id = i.id \
          ORDER BY i.created_at DESC, i.id DESC, n.name, n.tag"
@@ -82,19 +95,7 @@ impl<'a> Images<'a> {
     /// Fails with [`StoreError::AlreadyExists`] for a known id.
     pub async fn insert(&self, image: &Image) -> Result<()> {
         let mut tx = self.db.begin().await?;
-        let insert = INSERT
-            .bind(image.id.as_str())
-            .bind(owner(image.project.as_ref()))
-            .bind(to_json(&image.source))
-            .bind(to_json(&image.layers))
-            .bind(to_json(&image.config))
-            .bind(image.size_bytes)
-            .bind(image.created_at);
-        let done = tx.execute(insert).await;
-        done.map_err(|e| e.on_unique(Thing::Image, image.id.as_str()))?;
-        for name in &image.names {
-            set_name(&mut tx, &image.id, name).await?;
-        }
+        insert_in(&mut tx, image, None).await?;
         tx.commit().await
     }
 
@@ -181,6 +182,33 @@ impl<'a> Images<'a> {
         }
         Ok(layers)
     }
+}
+
+/// Of an image that begins with another one's copy of a disk, that copy has to be some image's: it is
+/// removed with the last.
+pub(crate) async fn insert_in(tx: &mut Tx, image: &Image, step_key: Option<&str>) -> Result<()> {
+    if let Some(disk) = image.disk()
+        && *disk != image.id
+        && tx.rows(LOCK_DISK.bind(disk.as_str())).await?.is_empty()
+    {
+        return Err(StoreError::not_found(Thing::Image, disk.as_str()));
+    }
+    let insert = INSERT
+        .bind(image.id.as_str())
+        .bind(owner(image.project.as_ref()))
+        .bind(to_json(&image.source))
+        .bind(to_json(&image.layers))
+        .bind(to_json(&image.config))
+        .bind(image.size_bytes)
+        .bind(image.created_at)
+        .bind(image.disk().map(|disk| disk.as_str()))
+        .bind(step_key);
+    let done = tx.execute(insert).await;
+    done.map_err(|e| e.on_unique(Thing::Image, image.id.as_str()))?;
+    for name in &image.names {
+        set_name(tx, &image.id, name).await?;
+    }
+    Ok(())
 }
 
 async fn lock(tx: &mut Tx, id: &ImageId) -> Result<()> {

@@ -12,6 +12,7 @@
 
 mod audit;
 mod blobs;
+mod builds;
 mod code_contexts;
 mod commands;
 mod db;
@@ -37,11 +38,12 @@ mod usage;
 
 pub use audit::{Audit, AuditFilter};
 pub use blobs::{BlobError, BlobLease, BlobReader, BlobWriter, Blobs};
+pub use builds::{BuildFilter, Builds};
 pub use code_contexts::{CodeContexts, NewContext};
 pub use commands::{Commands, Progress, Unfinished};
 pub use error::{QuotaKind, QuotaOf, Result, StoreError, Thing};
 pub use idempotency::{Claim, Idempotency, IdempotencyKeys, Inserted};
-pub use images::Images;
+pub use images::{Images, StepImage};
 pub use keys::Keys;
 pub use objects::{Content, ObjectFilter, ObjectStates, Objects};
 pub use page::{Cursor, InvalidCursor, Page, PageRequest};

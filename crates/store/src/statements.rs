@@ -4,15 +4,19 @@ use crate::db::Sql;
 use crate::{
     audit, code_contexts, commands, idempotency, images, keys, objects, pipeline_runs, previews,
     projects, sandboxes, secrets, settings, ssh_keys, templates, usage,
+    audit, builds, code_contexts, commands, idempotency, images, keys, objects, pipeline_runs,
+    previews, projects, sandboxes, secrets, settings, templates, usage,
 };
 
 pub(crate) fn all() -> impl Iterator<Item = &'static Sql> {
     [
         audit::ALL,
+        builds::ALL,
         code_contexts::ALL,
         commands::ALL,
         idempotency::ALL,
         images::ALL,
+        images::STEPS,
         keys::ALL,
         pipeline_runs::ALL,
         previews::ALL,

@@ -5,8 +5,8 @@ use std::path::Path;
 use crate::db::Db;
 use crate::error::Result;
 use crate::{
-    Audit, CodeContexts, Commands, IdempotencyKeys, Images, Keys, Objects, PipelineRuns, Previews,
-    Projects, Sandboxes, Secrets, Settings, SshKeys, Templates, Usage, statements,
+    Audit, Builds, CodeContexts, Commands, IdempotencyKeys, Images, Keys, Objects, PipelineRuns,
+    Previews, Projects, Sandboxes, Secrets, Settings, SshKeys, Templates, Usage, statements,
 };
 
 /// A database with an up-to-date schema. Cheap to clone; clones share its connections.
@@ -97,6 +97,11 @@ impl Store {
     #[must_use]
     pub fn pipeline_runs(&self) -> PipelineRuns<'_> {
         PipelineRuns::new(&self.db)
+    }
+
+    #[must_use]
+    pub fn builds(&self) -> Builds<'_> {
+        Builds::new(&self.db)
     }
 
     #[must_use]

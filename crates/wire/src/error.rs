@@ -22,6 +22,7 @@ words! {
         ImageNotFound = "image_not_found",
         TemplateNotFound = "template_not_found",
         SecretNotFound = "secret_not_found",
+        BuildNotFound = "build_not_found",
         SecretsLocked = "secrets_locked",
         ObjectNotFound = "object_not_found",
         ProjectNotFound = "project_not_found",

@@ -19,6 +19,8 @@ words! {
         Registry = "registry",
         /// The disk of a sandbox, as it was at one moment.
         Snapshot = "snapshot",
+        /// A Dockerfile.
+        Build = "build",
     }
 }
 
@@ -54,7 +56,11 @@ pub struct Image {
     /// Whose disk it is, where the source is a snapshot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sandbox_id: Option<String>,
-    /// The image that this sandbox was made from, where the source is a snapshot.
+    /// The build that made it, where the source is a Dockerfile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build_id: Option<String>,
+    /// The image that this sandbox was made from, where the source is a snapshot; the one that the
+    /// last stage was built on, where it is a Dockerfile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_id: Option<String>,
     /// Digests, lowest first; of a snapshot, those of the image below its disk.
@@ -75,6 +81,9 @@ pub struct ImageConfig {
     pub entrypoint: Vec<String>,
     pub cmd: Vec<String>,
     pub labels: BTreeMap<String, String>,
+    /// `NUMBER/PROTOCOL` or `FIRST-LAST/PROTOCOL`.
+    #[serde(default)]
+    pub exposed_ports: Vec<String>,
 }
 
 /// How to keep a snapshot.

@@ -10,6 +10,7 @@
 
 mod access;
 mod audit;
+mod build;
 mod code;
 mod command;
 mod encoding;
@@ -35,6 +36,10 @@ pub use access::{
     Role, UpdateKey, UpdateProject, WhoAmI,
 };
 pub use audit::{AuditEvent, AuditOutcome, ListAudit};
+pub use build::{
+    Build, BuildEvent, BuildEventsQuery, BuildFailure, BuildState, BuildStep, CreateBuild,
+    ListBuilds,
+};
 pub use code::{
     CodeContext, CodeContextList, CodeError, CodeEvent, CodeEventsQuery, CodeLanguage, CodeOutput,
     CodeRun, CodeRunState, CreateCodeContext, RejectedForm, RunCode,

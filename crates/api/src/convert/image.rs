@@ -11,7 +11,7 @@ use super::quantity::time;
 pub fn to_wire(image: Image) -> wire::Image {
     let config = image.config;
     let (mut reference, mut manifest_digest) = (None, None);
-    let (mut sandbox_id, mut base_id) = (None, None);
+    let (mut sandbox_id, mut base_id, mut build_id) = (None, None, None);
     let source = match image.source {
         ImageSource::Host => wire::ImageSource::Host,
         ImageSource::Tar => wire::ImageSource::Tar,
@@ -30,6 +30,11 @@ pub fn to_wire(image: Image) -> wire::Image {
             base_id = Some(base.into());
             wire::ImageSource::Snapshot
         }
+        ImageSource::Build { build, base, .. } => {
+            build_id = Some(build.into());
+            base_id = base.map(Into::into);
+            wire::ImageSource::Build
+        }
     };
     wire::Image {
         id: image.id.into(),
@@ -39,6 +44,7 @@ pub fn to_wire(image: Image) -> wire::Image {
         reference,
         manifest_digest,
         sandbox_id,
+        build_id,
         base_id,
         layers: image.layers.into_iter().map(Into::into).collect(),
         config: wire::ImageConfig {
@@ -48,6 +54,7 @@ pub fn to_wire(image: Image) -> wire::Image {
             entrypoint: config.entrypoint,
             cmd: config.cmd,
             labels: config.labels,
+            exposed_ports: config.exposed_ports,
         },
         size_bytes: image.size_bytes,
         created_at: time(image.created_at),

@@ -44,6 +44,7 @@ fn case(world: &World, method: &str, path: &str) -> Case {
         .replace("{image}", world.image.as_str())
         .replace("{object_id}", world.object.as_str())
         .replace("{pull_id}", world.pull.as_str())
+        .replace("{build_id}", world.build.as_str())
         .replace("{token}", "bm90.b3Vycw")
         .replace("{template}", "private")
         .replace("{secret}", if method == "put" { "own" } else { "private" });
@@ -73,7 +74,10 @@ fn case(world: &World, method: &str, path: &str) -> Case {
         ("post", "image-pulls") => (Own, json!({"reference": NOWHERE}), ""),
         ("get", "{pull_id}") => (NotFound, Value::Null, ""),
         ("post", "pipeline-runs") => (Own, json!({"markdown": "```bash\ntrue\n```"}), ""),
-        ("get", "pipeline-runs") => (Own, Value::Null, ""),
+        ("get", "pipeline-runs" | "builds") => (Own, Value::Null, ""),
+        ("post", "builds") => (Own, json!({"name": "n", "dockerfile": "FROM scratch"}), ""),
+        ("post", "cancel") if path.starts_with("/v1/builds") => (NotFound, Value::Null, ""),
+        ("get" | "delete", "{build_id}") => (NotFound, Value::Null, ""),
         ("post", "cancel") if path.starts_with("/v1/pipeline-runs") => (NotFound, Value::Null, ""),
         ("get", "report" | "{pipeline_run_id}") => (NotFound, Value::Null, ""),
         ("post", "projects") => (Forbidden, json!({"name": "n"}), ""),
@@ -177,6 +181,7 @@ async fn every_route_hides_other_projects_and_keeps_admins_work_to_admins() {
         world.preview.as_str(),
         world.object.as_str(),
         world.pull.as_str(),
+        world.build.as_str(),
         SECRET_VALUE,
     ];
     for operation in operations() {

@@ -16,16 +16,17 @@ use pinfold_engine::{
     SecretsKey, SystemClock,
 };
 use pinfold_images::LayerStore;
+use pinfold_model::build::{BuildCache, BuildFailure, BuildFault, BuildSpec, BuildState};
 use pinfold_model::isolation::Level;
 use pinfold_model::pipeline::{OnFailure, RunSpec, RunState, Step, StepState};
 use pinfold_model::sandbox::{EndReason, IdleAction};
 use pinfold_model::usage::Gauge;
 use pinfold_model::{
-    CodeContext, CodeContextId, CodeLanguage, Command, CommandId, CommandSpec, CommandState,
-    Credential, Ctx, ExitStatus, Image, ImageConfig, ImageId, ImageSource, Isolation, KeyKind,
-    NetworkMode, ObjectId, Preview, PreviewAccess, PreviewId, Program, Project, ProjectId, PullId,
-    Purpose, Resources, Role, RunId, Sandbox, SandboxId, SandboxSpec, SandboxState, SecretValue,
-    Slug, Time,
+    Build, BuildId, CodeContext, CodeContextId, CodeLanguage, Command, CommandId, CommandSpec,
+    CommandState, Credential, Ctx, ExitStatus, Image, ImageConfig, ImageId, ImageSource, Isolation,
+    KeyKind, NetworkMode, NetworkPolicy, ObjectId, Preview, PreviewAccess, PreviewId, Program,
+    Project, ProjectId, PullId, Purpose, Resources, Role, RunId, Sandbox, SandboxId, SandboxSpec,
+    SandboxState, SecretEnv, SecretValue, Slug, Time,
 };
 use pinfold_runtime::driver::{BootError, BootSpec, Driver, DriverError, Remains};
 use pinfold_runtime::guest::Guest;
@@ -74,6 +75,14 @@ impl Driver for NoMachine {
         Ok(())
     }
 
+    fn check_copy(&self) -> Result<(), DriverError> {
+        Ok(())
+    }
+
+    async fn snapshots(&self) -> Result<Vec<ImageId>, DriverError> {
+        Ok(Vec::new())
+    }
+
     async fn destroy(&self, _: &SandboxId) -> Result<(), DriverError> {
         Ok(())
     }
@@ -95,6 +104,7 @@ pub(crate) struct World {
     pub(crate) context: CodeContextId,
     pub(crate) run: CommandId,
     pub(crate) pipeline_run: RunId,
+    pub(crate) build: BuildId,
     pub(crate) image: ImageId,
     pub(crate) preview: PreviewId,
     pub(crate) object: ObjectId,
@@ -160,6 +170,7 @@ impl World {
             .await
             .expect("recorded");
         let pipeline_run = ended_run(&store, &own, &sandbox).await;
+        let build = ended_build(&store, &own).await;
         engine.start().await.expect("the engine starts");
         let owner = key(&engine, &system, Role::Member, &own.id).await;
         let object = uploading(&engine, &owner).await;
@@ -176,6 +187,7 @@ impl World {
             context: context.id,
             run: run.id,
             pipeline_run,
+            build,
             image: image.id,
             preview,
             object,
@@ -316,7 +328,7 @@ fn sandbox(project: &ProjectId, image: &ImageId) -> Sandbox {
         forked_from: None,
         resources: Resources::default(),
         network: NetworkMode::None,
-        network_policy: pinfold_model::NetworkPolicy::default(),
+        network_policy: NetworkPolicy::default(),
         env: BTreeMap::from([("TOKEN".to_owned(), "hidden-value".to_owned())]),
         workdir: "/root".to_owned(),
         user: "root".to_owned(),
@@ -457,4 +469,47 @@ fn command(sandbox: &Sandbox) -> Command {
         last_seq: Some(1),
         truncated: false,
     }
+}
+
+async fn ended_build(store: &Store, project: &Project) -> BuildId {
+    let mut build = Build {
+        id: BuildId::generate(),
+        org: project.org.clone(),
+        project: project.id.clone(),
+        spec: BuildSpec {
+            name: "built:1".parse().expect("a name"),
+            dockerfile: "FROM scratch".to_owned(),
+            context: None,
+            target: None,
+            args: BTreeMap::new(),
+            secrets: SecretEnv::default(),
+            setup: Vec::new(),
+            setup_user: None,
+            files: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            cache: BuildCache::Use,
+            resources: Resources::default(),
+            network: NetworkMode::None,
+            network_policy: NetworkPolicy::default(),
+            timeout: Duration::from_secs(60),
+            key: None,
+        },
+        state: BuildState::Queued,
+        steps: Vec::new(),
+        warnings: Vec::new(),
+        sandboxes: Vec::new(),
+        image: None,
+        failure: None,
+        cancel: false,
+        created_at: now(),
+        started_at: None,
+        ended_at: None,
+    };
+    let builds = store.builds();
+    builds.insert(&build, None).await.expect("recorded");
+    build.state = BuildState::Failed;
+    build.failure = Some(BuildFailure::new(BuildFault::BaseImage, "none"));
+    build.ended_at = Some(now());
+    builds.save(&build).await.expect("recorded");
+    build.id
 }

@@ -89,6 +89,7 @@ pub(super) const fn word_of(code: Code) -> Word {
         | Code::ImageNotFound
         | Code::TemplateNotFound
         | Code::SecretNotFound
+        | Code::BuildNotFound
         | Code::ProjectNotFound
         | Code::KeyNotFound
         | Code::RunNotFound

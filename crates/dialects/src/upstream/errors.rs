@@ -65,6 +65,7 @@ const fn public(code: Code) -> (StatusCode, &'static str) {
         | Code::PreviewNotFound
         | Code::SshKeyNotFound
         | Code::SecretNotFound
+        | Code::BuildNotFound
         | Code::RunNotFound
         | Code::CodeContextNotFound => (StatusCode::NOT_FOUND, "not_found"),
         // A name that no registry gave an image for is unknown, for whatever reason.

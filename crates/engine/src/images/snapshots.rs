@@ -35,13 +35,13 @@ pub struct TakeSnapshot {
 pub(crate) struct Unrecorded(Mutex<HashSet<ImageId>>);
 
 /// One of them, for as long as this is there.
-struct OnItsWay {
+pub(crate) struct OnItsWay {
     shared: Arc<Shared>,
     image: ImageId,
 }
 
 impl OnItsWay {
-    fn new(shared: &Arc<Shared>, image: &ImageId) -> Self {
+    pub(crate) fn new(shared: &Arc<Shared>, image: &ImageId) -> Self {
         shared.unrecorded.lock().insert(image.clone());
         Self {
             shared: Arc::clone(shared),
@@ -144,7 +144,7 @@ pub(crate) async fn sweep(shared: &Shared) -> Result<()> {
     let copies = shared.driver.snapshots().await.map_err(driver_error)?;
     let on_their_way = shared.unrecorded.lock().clone();
     for copy in copies {
-        if on_their_way.contains(&copy) || shared.store.images().get(&copy).await?.is_some() {
+        if on_their_way.contains(&copy) || shared.store.images().disk_is_used(&copy).await? {
             continue;
         }
         tracing::info!(image = %copy, "removing a snapshot without an image");

@@ -1,6 +1,6 @@
 //! From an image to directories that a driver can mount.
 
-use pinfold_model::{Image, ImageSource};
+use pinfold_model::Image;
 use pinfold_runtime::driver::{BootError, RootFs};
 
 use crate::engine::Shared;
@@ -10,8 +10,10 @@ pub(super) fn root_fs(shared: &Shared, image: &Image) -> Result<RootFs, BootErro
         true => host(shared)?,
         false => layers(shared, image)?,
     };
-    let disk = matches!(image.source, ImageSource::Snapshot { .. }).then(|| image.id.clone());
-    Ok(RootFs { disk, ..below })
+    Ok(RootFs {
+        disk: image.disk().cloned(),
+        ..below
+    })
 }
 
 fn host(shared: &Shared) -> Result<RootFs, BootError> {

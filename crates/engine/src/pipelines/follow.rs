@@ -1,33 +1,12 @@
-//! Following a run: what its steps do and write, as events that can be taken up anywhere.
-//!
-//! Nothing of it is stored. The number of an event says which step it belongs to and which record
-//! of that step's journal it is, and both are kept anyway:
-//!
-//! ```text
-//! step * 2^32 + 1            the step started
-//! step * 2^32 + 1 + record   what it wrote
-//! step * 2^32 + 2^32 - 1     it ended
-//! steps * 2^32 + 1           the run ended
-//! ```
-//! So numbers grow, have gaps, and stay below 2^53 for clients whose numbers are floats.
+//! Following a run: what its steps do and write, numbered by place (`steps.rs`).
 
-use std::fmt;
-use std::time::Duration;
-
-use pinfold_model::journal::{Record, RecordBody, Stream};
-use pinfold_model::pipeline::{Step, StepRun, StepState};
-use pinfold_model::{Code, CommandId, Ctx, Error, PipelineRun, Result, RunId, Time};
-use pinfold_runtime::journal::{JournalReader, Journals, OpenError};
+use pinfold_model::journal::Stream;
+use pinfold_model::pipeline::{Step, StepRun};
+use pinfold_model::{Ctx, Error, PipelineRun, Result, RunId, Time};
 use tokio::sync::watch;
 
 use crate::Engine;
-use crate::errors::journal_error;
-
-const STEP_BITS: u32 = 32;
-/// Far above the records that fit into one journal.
-const STEP_END: u64 = (1 << STEP_BITS) - 1;
-/// Between two looks for the writer of a journal, which after a restart comes a moment later.
-const WRITER_RETRY: Duration = Duration::from_millis(100);
+use crate::steps::{StepEvent, StepReader, Stepped};
 
 /// Something that happened in a run. Steps count from 0.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,288 +37,79 @@ pub enum RunEvent {
 
 /// Yields what happens in a run, in order, waiting for more until [`RunEvent::Ended`] has been
 /// given. Holds one record of 1 MiB at most, and never delays the run.
-pub struct RunReader {
-    run: watch::Receiver<PipelineRun>,
-    journals: Journals,
-    after_seq: u64,
-    at: At,
-}
+#[derive(Debug)]
+pub struct RunReader(StepReader<PipelineRun>);
 
-/// What comes next.
-enum At {
-    /// The step has not been told of.
-    Before(usize),
-    /// Records of the step behind this one.
-    Within {
-        step: usize,
-        record: u64,
-        reader: Option<JournalReader>,
-    },
-    /// Everything that the step wrote has been told.
-    Written(usize),
-    Over,
+impl Stepped for PipelineRun {
+    fn steps(&self) -> usize {
+        self.steps.len()
+    }
+
+    fn step(&self, step: usize) -> Option<&StepRun> {
+        self.steps.get(step)
+    }
+
+    fn is_over(&self) -> bool {
+        self.state.is_terminal()
+    }
 }
 
 impl Engine {
     /// Follows a run from behind the event `after_seq`; 0 is from its beginning.
     pub async fn follow_run(&self, ctx: &Ctx, id: RunId, after_seq: u64) -> Result<RunReader> {
         self.timed("pipeline.follow", async {
-            let known = self.any_run(ctx, id).await?;
-            let at = At::behind(after_seq, known.steps.len());
+            self.any_run(ctx, id).await?;
             let run = match self.inner.runs.get(id) {
                 Some(live) => live.watch(),
                 // Its sender is gone, so what it shows is the last there is. One that has just
                 // ended was recorded before its owner went.
                 None => watch::Sender::new(self.any_run(ctx, id).await?).subscribe(),
             };
-            Ok(RunReader {
-                run,
-                journals: self.inner.parts.journals.clone(),
-                after_seq,
-                at,
-            })
+            let journals = self.inner.parts.journals.clone();
+            Ok(RunReader(StepReader::new(run, journals, after_seq)))
         })
         .await
     }
 }
 
-impl At {
-    fn behind(seq: u64, steps: usize) -> Self {
-        let step = usize::try_from(seq >> STEP_BITS).unwrap_or(usize::MAX);
-        if step >= steps {
-            // The end is told again to whoever asks for more.
-            return Self::Before(steps);
-        }
-        match seq & STEP_END {
-            0 => Self::Before(step),
-            STEP_END => Self::Before(step + 1),
-            within => Self::Within {
-                step,
-                record: within - 1,
-                reader: None,
-            },
-        }
-    }
-}
-
-const fn started(step: usize) -> u64 {
-    ((step as u64) << STEP_BITS) + 1
-}
-
-const fn ended(step: usize) -> u64 {
-    ((step as u64) << STEP_BITS) + STEP_END
-}
-
-type Told = (u64, RunEvent);
-
 impl RunReader {
     /// The next event and its number; `None` after the last. May be dropped while it waits without
     /// losing anything.
-    pub async fn next(&mut self) -> Result<Option<Told>> {
-        loop {
-            let told = match &self.at {
-                At::Over => return Ok(None),
-                At::Before(step) => Some(self.begin(*step).await?),
-                At::Within { .. } => self.within().await?,
-                At::Written(step) => Some(self.finish(*step).await?),
-            };
-            if told.is_some() {
-                return Ok(told);
-            }
-        }
-    }
-
-    async fn begin(&mut self, step: usize) -> Result<Told> {
-        let begun = self
-            .when(|run| match run.steps.get(step).map(|step| step.state) {
-                None => run
-                    .state
-                    .is_terminal()
-                    .then(|| Begun::Over(Box::new(run.clone()))),
-                Some(StepState::Pending) => None,
-                Some(StepState::Skipped) => Some(Begun::Skipped),
-                Some(_) => Some(Begun::Started(name(run, step))),
-            })
-            .await?;
-        match begun {
-            Begun::Over(run) => {
-                self.at = At::Over;
-                let seq = started(step).max(self.after_seq.saturating_add(1));
-                Ok((seq, RunEvent::Ended(run)))
-            }
-            Begun::Skipped => self.finish(step).await,
-            Begun::Started(name) => {
-                self.at = At::Within {
+    pub async fn next(&mut self) -> Result<Option<(u64, RunEvent)>> {
+        let Some((seq, event)) = self.0.next().await? else {
+            return Ok(None);
+        };
+        let run = self.0.now();
+        let event = match event {
+            StepEvent::Started(step) => {
+                let name = run.spec.steps.get(step).map(|step| step.name.clone());
+                RunEvent::StepStarted {
                     step,
-                    record: 0,
-                    reader: None,
-                };
-                Ok((started(step), RunEvent::StepStarted { step, name }))
+                    name: name.unwrap_or_default(),
+                }
             }
-        }
-    }
-
-    /// The next record of a step; `None` behind the last one.
-    async fn within(&mut self) -> Result<Option<Told>> {
-        let At::Within {
-            step,
-            record,
-            reader,
-        } = &mut self.at
-        else {
-            return Ok(None);
+            StepEvent::Output {
+                step,
+                time,
+                stream,
+                bytes,
+            } => RunEvent::Output {
+                step,
+                time,
+                stream,
+                bytes,
+            },
+            StepEvent::Truncated(step) => RunEvent::Truncated { step },
+            StepEvent::Ended(step) => match (run.spec.steps.get(step), run.steps.get(step)) {
+                (Some(spec), Some(result)) => RunEvent::StepEnded {
+                    step,
+                    spec: Box::new(spec.clone()),
+                    result: Box::new(result.clone()),
+                },
+                _ => return Err(Error::internal("a run lost a step")),
+            },
+            StepEvent::Over => RunEvent::Ended(Box::new(run.clone())),
         };
-        let step = *step;
-        // Before reading: what a step wrote is in its journal before its end is seen.
-        let now = self.run.borrow().steps.get(step).cloned();
-        let over = now.as_ref().is_none_or(|step| step.state.is_terminal());
-        if reader.is_none() {
-            let command = now.as_ref().and_then(|step| step.command.as_ref());
-            *reader = open(&self.journals, command, *record)?;
-            let ran = now.is_some_and(|step| step.exit_code.is_some());
-            if reader.is_none() && over && ran && *record == 0 {
-                // Nothing of it is kept any more.
-                self.at = At::Written(step);
-                return Ok(Some((started(step) + 1, RunEvent::Truncated { step })));
-            }
-        }
-        let next = match reader {
-            Some(reader) => reader.next().await.map_err(Error::internal)?,
-            None => None,
-        };
-        let Some(next) = next else {
-            *reader = None;
-            match over {
-                true => self.at = At::Written(step),
-                false => self.look_again(step).await?,
-            }
-            return Ok(None);
-        };
-        *record = next.seq;
-        let seq = started(step) + next.seq;
-        let event = told(step, next);
-        if event.is_none() {
-            self.at = At::Written(step);
-        }
-        Ok(event.map(|event| (seq, event)))
-    }
-
-    /// Nobody writes the journal of a step that runs: its writer is about to come back.
-    async fn look_again(&mut self, step: usize) -> Result<()> {
-        let over = self.when(|run| is_over(run, step).then_some(()));
-        match tokio::time::timeout(WRITER_RETRY, over).await {
-            Ok(over) => over,
-            Err(_) => Ok(()),
-        }
-    }
-
-    async fn finish(&mut self, step: usize) -> Result<Told> {
-        let ending = |run: &PipelineRun| {
-            let (spec, result) = (run.spec.steps.get(step)?, run.steps.get(step)?);
-            let ended = || (Box::new(spec.clone()), Box::new(result.clone()));
-            result.state.is_terminal().then(ended)
-        };
-        let (spec, result) = self.when(ending).await?;
-        self.at = At::Before(step + 1);
-        Ok((ended(step), RunEvent::StepEnded { step, spec, result }))
-    }
-
-    /// What `look` finds in the run, as soon as it finds it.
-    async fn when<T>(&mut self, look: impl Fn(&PipelineRun) -> Option<T>) -> Result<T> {
-        // Fails where the run's owner is gone; what it left may still be what is looked for.
-        let _ = self.run.wait_for(|run| look(run).is_some()).await;
-        let found = look(&self.run.borrow());
-        found.ok_or_else(|| {
-            Error::new(
-                Code::Unavailable,
-                "the server is shutting down; follow the run again from the last event",
-            )
-        })
-    }
-}
-
-/// What there is to tell before a step.
-enum Begun {
-    Started(String),
-    Skipped,
-    /// There is no such step, and the run has ended.
-    Over(Box<PipelineRun>),
-}
-
-fn name(run: &PipelineRun, step: usize) -> String {
-    let step = run.spec.steps.get(step);
-    step.map(|step| step.name.clone()).unwrap_or_default()
-}
-
-/// There is nothing more to come of the step.
-fn is_over(run: &PipelineRun, step: usize) -> bool {
-    let step = run.steps.get(step);
-    step.is_none_or(|step| step.state.is_terminal())
-}
-
-/// `None` for the end of the step's command: the step's own end follows.
-fn told(step: usize, record: Record) -> Option<RunEvent> {
-    match record.body {
-        RecordBody::Output { stream, bytes } => Some(RunEvent::Output {
-            step,
-            time: record.time,
-            stream,
-            bytes,
-        }),
-        RecordBody::Truncated => Some(RunEvent::Truncated { step }),
-        RecordBody::End { .. } => None,
-    }
-}
-
-/// `None`: nothing of it is kept, or it never began.
-fn open(
-    journals: &Journals,
-    command: Option<&CommandId>,
-    after: u64,
-) -> Result<Option<JournalReader>> {
-    let Some(id) = command else {
-        return Ok(None);
-    };
-    match journals.reader(id, after) {
-        Ok(reader) => Ok(Some(reader)),
-        Err(OpenError::NotFound(_)) => Ok(None),
-        Err(error) => Err(journal_error(error)),
-    }
-}
-
-impl fmt::Debug for RunReader {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RunReader").finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_number_names_the_place_behind_its_event() {
-        assert!(matches!(At::behind(0, 2), At::Before(0)));
-        assert!(matches!(
-            At::behind(started(1), 2),
-            At::Within {
-                step: 1,
-                record: 0,
-                ..
-            }
-        ));
-        assert!(matches!(
-            At::behind(started(0) + 7, 2),
-            At::Within {
-                step: 0,
-                record: 7,
-                ..
-            }
-        ));
-        assert!(matches!(At::behind(ended(0), 2), At::Before(1)));
-        assert!(matches!(At::behind(ended(1), 2), At::Before(2)));
-        for beyond in [started(2), started(7) + 3, u64::MAX] {
-            assert!(matches!(At::behind(beyond, 2), At::Before(2)), "{beyond}");
-        }
+        Ok(Some((seq, event)))
     }
 }

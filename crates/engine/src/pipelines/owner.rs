@@ -8,14 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pinfold_model::pipeline::{OnFailure, RunFailure, RunFault, RunState, StepState};
-use pinfold_model::sandbox::EndReason;
 use pinfold_model::{Code, Error, ErrorKind, PipelineRun, Result, SandboxState};
 
 use super::live::LiveRun;
 use crate::clock::later;
 use crate::engine::Shared;
-use crate::live::{Change, LiveSandbox};
-use crate::sandboxes::{Resolved, accept, destroy_ended, fresh};
+use crate::live::LiveSandbox;
+use crate::sandboxes::{Resolved, accept, destroy, fresh};
 
 /// Between two attempts at something that has to happen.
 pub(super) const RETRY: Duration = Duration::from_millis(500);
@@ -204,24 +203,9 @@ impl Owner {
     }
 
     async fn destroy_sandbox(&self) {
-        while let Err(error) = self.try_destroy_sandbox().await {
+        while let Err(error) = destroy(&self.shared, &self.run.sandbox).await {
             tracing::error!(run = %self.run.id, %error, "sandbox of a run not destroyed yet");
             tokio::time::sleep(RETRY).await;
-        }
-    }
-
-    async fn try_destroy_sandbox(&self) -> Result<()> {
-        let id = &self.run.sandbox;
-        if let Some(live) = self.shared.registry.sandbox(id)
-            && let Some(done) = live.change(Change::Destroy(EndReason::Requested)).await
-        {
-            return done.map(drop);
-        }
-        match self.shared.store.sandboxes().get(id).await? {
-            Some(sandbox) if sandbox.state != SandboxState::Destroyed => {
-                destroy_ended(&self.shared, sandbox).await.map(drop)
-            }
-            _ => Ok(()),
         }
     }
 }

@@ -50,6 +50,7 @@ fn image(config: &Config) -> ImageConfig {
             .unwrap_or_default()
             .into_iter()
             .collect(),
+        exposed_ports: config.exposed_ports().clone().unwrap_or_default(),
     }
 }
 

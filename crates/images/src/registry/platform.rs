@@ -24,6 +24,12 @@ impl Default for Platform {
 }
 
 impl Platform {
+    /// Whether this machine runs it.
+    #[must_use]
+    pub fn is_of_this_machine(&self) -> bool {
+        self.architecture == Arch::default()
+    }
+
     pub(crate) fn architecture(&self) -> &Arch {
         &self.architecture
     }

@@ -1,5 +1,7 @@
 //! `pinfold images`: what sandboxes boot from.
 
+mod build;
+mod builds;
 mod import;
 mod pull;
 
@@ -22,6 +24,10 @@ pub(crate) enum ImagesCommand {
     Show(ShowArgs),
     /// Make one of a root filesystem's tar or an OCI layout; works without a server too
     Import(import::ImportArgs),
+    /// Build one from a directory and its Dockerfile
+    Build(Box<build::BuildArgs>),
+    /// What was built, and what is being built
+    Builds(builds::BuildsArgs),
     /// Pull one from a registry; works without a server too
     Pull(pull::PullArgs),
     /// Remove one
@@ -59,6 +65,8 @@ pub(crate) async fn run(global: &Global, command: ImagesCommand) -> Result<Endin
             args.format.one(&image, &facts(&image))?;
         }
         ImagesCommand::Import(args) => import::run(global, args).await?,
+        ImagesCommand::Build(args) => return build::run(global, *args).await,
+        ImagesCommand::Builds(args) => builds::run(global, args).await?,
         ImagesCommand::Pull(args) => pull::run(global, args).await?,
         ImagesCommand::Rm(args) => {
             client::connect(global)?
@@ -107,6 +115,7 @@ pub(super) fn facts(image: &Image) -> Vec<(&'static str, String)> {
         ("size", bytes(image.size_bytes)),
         ("reference", or_dash(image.reference.as_ref())),
         ("manifest", or_dash(image.manifest_digest.as_ref())),
+        ("of build", or_dash(image.build_id.as_ref())),
         ("of sandbox", or_dash(image.sandbox_id.as_ref())),
         ("layers", image.layers.join(", ")),
         ("user", or_dash(image.config.user.as_ref())),

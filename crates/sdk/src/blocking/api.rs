@@ -4,20 +4,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pinfold_wire::{
-    AuditEvent, CancelMode, CodeContext, CodeRun, Command, CreateCodeContext, CreateKey,
-    CreateObject, CreatePreview, CreateProject, CreateSandbox, CreateSshKey, CreatedKey,
+    AuditEvent, Build, CancelMode, CodeContext, CodeRun, Command, CreateBuild, CreateCodeContext,
+    CreateKey, CreateObject, CreatePreview, CreateProject, CreateSandbox, CreateSshKey, CreatedKey,
     CreatedPreview, CreatedSshKey, DirectoryList, FileEntry, Gauge, Image, ImagePull, Key, LinkUse,
-    ListAudit, ListCommands, ListImages, ListKeys, ListObjects, ListPipelineRuns, ListPreviews,
-    ListSandboxUsage, ListSandboxes, LogPage, LogsQuery, MakeDirectory, MoveFile, Object, Page,
-    PageQuery, PipelineReport, PipelineRun, Preview, PreviewLink, Project, PtyQuery, PullImage,
-    PutSandboxNetwork, PutTemplate, RunCode, RunResult, Sandbox, SandboxNetwork, SandboxUsage,
-    Secret, SignedUrl, SshKey, StartCommand, SubmitPipeline, TakeSnapshot, Template, UpdateKey,
-    UpdateProject, UploadObjectQuery, Usage, UsageQuery, WindowSize,
+    ListAudit, ListBuilds, ListCommands, ListImages, ListKeys, ListObjects, ListPipelineRuns,
+    ListPreviews, ListSandboxUsage, ListSandboxes, LogPage, LogsQuery, MakeDirectory, MoveFile,
+    Object, Page, PageQuery, PipelineReport, PipelineRun, Preview, PreviewLink, Project, PtyQuery,
+    PullImage, PutSandboxNetwork, PutTemplate, RunCode, RunResult, Sandbox, SandboxNetwork,
+    SandboxUsage, Secret, SignedUrl, SshKey, StartCommand, SubmitPipeline, TakeSnapshot, Template,
+    UpdateKey, UpdateProject, UploadObjectQuery, Usage, UsageQuery, WindowSize,
 };
 
 use super::Driver;
 use super::streams::{
-    ByteStream, CodeStream, CommandStream, Items, PipelineStream, Pty, WatchStream,
+    BuildStream, ByteStream, CodeStream, CommandStream, Items, PipelineStream, Pty, WatchStream,
 };
 use crate::body::Upload;
 use crate::commands::OutputOptions;
@@ -199,6 +199,29 @@ impl Pipelines {
     #[must_use]
     pub fn stream(&self, id: u64, after_seq: u64) -> PipelineStream {
         PipelineStream::new(&self.driver, self.inner.stream(id, after_seq))
+    }
+}
+
+mirrored! { Builds {
+    fn create(request: &CreateBuild) -> Build;
+    fn create_named(request: &CreateBuild, idempotency_key: Option<&str>) -> Build;
+    fn get(id: &str) -> Build;
+    fn list(query: &ListBuilds) -> Page<Build>;
+    fn cancel(id: &str) -> Build;
+    fn delete(id: &str) -> ();
+    fn wait(id: &str) -> Build;
+}}
+
+impl Builds {
+    /// As [`crate::Builds::all`].
+    pub fn all(&self, query: ListBuilds) -> Items<Build> {
+        Items::new(&self.driver, self.inner.all(query))
+    }
+
+    /// As [`crate::Builds::stream`], as an iterator.
+    #[must_use]
+    pub fn stream(&self, id: &str, after_seq: u64) -> BuildStream {
+        BuildStream::new(&self.driver, self.inner.stream(id, after_seq))
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use bytes::{Buf, Bytes};
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use pinfold_wire::{CodeEvent, Command, PipelineEvent, Record, WatchEvent, WindowSize};
+use pinfold_wire::{BuildEvent, CodeEvent, Command, PipelineEvent, Record, WatchEvent, WindowSize};
 
 use super::Driver;
 use crate::error::Result;
@@ -50,6 +50,8 @@ impl<T> Iterator for Items<T> {
 pub type CommandStream = EventStream<Record>;
 /// A run's events up to its end; see [`crate::CodeStream`].
 pub type CodeStream = EventStream<CodeEvent>;
+/// A build's events up to its end; see [`crate::BuildStream`].
+pub type BuildStream = EventStream<BuildEvent>;
 /// A pipeline run's events up to its end; see [`crate::PipelineStream`].
 pub type PipelineStream = EventStream<PipelineEvent>;
 

@@ -49,6 +49,14 @@ const CASES: &[Case] = cases! {
         runs_are_listed_by_scope_and_state_newest_first,
         a_key_makes_one_run_until_that_is_taken_back,
     }
+    builds::{
+        a_build_comes_back_as_it_went_in_and_its_ending_stays,
+        a_cancel_and_a_save_of_a_build_do_not_undo_each_other,
+        builds_are_listed_by_scope_state_and_name,
+        a_key_makes_one_build,
+        a_build_completes_with_its_image_or_not_at_all,
+        steps_are_found_by_what_they_were_made_from_and_listed_nowhere,
+    }
     keys::{
         keys_are_found_by_the_hash_of_their_secret,
         a_revocation_stands,

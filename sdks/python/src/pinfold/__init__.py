@@ -16,6 +16,7 @@ record after a dropped connection. Every exception is a `PinfoldError`; what the
 
 from pinfold import errors, types
 from pinfold._async.access import AsyncAudit, AsyncKeys, AsyncProjects, AsyncUsageReports
+from pinfold._async.builds import AsyncBuildEvents, AsyncBuilds
 from pinfold._async.client import AsyncClient
 from pinfold._async.code import AsyncCode, AsyncCodeEvents, AsyncSandboxCode
 from pinfold._async.commands import AsyncCommand, AsyncCommands
@@ -33,6 +34,7 @@ from pinfold._core.pty import PtyEvent, PtyExit, PtyOutput, PtyPosition, PtyTrun
 from pinfold._core.quota import KEEP
 from pinfold._core.untar import Unpacked
 from pinfold._sync.access import Audit, Keys, Projects, UsageReports
+from pinfold._sync.builds import BuildEvents, Builds
 from pinfold._sync.client import Client
 from pinfold._sync.code import Code, CodeEvents, SandboxCode
 from pinfold._sync.commands import Command, Commands
@@ -65,6 +67,8 @@ __all__ = [
     "AsyncKeys",
     "AsyncObjects",
     "AsyncPages",
+    "AsyncBuildEvents",
+    "AsyncBuilds",
     "AsyncPipelineEvents",
     "AsyncPipelines",
     "AsyncPreviews",
@@ -98,6 +102,8 @@ __all__ = [
     "Output",
     "Pages",
     "PinfoldError",
+    "BuildEvents",
+    "Builds",
     "PipelineEvents",
     "Pipelines",
     "Previews",

@@ -9,6 +9,7 @@ from typing import Any
 from pinfold import _local
 from pinfold._async._io import in_thread, opens
 from pinfold._async.access import AsyncAudit, AsyncKeys, AsyncProjects, AsyncUsageReports
+from pinfold._async.builds import AsyncBuilds
 from pinfold._async.code import AsyncCode
 from pinfold._async.commands import AsyncCommand, find
 from pinfold._async.http import AsyncHttp
@@ -59,6 +60,7 @@ class AsyncClient:
         """Code contexts and runs of code."""
         self.objects = AsyncObjects(self._http)
         """Blobs that outlive sandboxes."""
+        self.builds = AsyncBuilds(self._http)
         self.pipelines = AsyncPipelines(self._http)
         """Markdown documents that run."""
         self.previews = AsyncPreviews(self._http)

@@ -10,6 +10,7 @@ from typing import Any
 from pinfold import _local
 from pinfold._sync._io import in_thread, opens
 from pinfold._sync.access import Audit, Keys, Projects, UsageReports
+from pinfold._sync.builds import Builds
 from pinfold._sync.code import Code
 from pinfold._sync.commands import Command, find
 from pinfold._sync.http import Http
@@ -60,6 +61,7 @@ class Client:
         """Code contexts and runs of code."""
         self.objects = Objects(self._http)
         """Blobs that outlive sandboxes."""
+        self.builds = Builds(self._http)
         self.pipelines = Pipelines(self._http)
         """Markdown documents that run."""
         self.previews = Previews(self._http)

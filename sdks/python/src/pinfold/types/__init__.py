@@ -15,6 +15,16 @@ from pinfold.types._access import (
     Usage,
     WhoAmI,
 )
+from pinfold.types._build import (
+    Build,
+    BuildEnded,
+    BuildEvent,
+    BuildFailure,
+    BuildState,
+    BuildStep,
+    BuildStepEnded,
+    BuildStepStarted,
+)
 from pinfold.types._code import (
     CodeBegun,
     CodeComplete,
@@ -105,6 +115,14 @@ from pinfold.types._wire import Wire, Word
 __all__ = [
     "AuditEvent",
     "AuditOutcome",
+    "Build",
+    "BuildEnded",
+    "BuildEvent",
+    "BuildFailure",
+    "BuildState",
+    "BuildStep",
+    "BuildStepEnded",
+    "BuildStepStarted",
     "CancelMode",
     "CodeBegun",
     "CodeComplete",

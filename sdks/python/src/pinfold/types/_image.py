@@ -22,6 +22,8 @@ class ImageSource(Word):
     REGISTRY = "registry"
     SNAPSHOT = "snapshot"
     """The disk of a sandbox, as it was at one moment."""
+    BUILD = "build"
+    """A Dockerfile."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class ImageConfig(Wire):
     entrypoint: tuple[str, ...]
     cmd: tuple[str, ...]
     labels: Mapping[str, str]
+    exposed_ports: tuple[str, ...] = ()
+    """`NUMBER/PROTOCOL` or `FIRST-LAST/PROTOCOL`."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,10 @@ class Image(Wire):
     sandbox_id: str | None = None
     """Whose disk it is, where the source is a snapshot."""
     base_id: str | None = None
-    """The image that this sandbox was made from, where the source is a snapshot."""
+    """The image that this sandbox was made from, where the source is a snapshot; the one that the
+    last stage was built on, where it is a Dockerfile."""
+    build_id: str | None = None
+    """The build that made it, where the source is a Dockerfile."""
 
 
 class PullState(Word):

@@ -1,0 +1,286 @@
+//! What has to be done, once it is known what the stages are built on: the keys of all steps, and
+//! how much of them earlier builds did already.
+
+use std::collections::HashMap;
+
+use pinfold_images::{
+    Action, Base, Context, CopyAction, CopyFrom, CopyKind, Dockerfile, DockerfileError, RunAction,
+    RunProgram,
+};
+use pinfold_model::build::{BuildFailure, BuildFault};
+use pinfold_model::{Error, Image, ImageConfig, ImageId};
+
+use super::cache::{Cache, Key};
+use super::context::read_context;
+use super::layout::{self, Layout, StageSteps};
+use super::owner::{Owner, failure};
+use super::source::Source;
+use crate::Share;
+
+/// Everything that a build does.
+pub(super) struct Plan {
+    pub(super) stages: Vec<Stage>,
+    pub(super) context: Option<Context>,
+}
+
+pub(super) struct Stage {
+    pub(super) from: From,
+    pub(super) parts: Vec<Part>,
+    /// What an image of this stage says.
+    pub(super) config: ImageConfig,
+    /// The image below all of it; `None`: nothing.
+    pub(super) base: Option<ImageId>,
+    /// Of all that it holds.
+    key: Key,
+}
+
+/// What a stage begins with.
+pub(super) enum From {
+    Image(Box<Image>),
+    /// An earlier one of the plan.
+    Stage(usize),
+}
+
+/// Work that is done in one sandbox and kept as one copy: directories that are made, and one thing
+/// more.
+pub(super) struct Part {
+    pub(super) works: Vec<Work>,
+    pub(super) key: Key,
+    /// What an earlier build left.
+    pub(super) cached: Option<Image>,
+}
+
+pub(super) struct Work {
+    pub(super) step: usize,
+    pub(super) action: Action,
+    /// Where a copy takes its files.
+    pub(super) source: Source,
+}
+
+impl Owner {
+    /// Resolves, evaluates and looks up; runs nothing.
+    pub(super) async fn plan(&mut self, file: &Dockerfile) -> Result<Plan, BuildFailure> {
+        let laid_out =
+            layout::lay_out(file, &self.build.spec).map_err(|error| dockerfile(&error))?;
+        let mut plan = Plan {
+            stages: Vec::new(),
+            context: None,
+        };
+        // Places in the plan of the Dockerfile's stages.
+        let mut places = HashMap::new();
+        let last = laid_out.stages.len() - 1;
+        for (place, steps) in laid_out.stages.iter().enumerate() {
+            places.insert(steps.stage, place);
+            self.began(steps.from);
+            let mut stage = self.begin(file, steps, &plan, &places).await?;
+            self.passed(steps.from);
+            self.at_step = None;
+            let evaluated = file.evaluate(steps.stage, &stage.config, &self.build.spec.args);
+            let evaluated = evaluated.map_err(|error| dockerfile(&error))?;
+            stage.config = evaluated.config;
+            let mut works = Vec::new();
+            for (at, operation) in evaluated.operations.into_iter().enumerate() {
+                works.push((steps.from + 1 + at, operation.action));
+            }
+            if place == last {
+                stage.config.labels.extend(self.build.spec.labels.clone());
+                works.extend(self.afterwards(&laid_out, &stage.config));
+            }
+            self.fill(&mut stage, works, &mut plan, &places).await?;
+            plan.stages.push(stage);
+        }
+        Ok(plan)
+    }
+
+    /// A stage with nothing in it yet.
+    async fn begin(
+        &self,
+        file: &Dockerfile,
+        steps: &StageSteps,
+        plan: &Plan,
+        places: &HashMap<usize, usize>,
+    ) -> Result<Stage, BuildFailure> {
+        let base = file.base(steps.stage, &self.build.spec.args);
+        let image = match base.map_err(|error| dockerfile(&error))? {
+            Base::Stage(earlier) => {
+                let place = places[&earlier];
+                let earlier = &plan.stages[place];
+                return Ok(Stage {
+                    from: From::Stage(place),
+                    parts: Vec::new(),
+                    config: earlier.config.clone(),
+                    base: earlier.base.clone(),
+                    key: earlier.key.clone(),
+                });
+            }
+            Base::Scratch => None,
+            Base::Image { name, platform } => {
+                check_platform(platform.as_deref())?;
+                Some(self.image(&name).await?)
+            }
+        };
+        let base = image.as_ref().map(|image| image.id.clone());
+        let image = match image {
+            Some(image) => image,
+            None => self.nothing().await?,
+        };
+        Ok(Stage {
+            parts: Vec::new(),
+            config: image.config.clone(),
+            base,
+            key: Key::image(&self.shared, &image),
+            from: From::Image(Box::new(image)),
+        })
+    }
+
+    /// An image by name, pulled where it is missing and may be.
+    async fn image(&self, name: &str) -> Result<Image, BuildFailure> {
+        let engine = self.engine()?;
+        let found = engine.present_image(&self.ctx, name, Share::Project).await;
+        found.map_err(|error| BuildFailure::new(BuildFault::BaseImage, error.message()))
+    }
+
+    /// What follows the Dockerfile, in the target.
+    fn afterwards(&self, laid_out: &Layout, config: &ImageConfig) -> Vec<(usize, Action)> {
+        let spec = &self.build.spec;
+        let mut works = Vec::new();
+        if let Some(step) = laid_out.files {
+            let files = spec
+                .files
+                .iter()
+                .map(|(path, text)| (path.trim_start_matches('/').to_owned(), text.clone()));
+            works.push((
+                step,
+                Action::Copy(CopyAction {
+                    kind: CopyKind::Copy,
+                    from: CopyFrom::Context,
+                    paths: Vec::new(),
+                    files: files.collect(),
+                    destination: "/".to_owned(),
+                    into_directory: true,
+                    chown: None,
+                    chmod: None,
+                }),
+            ));
+        }
+        for (at, line) in spec.setup.iter().enumerate() {
+            let run = RunAction {
+                program: RunProgram::Line(line.clone()),
+                env: config.env.clone(),
+                proxies: Default::default(),
+                user: spec.setup_user.clone().or_else(|| config.user.clone()),
+                workdir: config.workdir.clone().unwrap_or_else(|| "/".to_owned()),
+            };
+            works.push((laid_out.setup + at, Action::Run(run)));
+        }
+        works
+    }
+
+    /// Groups the work of a stage, with its keys and what is cached of it.
+    async fn fill(
+        &mut self,
+        stage: &mut Stage,
+        works: Vec<(usize, Action)>,
+        plan: &mut Plan,
+        places: &HashMap<usize, usize>,
+    ) -> Result<(), BuildFailure> {
+        let mut open = Vec::new();
+        let count = works.len();
+        for (at, (step, action)) in works.into_iter().enumerate() {
+            let ends = !matches!(action, Action::Workdir(_)) || at + 1 == count;
+            self.at_step = Some(step);
+            let (source, input) = self.source(&action, plan, places).await?;
+            stage.key = Key::of(&stage.key, &action, input);
+            open.push(Work {
+                step,
+                action,
+                source,
+            });
+            if ends {
+                stage.parts.push(Part {
+                    works: std::mem::take(&mut open),
+                    key: stage.key.clone(),
+                    cached: None,
+                });
+            }
+        }
+        self.at_step = None;
+        let cache = Cache::open(&self.shared, self.build.spec.cache).await;
+        let cache = cache.map_err(|error| failure(&error))?;
+        // Only the last that is there matters: it holds all that is before it.
+        for part in stage.parts.iter_mut().rev() {
+            let found = cache.find(self, &part.key).await;
+            part.cached = found.map_err(|error| failure(&error))?;
+            if part.cached.is_some() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Where a copy takes its files, and what they hash to.
+    async fn source(
+        &self,
+        action: &Action,
+        plan: &mut Plan,
+        places: &HashMap<usize, usize>,
+    ) -> Result<(Source, Option<[u8; 32]>), BuildFailure> {
+        let Action::Copy(copy) = action else {
+            return Ok((Source::None, None));
+        };
+        let context = |text: String| BuildFailure::new(BuildFault::Context, text);
+        Ok(match &copy.from {
+            CopyFrom::Context if copy.paths.is_empty() => (Source::None, None),
+            CopyFrom::Context => {
+                if plan.context.is_none() {
+                    plan.context = Some(read_context(self).await?);
+                }
+                let held = plan.context.iter();
+                let selection = held
+                    .map(|held| held.select(&copy.paths, copy.kind == CopyKind::Add))
+                    .next();
+                let selection =
+                    selection.ok_or_else(|| context("the context is gone".to_owned()))?;
+                let selection = selection.map_err(|error| context(error.to_string()))?;
+                let hash = selection.sha256();
+                (Source::Context(Box::new(selection)), Some(hash))
+            }
+            CopyFrom::Stage(stage) => {
+                let place = places[stage];
+                let hash = hash_of(&plan.stages[place].key);
+                (Source::Stage(place), Some(hash))
+            }
+            CopyFrom::Image(name) => {
+                let image = self.image(name).await?;
+                let hash = hash_of(&Key::image(&self.shared, &image));
+                (Source::Image(Box::new(image)), Some(hash))
+            }
+        })
+    }
+}
+
+fn hash_of(key: &Key) -> [u8; 32] {
+    use sha2::Digest as _;
+    sha2::Sha256::digest(key.as_str()).into()
+}
+
+/// Sandboxes run what this machine runs.
+fn check_platform(platform: Option<&str>) -> Result<(), BuildFailure> {
+    let Some(platform) = platform else {
+        return Ok(());
+    };
+    let refused = |error: Error| BuildFailure::new(BuildFault::Dockerfile, error.message());
+    let wanted: pinfold_images::Platform = platform.parse().map_err(refused)?;
+    if wanted.is_of_this_machine() {
+        return Ok(());
+    }
+    let text = format!(
+        "FROM --platform={platform}: this server builds for {} only",
+        pinfold_images::Platform::default()
+    );
+    Err(BuildFailure::new(BuildFault::Dockerfile, text))
+}
+
+fn dockerfile(error: &DockerfileError) -> BuildFailure {
+    BuildFailure::new(BuildFault::Dockerfile, error.to_string())
+}

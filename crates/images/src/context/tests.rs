@@ -1,0 +1,213 @@
+//! Contexts that are fine and contexts that are not, through the whole way.
+
+use std::io::Read;
+
+use tar::{Builder, EntryType, Header};
+
+use super::{Context, ContextError, Owner, Selection, Style, recast, unpacked, written};
+
+fn tar_of(entries: &[(&str, EntryType, &str)]) -> Vec<u8> {
+    let mut out = Builder::new(Vec::new());
+    for (name, kind, text) in entries {
+        let mut header = Header::new_gnu();
+        header.set_entry_type(*kind);
+        header.set_mode(if *kind == EntryType::Directory {
+            0o755
+        } else {
+            0o640
+        });
+        header.set_uid(1234);
+        // Builder refuses what hostile archives hold, so the name is written by hand.
+        header.as_gnu_mut().expect("gnu").name[..name.len()].copy_from_slice(name.as_bytes());
+        let data = match kind {
+            EntryType::Regular => text.as_bytes(),
+            EntryType::Symlink | EntryType::Link => {
+                header.as_gnu_mut().expect("gnu").linkname[..text.len()]
+                    .copy_from_slice(text.as_bytes());
+                &[]
+            }
+            _ => &[],
+        };
+        header.set_size(data.len() as u64);
+        header.set_cksum();
+        out.append(&header, data).expect("in memory");
+    }
+    out.into_inner().expect("in memory")
+}
+
+use EntryType::{Directory as D, Link as H, Regular as F, Symlink as S};
+
+fn sample() -> Vec<u8> {
+    tar_of(&[
+        ("./", D, ""),
+        ("./a.txt", F, "one"),
+        ("./dir/", D, ""),
+        ("./dir/b.txt", F, "two"),
+        ("./dir/hard", H, "./a.txt"),
+        ("./dir/soft", S, "../a.txt"),
+        ("./implicit/c.log", F, "three"),
+        ("./link", S, "dir"),
+    ])
+}
+
+/// `name kind uid content-or-target`, in the order of the archive.
+fn listed(tar: &[u8]) -> Vec<String> {
+    let mut archive = tar::Archive::new(tar);
+    let one = |entry: std::io::Result<tar::Entry<'_, &[u8]>>| {
+        let mut entry = entry.expect("entry");
+        let name = String::from_utf8(entry.path_bytes().into_owned()).expect("utf-8");
+        let link = entry
+            .link_name_bytes()
+            .map(|l| String::from_utf8_lossy(&l).into_owned());
+        let mut text = String::new();
+        entry.read_to_string(&mut text).expect("text");
+        let kind = entry.header().entry_type().as_byte() as char;
+        let uid = entry.header().uid().expect("uid");
+        format!("{name} {kind} {uid} {}", link.unwrap_or(text))
+    };
+    archive.entries().expect("tar").map(one).collect()
+}
+
+fn style(destination: &str) -> Style {
+    Style {
+        owner: Some(Owner::default()),
+        destination: destination.to_owned(),
+        ..Style::default()
+    }
+}
+
+fn copied(tar: &[u8], paths: &[&str], destination: &str) -> Vec<String> {
+    let paths: Vec<String> = paths.iter().map(|p| (*p).to_owned()).collect();
+    let context = Context::read(tar).expect("good");
+    let selection = context.select(&paths, false).expect("there");
+    let mut out = Vec::new();
+    recast(tar, &selection, &style(destination), &mut out).expect("copied");
+    listed(&out)
+}
+
+#[test]
+fn directories_bring_their_content_and_files_their_name() {
+    let tar = sample();
+    let dir = ["d/b.txt 0 0 two", "d/hard 0 0 one", "d/soft 2 0 ../a.txt"];
+    let mut found = copied(&tar, &["dir"], "/d");
+    found.sort();
+    assert_eq!(found, dir);
+    assert_eq!(
+        copied(&tar, &["a.txt", "implicit"], "/"),
+        ["a.txt 0 0 one", "c.log 0 0 three"]
+    );
+    // A source is followed within the context, and keeps what it was called.
+    assert_eq!(copied(&tar, &["dir/soft"], "/d"), ["d/soft 0 0 one"]);
+    assert_eq!(copied(&tar, &["link/b.txt"], "/d"), ["d/b.txt 0 0 two"]);
+    assert_eq!(
+        copied(&tar, &["*.txt", "*/*.log"], "/d"),
+        ["d/a.txt 0 0 one", "d/c.log 0 0 three"]
+    );
+}
+
+#[test]
+fn two_names_of_one_file_stay_one_file() {
+    let found = copied(&sample(), &[""], "/");
+    assert!(found.contains(&"a.txt 0 0 one".to_owned()), "{found:?}");
+    assert!(
+        found.contains(&"dir/hard 1 0 a.txt".to_owned()),
+        "{found:?}"
+    );
+}
+
+fn select(tar: &[u8], path: &str) -> Result<Selection, ContextError> {
+    Context::read(tar)?.select(&[path.to_owned()], false)
+}
+
+#[test]
+fn the_hash_is_of_what_is_copied_and_nothing_else() {
+    let hash = |tar: &[u8], path| select(tar, path).expect("there").sha256();
+    let tar = sample();
+    let other = tar_of(&[("a.txt", F, "other"), ("dir/b.txt", F, "two"), ("x", F, "")]);
+    assert_eq!(hash(&tar, "dir/b.txt"), hash(&other, "dir/b.txt"));
+    assert_ne!(hash(&tar, "a.txt"), hash(&other, "a.txt"));
+    assert_ne!(hash(&tar, "dir"), hash(&other, "dir"));
+}
+
+#[test]
+fn dockerignore_applies_to_what_was_sent() {
+    let tar = tar_of(&[
+        (".dockerignore", F, "*\n!keep\n"),
+        ("keep/a", F, "1"),
+        ("drop", F, "2"),
+    ]);
+    assert!(select(&tar, "keep/a").is_ok());
+    assert!(select(&tar, "drop").is_err());
+    assert_eq!(
+        copied(&tar, &["."], "/x"),
+        ["x/a 0 0 1"].map(|s| s.replace("x/a", "x/keep/a"))
+    );
+}
+
+#[test]
+fn hostile_contexts_are_refused_by_name() {
+    for (entries, word) in [
+        (vec![("../a", F, "x")], "leads out"),
+        (vec![("a/../../b", F, "x")], "leads out"),
+        (vec![("/etc/passwd", F, "x")], "relative"),
+        (vec![("dev", EntryType::Char, "")], "no file"),
+        (vec![("blk", EntryType::Block, "")], "no file"),
+        (vec![("h", H, "/etc/passwd")], "relative"),
+        (vec![("h", H, "missing")], "hard link"),
+    ] {
+        let error = Context::read(tar_of(&entries).as_slice()).expect_err(word);
+        assert!(error.to_string().contains(word), "{error}");
+    }
+    assert!(Context::read(&b"no tar at all, but long enough to be looked at as one"[..]).is_err());
+}
+
+#[test]
+fn symlinks_lead_nowhere_outside_and_end() {
+    let tar = tar_of(&[
+        ("up", S, "../../etc"),
+        ("etc/x", F, "inner"),
+        ("loop", S, "loop"),
+        ("abs", S, "/etc"),
+    ]);
+    assert_eq!(copied(&tar, &["up/x"], "/"), ["x 0 0 inner"]);
+    assert_eq!(copied(&tar, &["abs/x"], "/"), ["x 0 0 inner"]);
+    assert!(select(&tar, "loop").is_err());
+    assert!(select(&tar, "etc/y").is_err());
+}
+
+#[test]
+fn archives_are_told_apart_and_unpacked() {
+    let inner = tar_of(&[("in", F, "deep")]);
+    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut gz, &inner).expect("in memory");
+    let gz = gz.finish().expect("in memory");
+    let mut out = Builder::new(Vec::new());
+    let mut header = Header::new_gnu();
+    header.set_size(gz.len() as u64);
+    header.set_mode(0o600);
+    out.append_data(&mut header, "x.tgz", gz.as_slice())
+        .expect("in memory");
+    let tar = out.into_inner().expect("in memory");
+    let context = Context::read(tar.as_slice()).expect("good");
+    let selection = context.select(&["x.tgz".to_owned()], true).expect("there");
+    assert_eq!(selection.archives(), ["x.tgz"]);
+    assert!(!selection.has_entries());
+    let mut plain = Vec::new();
+    unpacked(tar.as_slice(), "x.tgz", &mut plain).expect("unpacked");
+    assert_eq!(plain, inner);
+}
+
+#[test]
+fn what_another_sandbox_gave_keeps_its_links_and_owners() {
+    let tar = tar_of(&[("./", D, ""), ("a", F, "1"), ("b", H, "a"), ("s", S, "a")]);
+    let mut out = Vec::new();
+    let style = Style {
+        destination: "/d".to_owned(),
+        ..Style::default()
+    };
+    written(tar.as_slice(), &style, &mut out).expect("copied");
+    assert_eq!(
+        listed(&out),
+        ["d/a 0 1234 1", "d/b 1 1234 d/a", "d/s 2 1234 a"]
+    );
+}
