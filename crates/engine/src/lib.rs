@@ -44,8 +44,8 @@ pub use code::{
     CodeRunState, CreateCodeContext, RejectedForm, RunCode,
 };
 pub use commands::{
-    Attended, LogPage, LogsRequest, OutputReader, RunOptions, RunOutput, TextChunk, TextDecoder,
-    TextPage, TextReader,
+    Attended, LogPage, LogsRequest, OutputReader, OutputTail, RunOptions, RunOutput, TextChunk,
+    TextDecoder, TextPage, TextReader,
 };
 pub use config::{EngineConfig, HostMounts, Lifetime, Parts, PullPolicy};
 pub use engine::{Drain, Engine};
@@ -54,8 +54,8 @@ pub use files::{
     Listing, MakeDirectory, MoveFile, ReadRange, WriteFile,
 };
 pub use images::{
-    ImageImport, ImageProgress, ImagePull, OnImageProgress, PullEnding, PullFailure, PullImage,
-    TakeSnapshot,
+    DescribeSnapshot, ImageImport, ImageProgress, ImagePull, OnImageProgress, PullEnding,
+    PullFailure, PullImage, TakeSnapshot,
 };
 pub use keys::{BOOTSTRAP_SECRET_MIN_CHARS, CreateKey, CreatedKey};
 pub use links::{Link, LinkUse, Linked, Redeemed};

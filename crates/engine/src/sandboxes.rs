@@ -169,6 +169,16 @@ impl Engine {
             .await
     }
 
+    /// Its idle timeout begins again, and so does its absolute lifetime, as long as it was.
+    pub async fn keep_sandbox_alive(&self, ctx: &Ctx, id: &SandboxId) -> Result<Sandbox> {
+        let live = self.need_live(ctx, id).await?;
+        drop(live.use_it());
+        match live.sandbox().ttl {
+            Some(ttl) => self.extend_sandbox(ctx, id, ttl, None).await,
+            None => Ok(live.sandbox()),
+        }
+    }
+
     /// Ends a sandbox for good. Repeating it answers with the sandbox as it ended.
     pub async fn destroy_sandbox(&self, ctx: &Ctx, id: &SandboxId) -> Result<Sandbox> {
         let note = Note::new("sandbox.destroy");

@@ -31,6 +31,7 @@ mod suite {
     mod pipeline_events;
     mod pipelines;
     mod pulls;
+    mod setup;
     mod snapshots;
     mod terminals;
     mod usage;

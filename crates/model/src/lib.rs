@@ -23,6 +23,8 @@ pub mod resources;
 pub mod sandbox;
 pub mod secret;
 pub mod secret_env;
+pub mod setup;
+pub mod snapshot;
 pub mod template;
 pub mod usage;
 
@@ -48,6 +50,8 @@ pub use resources::{NetworkMode, Resources};
 pub use sandbox::{Sandbox, SandboxSpec, SandboxState};
 pub use secret::{Secret, SecretValue};
 pub use secret_env::SecretEnv;
+pub use setup::Setup;
+pub use snapshot::Snapshot;
 pub use template::Template;
 
 /// A point in time. Stored and shown as RFC 3339 UTC with microseconds.

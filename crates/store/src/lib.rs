@@ -29,6 +29,7 @@ mod sandboxes;
 mod scope;
 mod secrets;
 mod settings;
+mod snapshots;
 mod statements;
 mod store;
 mod templates;
@@ -51,6 +52,7 @@ pub use sandboxes::{METADATA_FILTERS_MAX, SandboxFilter, Sandboxes, States, Tran
 pub use scope::Scope;
 pub use secrets::Secrets;
 pub use settings::Settings;
+pub use snapshots::Snapshots;
 pub use store::Store;
 pub use templates::Templates;
 pub use usage::{Metered, Usage, UsageMark};

@@ -3,7 +3,7 @@
 use crate::db::Sql;
 use crate::{
     audit, code_contexts, commands, idempotency, images, keys, objects, pipeline_runs, previews,
-    projects, sandboxes, secrets, settings, templates, usage,
+    projects, sandboxes, secrets, settings, snapshots, templates, usage,
 };
 
 pub(crate) fn all() -> impl Iterator<Item = &'static Sql> {
@@ -26,6 +26,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Sql> {
         sandboxes::list::ALL,
         secrets::ALL,
         settings::ALL,
+        snapshots::ALL,
         templates::ALL,
         usage::ALL,
     ]

@@ -6,7 +6,7 @@ use crate::db::Db;
 use crate::error::Result;
 use crate::{
     Audit, CodeContexts, Commands, IdempotencyKeys, Images, Keys, Objects, PipelineRuns, Previews,
-    Projects, Sandboxes, Secrets, Settings, Templates, Usage, statements,
+    Projects, Sandboxes, Secrets, Settings, Snapshots, Templates, Usage, statements,
 };
 
 /// A database with an up-to-date schema. Cheap to clone; clones share its connections.
@@ -102,6 +102,11 @@ impl Store {
     #[must_use]
     pub fn secrets(&self) -> Secrets<'_> {
         Secrets::new(&self.db)
+    }
+
+    #[must_use]
+    pub fn snapshots(&self) -> Snapshots<'_> {
+        Snapshots::new(&self.db)
     }
 
     #[must_use]

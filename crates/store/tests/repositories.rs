@@ -38,6 +38,8 @@ mod sandboxes;
 mod schema;
 #[path = "repositories/secrets.rs"]
 mod secrets;
+#[path = "repositories/snapshots.rs"]
+mod snapshots;
 #[path = "repositories/suite.rs"]
 mod suite;
 #[path = "repositories/templates.rs"]

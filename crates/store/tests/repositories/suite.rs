@@ -145,6 +145,11 @@ const CASES: &[Case] = cases! {
         a_project_keeps_so_many_secrets,
         a_deleted_secret_leaves_nothing,
     }
+    snapshots::{
+        a_snapshot_comes_back_as_it_went_in_and_is_described_anew,
+        deleted_snapshots_are_found_and_not_listed,
+        a_repeated_request_finds_the_first_snapshot,
+    }
     usage::{
         totals_add_up_over_a_period,
         a_record_is_counted_once,
