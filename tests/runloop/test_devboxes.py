@@ -227,3 +227,25 @@ async def test_the_context_ends_the_devbox(sdk, runloop):
         async with await runloop.devbox.create() as devbox:
             assert (await devbox.cmd.exec(command="true")).success
     assert (await sdk(devbox.get_info)).status == "shutdown"
+
+
+async def test_name_and_metadata_change_and_are_cleared(sdk, runloop, devbox):
+    update = runloop.api.devboxes.update
+    changed = await sdk(update, devbox.id, name="renamed", metadata={"a": "b"})
+    assert (changed.name, changed.metadata) == ("renamed", {"a": "b"})
+    changed = await sdk(update, devbox.id, metadata={"c": "d"})
+    assert (changed.name, changed.metadata) == ("renamed", {"c": "d"})
+    changed = await sdk(update, devbox.id, name="", metadata={})
+    assert (changed.name, changed.metadata) == (None, {})
+    assert (await sdk(devbox.get_info)).name is None
+
+
+async def test_logs_tell_what_commands_did(sdk, runloop, devbox):
+    result = await sdk(devbox.cmd.exec, command="echo said; echo complained >&2; exit 4")
+    name = result.execution_id
+    logs = (await sdk(runloop.api.devboxes.logs.list, devbox.id, execution_id=name)).logs
+    assert logs[0].cmd == "echo said; echo complained >&2; exit 4" and logs[0].source == "exec"
+    assert {one.message for one in logs[1:-1]} == {"said", "complained"}
+    assert logs[-1].exit_code == 4 and {one.cmd_id for one in logs} == {name}
+    every = (await sdk(runloop.api.devboxes.logs.list, devbox.id)).logs
+    assert [one.cmd for one in every if one.cmd] == [logs[0].cmd]

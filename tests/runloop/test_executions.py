@@ -190,3 +190,38 @@ async def test_a_repeated_request_starts_nothing_twice(server, devbox):
     body = {"command": "echo once >> count"}
     replies = [httpx.post(url, json=body, headers=headers).json() for _ in range(2)]
     assert replies[0]["execution_id"] == replies[1]["execution_id"]
+
+
+async def test_a_named_shell_keeps_its_state_and_its_order(server, devbox):
+    url = f"{server.base_url}/v1/devboxes/{devbox.id}/execute_sync"
+    headers = {"authorization": f"Bearer {KEY}"}
+
+    def run(shell, command):
+        body = {"command": command, "shell_name": shell}
+        return httpx.post(url, json=body, headers=headers, timeout=60).json()
+
+    run("a/../b", "mkdir -p deep; cd deep; export NAME='x y'; f() { echo f $NAME; }")
+    assert run("a/../b", "pwd; f")["stdout"] == "/home/user/deep\nf x y\n"
+    assert run("a/../b", "exit 7")["exit_status"] == 7
+    assert run("a/../b", "pwd")["stdout"] == "/home/user/deep\n"
+    assert run("other", "pwd; echo $NAME")["stdout"] == "/home/user\n\n"
+    start = url.replace("execute_sync", "execute_async")
+    slow = "touch begun; while ! test -e go; do sleep 0.02; done; echo first >> order"
+    httpx.post(start, json={"command": slow, "shell_name": "q"}, headers=headers)
+    run("x", "while ! test -e begun; do sleep 0.02; done")
+    body = {"command": "echo second >> order", "shell_name": "q"}
+    waiting = httpx.post(start, json=body, headers=headers).json()
+    assert run("x", "test -e order")["exit_status"] == 1
+    run("x", "touch go")
+    place = url.replace("execute_sync", f"executions/{waiting['execution_id']}/wait_for_status")
+    done = httpx.post(place, json={"statuses": ["completed"]}, headers=headers, timeout=60).json()
+    assert done["exit_status"] == 0
+    assert run("x", "cat order")["stdout"] == "first\nsecond\n"
+
+
+@pytest.mark.skipif(VERSION >= (3, 0), reason="this SDK has no named shells")
+async def test_shells_of_the_sdk_keep_their_state(sdk, devbox):
+    shell = devbox.shell("mine")
+    await sdk(shell.exec, "cd /tmp; export A=1")
+    result = await sdk(shell.exec, "pwd; echo $A")
+    assert await sdk(result.stdout) == "/tmp\n1\n"

@@ -8,13 +8,16 @@ mod executions;
 mod files;
 mod from_wire;
 mod ids;
+mod logs;
 mod objects;
 mod poll;
 mod routes;
+mod secrets;
 mod snapshots;
 mod stream;
 mod to_wire;
 mod tunnels;
+mod version;
 mod wire;
 
 pub(crate) use routes::router;

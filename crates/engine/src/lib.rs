@@ -69,7 +69,9 @@ pub use previews::{
     PREVIEW_LINK_PREFIX, PREVIEW_TOKEN_PREFIX, PreviewSession, Verdict, Visit,
 };
 pub use projects::QuotaChange;
-pub use sandboxes::{CreateSandbox, ImageOrTemplate, SandboxNetwork, SandboxWatch, Wait};
+pub use sandboxes::{
+    CreateSandbox, DescribeSandbox, ImageOrTemplate, SandboxNetwork, SandboxWatch, Wait,
+};
 pub use secrets::{InvalidMasterKey, MasterKey, SecretsKey};
 pub use sessions::{OpenTerminal, Terminal, TerminalInput};
 pub use templates::Share;

@@ -23,7 +23,7 @@ use crate::usecase::Note;
 use crate::{Accepted, Engine, Origin};
 
 pub use network::SandboxNetwork;
-pub use request::{CreateSandbox, ImageOrTemplate, Wait};
+pub use request::{CreateSandbox, DescribeSandbox, ImageOrTemplate, Wait};
 pub use watch::SandboxWatch;
 
 pub(crate) use resolve::{Resolved, fresh};
@@ -126,6 +126,17 @@ impl Engine {
             })
         })
         .await
+    }
+
+    /// Changes name or metadata of a live sandbox.
+    pub async fn describe_sandbox(
+        &self,
+        ctx: &Ctx,
+        id: &SandboxId,
+        request: DescribeSandbox,
+    ) -> Result<Sandbox> {
+        self.changed(ctx, "sandbox.describe", id, Change::Describe(request))
+            .await
     }
 
     /// Takes the CPU away and keeps everything else. Repeating it changes nothing.

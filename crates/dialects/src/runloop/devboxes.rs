@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::extract::State;
-use pinfold_engine::{Cursor, Engine, SandboxFilter, States};
+use pinfold_engine::{Cursor, DescribeSandbox, Engine, SandboxFilter, States};
 use pinfold_http::{Caller, Draining, Json, Path, Query};
 use pinfold_model::{Code, Ctx, Error, Sandbox, SandboxId, SandboxState};
 
@@ -153,6 +153,22 @@ async fn reached(
             Err(Error::new(Code::Unavailable, "the server is shutting down").into())
         }
     }
+}
+
+pub(super) async fn update(
+    State(engine): State<Engine>,
+    Caller(ctx): Caller,
+    Path(id): Path<String>,
+    Json(request): Json<wire::UpdateDevbox>,
+) -> Answer {
+    let change = DescribeSandbox {
+        name: request
+            .name
+            .map(|name| Some(name).filter(|name| !name.is_empty())),
+        metadata: request.metadata,
+    };
+    let id = ids::devbox(&id)?;
+    answer(engine.describe_sandbox(&ctx, &id, change).await?)
 }
 
 /// Ends its processes and keeps its disk. Where this machine keeps no disks of what does not run,

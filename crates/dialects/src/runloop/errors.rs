@@ -19,7 +19,7 @@ pub(super) const FACADE: Facade = Facade {
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// Resources of the vendor that this server does not have (see `coverage.md`).
-const ABSENT: [&str; 19] = [
+const ABSENT: [&str; 18] = [
     "account",
     "accounts",
     "agents",
@@ -35,7 +35,6 @@ const ABSENT: [&str; 19] = [
     "repositories",
     "restricted_keys",
     "scenarios",
-    "secrets",
     "devboxes/browsers",
     "devboxes/computers",
     "devboxes/evictions",
@@ -47,7 +46,7 @@ const ABSENT_OF_DEVBOXES: [&str; 6] = [
     "create_pty_tunnel",
     "create_gateway_token",
     "create_mcp_token",
-    "logs",
+    "usage",
 ];
 
 /// The status for one of our codes. Total: a new code does not compile until it has one.

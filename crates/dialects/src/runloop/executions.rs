@@ -11,6 +11,7 @@ use pinfold_model::{Code, Command, CommandId, Ctx, Error};
 
 use super::errors::{Refused, Retry};
 use super::poll::{self, RequestKey};
+use super::version::Sdk;
 use super::{from_wire, ids, to_wire, wire};
 
 /// How long a wait lasts at most, and where its request names no time.
@@ -36,7 +37,7 @@ pub(super) async fn execute_sync(
     Json(request): Json<wire::Execute>,
 ) -> Result<Json<wire::SyncExecution>, Refused> {
     let devbox = ids::devbox(&devbox)?;
-    let spec = command(&request)?;
+    let spec = from_wire::command(&request)?;
     let run = engine.run_command(&ctx, &devbox, spec, key.as_deref(), WHOLE);
     Ok(Json(to_wire::sync_execution(run.await?)?))
 }
@@ -50,7 +51,7 @@ pub(super) async fn execute_async(
     Json(request): Json<wire::Execute>,
 ) -> Answer {
     let devbox = ids::devbox(&devbox)?;
-    let spec = command(&request)?;
+    let spec = from_wire::command(&request)?;
     let started = engine.start_command(&ctx, &devbox, spec, key.as_deref());
     shown(&engine, &ctx, &started.await?.value.id, &query).await
 }
@@ -67,26 +68,14 @@ pub(super) async fn execute(
 ) -> Answer {
     let devbox = ids::devbox(&devbox)?;
     let patience = poll::patience(request.optimistic_timeout, WAIT_MAX, WAIT_MAX)?;
-    let spec = command(&request)?;
-    let named = request.command_id.filter(|_| names_its_commands(&headers));
-    let key = named.or(key);
+    let spec = from_wire::command(&request)?;
+    // Older SDKs send one id with all their commands, so theirs names nothing.
+    let old = Sdk::of(&headers).before(1, 11);
+    let key = request.command_id.filter(|_| !old).or(key);
     let started = engine.start_command(&ctx, &devbox, spec, key.as_deref());
     let id = started.await?.value.id;
     engine.wait_command(&ctx, &id, Some(patience)).await?;
     shown(&engine, &ctx, &id, &query).await
-}
-
-/// SDKs before 1.11 send one id with all their commands, so theirs names nothing.
-fn names_its_commands(headers: &HeaderMap) -> bool {
-    let version = headers.get("x-stainless-package-version");
-    let Some(version) = version.and_then(|version| version.to_str().ok()) else {
-        return true;
-    };
-    let mut numbers = version
-        .split('.')
-        .map(|part| part.parse::<u32>().unwrap_or(0));
-    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    version >= (1, 11)
 }
 
 pub(super) async fn show(
@@ -182,13 +171,6 @@ pub(super) async fn send_std_in(
     }))
 }
 
-fn command(request: &wire::Execute) -> Result<pinfold_model::CommandSpec, Refused> {
-    if request.shell_name.is_some() {
-        return Err(Refused::absent("shell_name"));
-    }
-    from_wire::command(&request.command, request.attach_stdin.unwrap_or(false))
-}
-
 /// The execution, if it is one of that devbox.
 pub(super) async fn of(
     engine: &Engine,
@@ -213,26 +195,4 @@ async fn shown(engine: &Engine, ctx: &Ctx, id: &CommandId, query: &wire::Executi
     };
     let tail = engine.command_tail(ctx, id, TAIL_BYTES).await?;
     Ok(Json(to_wire::execution(tail, lines)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use axum::http::HeaderValue;
-
-    #[test]
-    fn ids_of_commands_count_from_the_version_that_makes_them() {
-        for (version, counts) in [
-            ("0.68.0", false),
-            ("1.7.0", false),
-            ("1.11.0", true),
-            ("3.0.0", true),
-        ] {
-            let mut headers = HeaderMap::new();
-            let value = HeaderValue::from_static(version);
-            headers.insert("x-stainless-package-version", value);
-            assert_eq!(names_its_commands(&headers), counts, "{version}");
-        }
-        assert!(names_its_commands(&HeaderMap::new()));
-    }
 }

@@ -1,5 +1,6 @@
 //! From the vendor's requests to the engine's words: its defaults, sizes and bounds. Pure.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pinfold_engine::{CreateSandbox, ImageOrTemplate, Wait};
@@ -22,6 +23,21 @@ const GIB: u32 = 1024;
 /// A login shell of bash, or of sh where the image has none.
 const LOGIN_SHELL: &str =
     r#"command -v bash >/dev/null 2>&1 && exec bash -lc "$1"; exec sh -lc "$1""#;
+/// Does $1 in the shell named $2. The lock is the kernel's, so it goes with whoever holds it; nothing
+/// that the line starts inherits it.
+const NAMED_SHELL: &str = r#"exec bash -lc '
+_runloop=$HOME/.runloop/shells/$2
+mkdir -p "${_runloop%/*}" && exec 9>>"$_runloop.lock" && flock 9 || exit 126
+if [ -f "$_runloop" ]; then . "$_runloop"; fi
+_runloop_leave() {
+    { export -p; declare -f; alias -p; printf "cd -- %q\n" "$PWD"; } > "$_runloop.new"
+    mv -f "$_runloop.new" "$_runloop"
+}
+trap _runloop_leave EXIT
+shopt -s expand_aliases
+eval "$1" 9>&-
+' bash "$1" "$2""#;
+const SHELL_NAME_MAX_BYTES: usize = 64;
 /// Clones $2 into $1 at $3 (the default branch where that is empty), then does $4 in there.
 const CLONE: &str = r#"set -e
 git clone --quiet -- "$2" "$1"
@@ -263,20 +279,20 @@ impl Who {
 
 fn add_mount(setup: &mut Setup, who: &Who, mount: wire::Mount) -> Result<(), Refused> {
     match mount {
-        wire::Mount::ObjectMount {
+        wire::Mount::Object {
             object_id,
             object_path,
         } => setup.objects.push(SetupObject {
             object: ids::object(&object_id)?,
             path: from_home(&object_path).to_owned(),
         }),
-        wire::Mount::FileMount { target, content } => setup.files.push(SetupFile {
+        wire::Mount::File { target, content } => setup.files.push(SetupFile {
             path: from_home(&target).to_owned(),
             content,
         }),
-        wire::Mount::CodeMount(mount) => setup.once.push(clone(who, &mount)?),
-        wire::Mount::AgentMount {} => return Err(Refused::absent("agent_mount")),
-        wire::Mount::BrokerMount {} => return Err(Refused::absent("broker_mount")),
+        wire::Mount::Code(mount) => setup.once.push(clone(who, &mount)?),
+        wire::Mount::Agent {} => return Err(Refused::absent("agent_mount")),
+        wire::Mount::Broker {} => return Err(Refused::absent("broker_mount")),
     }
     Ok(())
 }
@@ -329,17 +345,75 @@ pub(super) fn shell(line: &str) -> Program {
     )
 }
 
-pub(super) fn command(line: &str, attach_stdin: bool) -> Result<CommandSpec, Refused> {
+/// The same in a shell that has a name: its directory, exports, functions and aliases are those that
+/// the last line left, and lines wait for each other. What is left stands in a file, so the shell
+/// outlives servers and restarts.
+fn shell_named(name: &str, line: &str) -> Program {
+    let argv = ["sh", "-c", NAMED_SHELL, "sh", line, &file_name(name)];
+    Program::Argv(argv.map(str::to_owned).into())
+}
+
+/// A name as a part of a path: nothing in it means anything to a file system.
+fn file_name(name: &str) -> String {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
+    let escaped = |byte: u8| match plain(&byte) {
+        true => char::from(byte).to_string(),
+        false => format!("%{byte:02x}"),
+    };
+    name.bytes().map(escaped).collect()
+}
+
+/// The line that a program was made of, or the program as it is.
+pub(super) fn line_of(program: &Program) -> String {
+    match program {
+        Program::Shell(line) => line.clone(),
+        Program::Argv(argv) => match argv.as_slice() {
+            [_, _, script, _, line, ..]
+                if [LOGIN_SHELL, NAMED_SHELL].contains(&script.as_str()) =>
+            {
+                line.clone()
+            }
+            other => other.join(" "),
+        },
+    }
+}
+
+/// Where the name of an execution's shell is kept: in its environment.
+const SHELL_NAME: &str = "RUNLOOP_SHELL_NAME";
+
+/// The name of the shell that an execution is in, if it is in one.
+pub(super) fn shell_name(spec: &CommandSpec) -> Option<String> {
+    spec.env.get(SHELL_NAME).cloned()
+}
+
+pub(super) fn command(request: &wire::Execute) -> Result<CommandSpec, Refused> {
+    let line = request.command.as_str();
     if line.trim().is_empty() {
         return Err(Refused::invalid("command", "must not be empty"));
     }
+    let attach_stdin = request.attach_stdin.unwrap_or(false);
+    if let Some(name) = &request.shell_name {
+        if name.is_empty() || name.len() > SHELL_NAME_MAX_BYTES {
+            let bounds = format!("must be 1 to {SHELL_NAME_MAX_BYTES} bytes long");
+            return Err(Refused::invalid("shell_name", bounds));
+        }
+        return Ok(CommandSpec {
+            env: BTreeMap::from([(SHELL_NAME.to_owned(), name.clone())]),
+            stdin: stdin(attach_stdin),
+            ..CommandSpec::new(shell_named(name, line))
+        });
+    }
     Ok(CommandSpec {
-        stdin: match attach_stdin {
-            true => StdinMode::Open,
-            false => StdinMode::Null,
-        },
+        stdin: stdin(attach_stdin),
         ..CommandSpec::new(shell(line))
     })
+}
+
+const fn stdin(attached: bool) -> StdinMode {
+    match attached {
+        true => StdinMode::Open,
+        false => StdinMode::Null,
+    }
 }
 
 /// A path as the engine takes it: relative ones begin at home there, too.
@@ -435,6 +509,12 @@ mod tests {
         for bad in ["", "..", "a/b", "-x", "a b", "$(x)"] {
             assert!(mount(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn names_of_shells_are_no_paths() {
+        assert_eq!(file_name("a-1"), "a-1");
+        assert_eq!(file_name("../é /"), "%2e%2e%2f%c3%a9%20%2f");
     }
 
     #[test]

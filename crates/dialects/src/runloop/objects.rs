@@ -95,10 +95,8 @@ fn states(word: Option<&str>) -> Result<ObjectStates, Refused> {
     let Some(word) = word else {
         return Ok(ObjectStates::Present);
     };
-    let all = ObjectState::ALL.into_iter();
-    let found = all
-        .filter(|state| to_wire::object_state(*state) == word)
-        .last();
+    let mut all = ObjectState::ALL.into_iter();
+    let found = all.find(|state| to_wire::object_state(*state) == word);
     let known = found.map(ObjectStates::Only);
     known.ok_or_else(|| Refused::invalid("state", format!("no state {word:?}")))
 }

@@ -8,7 +8,9 @@ use axum::routing::{any, get, post, put};
 use pinfold_engine::Engine;
 use pinfold_http::{Authenticate, authenticated};
 
-use super::{devboxes, errors, executions, files, objects, snapshots, stream, tunnels};
+use super::{
+    devboxes, errors, executions, files, logs, objects, secrets, snapshots, stream, tunnels,
+};
 
 #[rustfmt::skip]
 pub(crate) fn router(engine: Engine, authority: Arc<dyn Authenticate>) -> Router {
@@ -22,7 +24,8 @@ pub(crate) fn router(engine: Engine, authority: Arc<dyn Authenticate>) -> Router
         .route("/v1/devboxes/disk_snapshots/{snapshot}/delete", post(snapshots::delete))
         .route("/v1/devboxes/{devbox}/snapshot_disk", post(snapshots::create))
         .route("/v1/devboxes/{devbox}/snapshot_disk_async", post(snapshots::create))
-        .route("/v1/devboxes/{devbox}", get(devboxes::show))
+        .route("/v1/devboxes/{devbox}", get(devboxes::show).post(devboxes::update))
+        .route("/v1/devboxes/{devbox}/logs", get(logs::of_devbox))
         .route("/v1/devboxes/{devbox}/wait_for_status", post(devboxes::wait))
         .route("/v1/devboxes/{devbox}/suspend", post(devboxes::suspend))
         .route("/v1/devboxes/{devbox}/resume", post(devboxes::resume))
@@ -52,6 +55,12 @@ pub(crate) fn router(engine: Engine, authority: Arc<dyn Authenticate>) -> Router
         .route("/v1/objects/{object}/complete", post(objects::complete))
         .route("/v1/objects/{object}/download", get(objects::download_url))
         .route("/v1/objects/{object}/delete", post(objects::delete))
+        .route("/v1/secrets", get(secrets::list).post(secrets::create))
+        .route("/v1/secrets/{name}", get(secrets::show).post(secrets::update))
+        .route("/v1/secrets/{name}/delete", post(secrets::delete))
+        .route("/v1/secrets/id/{id}", get(secrets::show_by_id))
+        .route("/v1/secrets/id/{id}/update", post(secrets::update_by_id))
+        .route("/v1/secrets/id/{id}/delete", post(secrets::delete_by_id))
         .route("/v1/{*rest}", any(errors::not_offered));
     // The URL is the proof: it takes no key.
     let signed = Router::new()

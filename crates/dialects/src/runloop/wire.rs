@@ -3,23 +3,27 @@
 
 mod devbox;
 mod execution;
+mod log;
 mod object;
+mod secret;
 mod snapshot;
 
 use serde::{Deserialize, Serialize};
 
 pub(super) use devbox::{
     CodeMount, CreateDevbox, Devbox, Devboxes, Kept, LaunchParameters, ListDevboxes, Mount,
-    Transition, UserParameters, WaitForStatus,
+    Transition, UpdateDevbox, UserParameters, WaitForStatus,
 };
 pub(super) use execution::{
     Execute, Execution, ExecutionQuery, FilePath, Offset, SendStdIn, SentStdIn, SyncExecution,
     Update, WriteFile,
 };
+pub(super) use log::{Log, Logs, LogsQuery};
 pub(super) use object::{
     CreateObject, DownloadUrl, DownloadUrlQuery, ListObjects, Object, Objects,
 };
 
+pub(super) use secret::{CreateSecret, ListSecrets, Secret, SecretValue, Secrets};
 pub(super) use snapshot::{DescribeSnapshot, ListSnapshots, Snapshot, SnapshotStatus, Snapshots};
 
 /// The answer where there is nothing to say: clients want an object.

@@ -15,6 +15,8 @@ use pinfold_store::Idempotency;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
 
+use crate::DescribeSandbox;
+
 use super::activity::Use;
 use super::meter::Meter;
 use super::{Activity, Lease, Link, View};
@@ -35,6 +37,8 @@ pub(crate) enum Change {
     /// The absolute lifetime ends this long from now; once for each idempotency key.
     Extend(Duration, Option<Idempotency>),
     Network(NetworkMode, NetworkPolicy),
+    /// What people say about it.
+    Describe(DescribeSandbox),
     /// The setup of that life is over, or why it is not.
     SetUp(u32, std::result::Result<(), String>),
     Destroy(EndReason),

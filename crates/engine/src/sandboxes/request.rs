@@ -48,6 +48,13 @@ pub struct CreateSandbox {
     pub wait: Wait,
 }
 
+/// A change of what people say about a sandbox; what is `None` stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeSandbox {
+    pub name: Option<Option<String>>,
+    pub metadata: Option<BTreeMap<String, String>>,
+}
+
 /// What it boots from.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

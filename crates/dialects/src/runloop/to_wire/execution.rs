@@ -4,21 +4,21 @@ use pinfold_engine::{OutputTail, RunOutput};
 use pinfold_model::{CommandState, ExitStatus};
 
 use crate::runloop::errors::Refused;
-use crate::runloop::{ids, wire};
+use crate::runloop::{from_wire, ids, wire};
 
 pub(in crate::runloop) fn execution(tail: OutputTail, last_n: usize) -> wire::Execution {
     let command = tail.command;
     let state = command.state;
     let mut shown = wire::Execution {
         devbox_id: ids::of_devbox(&command.sandbox),
-        execution_id: command.id.into(),
         status: status(state),
         exit_status: state.exit_status().map(ExitStatus::shell_code),
         stdout: None,
         stderr: None,
         stdout_truncated: None,
         stderr_truncated: None,
-        shell_name: None,
+        execution_id: command.id.into(),
+        shell_name: from_wire::shell_name(&command.spec),
     };
     if state.is_terminal() {
         let (stdout, cut) = last_lines(&tail.stdout, tail.stdout_cut, last_n);

@@ -66,19 +66,21 @@ pub(in crate::runloop) struct UserParameters {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(tag = "type")]
 pub(in crate::runloop) enum Mount {
-    ObjectMount {
+    #[serde(rename = "object_mount")]
+    Object {
         object_id: String,
         object_path: String,
     },
-    FileMount {
-        target: String,
-        content: String,
-    },
-    CodeMount(CodeMount),
-    AgentMount {},
-    BrokerMount {},
+    #[serde(rename = "file_mount")]
+    File { target: String, content: String },
+    #[serde(rename = "code_mount")]
+    Code(CodeMount),
+    #[serde(rename = "agent_mount")]
+    Agent {},
+    #[serde(rename = "broker_mount")]
+    Broker {},
 }
 
 #[derive(Debug, Deserialize)]
@@ -95,6 +97,13 @@ pub(in crate::runloop) struct ListDevboxes {
     pub(in crate::runloop) limit: Option<i64>,
     pub(in crate::runloop) starting_after: Option<String>,
     pub(in crate::runloop) status: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(in crate::runloop) struct UpdateDevbox {
+    /// An empty one takes the name away.
+    pub(in crate::runloop) name: Option<String>,
+    pub(in crate::runloop) metadata: Option<Texts>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -8,6 +8,7 @@ use pinfold_store::Idempotency;
 use tokio::time::timeout;
 
 use super::{Owner, illegal};
+use crate::DescribeSandbox;
 use crate::errors::{boot_failure, driver_error};
 use crate::live::meter::Rate;
 use crate::live::{Change, Link};
@@ -24,6 +25,7 @@ impl Owner {
             Change::Start => self.start().await?,
             Change::Extend(ttl, claim) => self.extend(ttl, claim.as_ref()).await?,
             Change::Network(mode, policy) => self.set_network(mode, policy).await?,
+            Change::Describe(request) => self.describe(request).await?,
             Change::SetUp(life, done) => self.set_up(life, done).await?,
             Change::Destroy(reason) => self.destroy(reason).await?,
         }
@@ -179,6 +181,21 @@ impl Owner {
             }
             Some(_) | None => Ok(()),
         }
+    }
+
+    async fn describe(&mut self, request: DescribeSandbox) -> Result<()> {
+        let mut sandbox: Sandbox = self.live.view().sandbox.as_ref().clone();
+        if let Some(name) = request.name {
+            sandbox.spec.name = name;
+        }
+        if let Some(metadata) = request.metadata {
+            sandbox.spec.metadata = metadata;
+        }
+        sandbox.spec.validate()?;
+        let sandboxes = self.shared.store.sandboxes();
+        sandboxes.describe(self.live.id(), &sandbox.spec).await?;
+        self.publish_sandbox(sandbox);
+        Ok(())
     }
 
     async fn extend(&mut self, ttl: Duration, claim: Option<&Idempotency>) -> Result<()> {
