@@ -193,7 +193,7 @@ check_leftovers() {
 # program that PINFOLD_BIN names.
 run_python_suites() {
     [ -d tests ] || return 0
-    local suite suites
+    local suite suites requirements
     mapfile -t suites < <(find tests -mindepth 2 -name 'test_*.py' | cut -d/ -f1,2 | sort -u)
     [ "${#suites[@]}" -gt 0 ] || return 0
 
@@ -202,16 +202,20 @@ run_python_suites() {
     export PINFOLD_PULL=never
     PINFOLD_BIN="$(realpath "${CARGO_TARGET_DIR:-target}")/debug/pinfold"
     export PINFOLD_BIN
+    # A suite for several versions of an SDK has a file of requirements for each.
     for suite in "${suites[@]}"; do
-        run_python_suite "$suite"
+        for requirements in "$suite"/requirements*.txt; do
+            run_python_suite "$suite" "$requirements"
+        done
     done
 }
 
 run_python_suite() {
-    local suite="$1" venv
-    venv="$CI_DIR/venv-$(basename "$suite")"
+    local suite="$1" requirements="$2" version venv
+    version="${requirements##*/requirements}"
+    venv="$CI_DIR/venv-$(basename "$suite")${version%.txt}"
     [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
-    "$venv/bin/pip" install --quiet --requirement "$suite/requirements.txt"
+    "$venv/bin/pip" install --quiet --requirement "$requirements"
     local status=0
     "$venv/bin/python" -m pytest --quiet "$suite" 2>&1 | tee -a "$PYTHON_LOG" || status=$?
     if [ "$status" -eq 1 ]; then

@@ -4,7 +4,10 @@
 //! A dialect owns its vendor's names, routes, statuses, defaults and error words, and nothing else:
 //! what two dialects need belongs one level down.
 
+mod content;
 mod crownest;
+mod prefix;
+mod runloop;
 mod upstream;
 
 use std::sync::Arc;
@@ -19,6 +22,10 @@ pub fn router(engine: &Engine, authority: &Arc<dyn Authenticate>) -> Router {
         .nest(
             "/crownest",
             crownest::router(engine.clone(), Arc::clone(authority)),
+        )
+        .nest(
+            "/runloop",
+            runloop::router(engine.clone(), Arc::clone(authority)),
         )
         .nest(
             "/upstream",

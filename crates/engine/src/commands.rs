@@ -6,6 +6,7 @@ mod logs;
 mod reader;
 mod run;
 mod start;
+mod tail;
 mod text;
 mod utf8;
 
@@ -24,6 +25,7 @@ pub use attended::Attended;
 pub use logs::{LogPage, LogsRequest};
 pub use reader::OutputReader;
 pub use run::{RunOptions, RunOutput};
+pub use tail::OutputTail;
 pub use text::{TextChunk, TextPage, TextReader};
 pub use utf8::TextDecoder;
 

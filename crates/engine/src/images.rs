@@ -1,5 +1,6 @@
 //! Use cases of images: importing, pulling, looking them up, removing them.
 
+mod described;
 mod flight;
 mod pull;
 mod snapshots;
@@ -17,6 +18,7 @@ use crate::engine::Shared;
 use crate::usecase::Note;
 use crate::{Engine, Share};
 
+pub use described::DescribeSnapshot;
 pub use flight::{ImagePull, PullEnding, PullFailure};
 pub use pinfold_images::Progress as ImageProgress;
 pub use pull::PullImage;

@@ -48,8 +48,8 @@ pub use code::{
     CodeRunState, CreateCodeContext, RejectedForm, RunCode,
 };
 pub use commands::{
-    Attended, LogPage, LogsRequest, OutputReader, RunOptions, RunOutput, TextChunk, TextDecoder,
-    TextPage, TextReader,
+    Attended, LogPage, LogsRequest, OutputReader, OutputTail, RunOptions, RunOutput, TextChunk,
+    TextDecoder, TextPage, TextReader,
 };
 pub use config::{EngineConfig, HostMounts, Lifetime, Parts, PullPolicy};
 pub use engine::{Drain, Engine};
@@ -58,8 +58,8 @@ pub use files::{
     Listing, MakeDirectory, MoveFile, ReadRange, WriteFile,
 };
 pub use images::{
-    ImageImport, ImageProgress, ImagePull, OnImageProgress, PullEnding, PullFailure, PullImage,
-    TakeSnapshot,
+    DescribeSnapshot, ImageImport, ImageProgress, ImagePull, OnImageProgress, PullEnding,
+    PullFailure, PullImage, TakeSnapshot,
 };
 pub use keys::{BOOTSTRAP_SECRET_MIN_CHARS, CreateKey, CreatedKey};
 pub use links::{Link, LinkUse, Linked, Redeemed};
@@ -73,7 +73,9 @@ pub use previews::{
     PREVIEW_LINK_PREFIX, PREVIEW_TOKEN_PREFIX, PreviewSession, Verdict, Visit,
 };
 pub use projects::QuotaChange;
-pub use sandboxes::{CreateSandbox, ImageOrTemplate, SandboxNetwork, SandboxWatch, Wait};
+pub use sandboxes::{
+    CreateSandbox, DescribeSandbox, ImageOrTemplate, SandboxNetwork, SandboxWatch, Wait,
+};
 pub use secrets::{InvalidMasterKey, MasterKey, SecretsKey};
 pub use sessions::{OpenTerminal, Terminal, TerminalInput};
 pub use ssh::{CreateSshKey, CreatedSshKey, SshLogin};

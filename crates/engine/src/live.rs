@@ -17,6 +17,7 @@ mod owner;
 mod registry;
 mod rootfs;
 mod sandbox;
+mod setup;
 mod stdin;
 mod supervise;
 mod view;

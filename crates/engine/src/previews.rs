@@ -12,7 +12,9 @@ mod visit;
 use std::time::Duration;
 
 use pinfold_model::preview::port;
-use pinfold_model::{Code, Ctx, Error, Preview, PreviewAccess, PreviewId, Result, SandboxId, Slug};
+use pinfold_model::{
+    Code, Ctx, Error, Preview, PreviewAccess, PreviewId, Result, SandboxId, Slug, limits,
+};
 use pinfold_store::{
     Inserted, KeptPreview, Page, PageRequest, PreviewFilter, PreviewLink, StoreError, Thing,
 };
@@ -169,6 +171,24 @@ impl Engine {
             Ok(revoked)
         })
         .await
+    }
+
+    /// Revokes the active preview that a port has; without one it changes nothing.
+    pub async fn revoke_port(&self, ctx: &Ctx, sandbox: &SandboxId, port: u16) -> Result<()> {
+        let mut after = None;
+        loop {
+            let page = PageRequest::new(limits::PAGE_MAX, after);
+            let active = ListedPreviews::Active;
+            let found = self.list_previews(ctx, sandbox, active, &page).await?;
+            let of_port = found.items.iter().find(|preview| preview.port == port);
+            if let Some(preview) = of_port {
+                return self.revoke_preview(ctx, &preview.id).await.map(drop);
+            }
+            after = found.next;
+            if after.is_none() {
+                return Ok(());
+            }
+        }
     }
 
     /// Makes what opens an active preview in a browser, once, within `life` (5 minutes unless the

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use pinfold_model::command::{Attendance, CancelMode};
 use pinfold_model::sandbox::EndReason;
 use pinfold_model::{
-    Command, CommandId, Error, Image, ImageId, Result, SandboxId, SandboxState, limits,
+    Command, CommandId, Error, Image, ImageId, Result, SandboxId, SandboxState, SecretEnv, limits,
 };
 use pinfold_runtime::journal::OpenError;
 use pinfold_store::{Progress, Transition, Unfinished};
@@ -27,6 +27,7 @@ use pinfold_store::{Progress, Transition, Unfinished};
 use crate::commands::start_spec;
 use crate::engine::Shared;
 use crate::live::{self, Birth, LiveCommand, LiveSandbox};
+use crate::secrets::secret_env;
 
 pub(crate) async fn recover(shared: &Arc<Shared>) -> Result<()> {
     let live = shared.store.sandboxes().list_live().await?;
@@ -44,6 +45,7 @@ pub(crate) async fn recover(shared: &Arc<Shared>) -> Result<()> {
             continue;
         };
         let nascent = live::adopt(shared, sandbox, image);
+        take_secrets(shared, nascent.live()).await;
         for command in unfinished.remove(&id).unwrap_or_default() {
             match ending(shared, &command) {
                 Some(step) => record(shared, &command.id, &step).await?,
@@ -74,6 +76,21 @@ pub(crate) async fn recover(shared: &Arc<Shared>) -> Result<()> {
     let orphans = crate::reconcile::destroy_orphans(Arc::clone(shared), known);
     shared.tasks.spawn(orphans);
     Ok(())
+}
+
+/// What commands have in their environment; as it is now, since the values were recorded nowhere.
+async fn take_secrets(shared: &Shared, live: &LiveSandbox) {
+    let sandbox = live.view().sandbox;
+    let names = &sandbox.spec.more.secrets;
+    if names.is_empty() {
+        return;
+    }
+    match secret_env(shared, &sandbox.project, names).await {
+        Ok(values) => live.set_secret_env(SecretEnv::new(values)),
+        Err(error) => {
+            tracing::warn!(sandbox = %live.id(), %error, "its commands have no secrets from here on");
+        }
+    }
 }
 
 fn by_sandbox(commands: Vec<Command>) -> HashMap<SandboxId, Vec<Command>> {

@@ -23,7 +23,7 @@ use crate::usecase::Note;
 use crate::{Accepted, Engine, Origin};
 
 pub use network::SandboxNetwork;
-pub use request::{CreateSandbox, ImageOrTemplate, Wait};
+pub use request::{CreateSandbox, DescribeSandbox, ImageOrTemplate, Wait};
 pub use watch::SandboxWatch;
 
 pub(crate) use resolve::{Resolved, fresh};
@@ -128,6 +128,17 @@ impl Engine {
         .await
     }
 
+    /// Changes name or metadata of a live sandbox.
+    pub async fn describe_sandbox(
+        &self,
+        ctx: &Ctx,
+        id: &SandboxId,
+        request: DescribeSandbox,
+    ) -> Result<Sandbox> {
+        self.changed(ctx, "sandbox.describe", id, Change::Describe(request))
+            .await
+    }
+
     /// Takes the CPU away and keeps everything else. Repeating it changes nothing.
     pub async fn suspend_sandbox(&self, ctx: &Ctx, id: &SandboxId) -> Result<Sandbox> {
         self.changed(ctx, "sandbox.suspend", id, Change::Suspend)
@@ -167,6 +178,16 @@ impl Engine {
         let claim = self.claim_in(ctx, id, "sandbox.extend", idempotency, &(id, ttl))?;
         self.changed(ctx, "sandbox.extend", id, Change::Extend(ttl, claim))
             .await
+    }
+
+    /// Its idle timeout begins again, and so does its absolute lifetime, as long as it was.
+    pub async fn keep_sandbox_alive(&self, ctx: &Ctx, id: &SandboxId) -> Result<Sandbox> {
+        let live = self.need_live(ctx, id).await?;
+        drop(live.use_it());
+        match live.sandbox().ttl {
+            Some(ttl) => self.extend_sandbox(ctx, id, ttl, None).await,
+            None => Ok(live.sandbox()),
+        }
     }
 
     /// Ends a sandbox for good. Repeating it answers with the sandbox as it ended.

@@ -3,6 +3,10 @@
 //! ```text
 //! put --> Vault --seal--> store          egress proxy --> Vault --> cache, else store --open--> value
 //! ```
+//!
+//! The other way out is the environment of commands of a sandbox that was made with secrets by name
+//! ([`secret_env`]): then whatever runs in it has the values.
+//!
 //! A secret is its project's: of one name, whoever of the project made it. It may be replaced or deleted
 //! while sandboxes have credentials with it: the next request gets the new value, or is refused.
 
@@ -11,6 +15,8 @@ mod master;
 mod seal;
 mod vault;
 
+use std::collections::BTreeMap;
+
 use pinfold_model::secret::validate_secret_name;
 use pinfold_model::{
     Code, Credential, Ctx, Error, ProjectId, Result, Secret, SecretId, SecretValue, limits,
@@ -18,6 +24,7 @@ use pinfold_model::{
 use pinfold_store::{Page, PageRequest};
 
 use crate::Engine;
+use crate::engine::Shared;
 use crate::usecase::Note;
 
 pub use master::{InvalidMasterKey, MasterKey, SecretsKey};
@@ -105,6 +112,20 @@ impl Engine {
         Ok(())
     }
 
+    /// The same of secrets in a request's environment.
+    pub(crate) async fn check_secret_names(
+        &self,
+        project: &ProjectId,
+        secrets: &BTreeMap<String, String>,
+    ) -> Result<()> {
+        for name in secrets.values() {
+            if self.store().secrets().get(project, name).await?.is_none() {
+                return Err(not_found(name));
+            }
+        }
+        Ok(())
+    }
+
     async fn try_put(
         &self,
         ctx: &Ctx,
@@ -136,6 +157,22 @@ impl Engine {
         };
         self.shared().vault.put(&secret, value).await
     }
+}
+
+/// Values of secrets, by the environment variables that have them. For commands in a sandbox whose
+/// owner asked for that; one that is missing is `secret_not_found`.
+pub(crate) async fn secret_env(
+    shared: &Shared,
+    project: &ProjectId,
+    secrets: &BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>> {
+    let mut env = BTreeMap::new();
+    for (variable, name) in secrets {
+        let value = shared.vault.value(project, name).await?;
+        let value = value.ok_or_else(|| not_found(name))?;
+        env.insert(variable.clone(), value.expose().to_owned());
+    }
+    Ok(env)
 }
 
 fn not_found(name: &str) -> Error {

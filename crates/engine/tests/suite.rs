@@ -32,6 +32,7 @@ mod suite {
     mod pipeline_events;
     mod pipelines;
     mod pulls;
+    mod setup;
     mod snapshots;
     mod ssh_keys;
     mod terminals;

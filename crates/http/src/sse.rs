@@ -21,6 +21,7 @@ pub const HEARTBEAT: Duration = Duration::from_secs(15);
 /// One event. `data` is one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
+    /// Empty: the field is left out, which is `message`.
     pub name: &'static str,
     pub id: Option<String>,
     pub data: String,
@@ -84,7 +85,10 @@ impl serde_json::ser::Formatter for Ascii {
 
 impl From<Event> for AxumEvent {
     fn from(event: Event) -> Self {
-        let made = Self::default().event(event.name);
+        let made = match event.name {
+            "" => Self::default(),
+            name => Self::default().event(name),
+        };
         let made = match event.id {
             // An id with a line break or NUL would end or void the field; ours are numbers.
             Some(id) if !id.contains(['\n', '\r', '\0']) => made.id(id),

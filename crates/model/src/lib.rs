@@ -24,6 +24,8 @@ pub mod resources;
 pub mod sandbox;
 pub mod secret;
 pub mod secret_env;
+pub mod setup;
+pub mod snapshot;
 pub mod ssh;
 pub mod template;
 pub mod usage;
@@ -37,10 +39,8 @@ pub use command::{
 pub use credential::{Credential, Destination};
 pub use error::{Code, Error, ErrorKind, Result};
 pub use id::{
-    AuditId, BlobId, CodeContextId, CommandId, ImageId, KeyId, ObjectId, OrgId, PreviewId,
-    ProjectId, PullId, RequestId, RunId, SandboxId, SecretId, SessionId, SshKeyId, TemplateId,
     AuditId, BlobId, BuildId, CodeContextId, CommandId, ImageId, KeyId, ObjectId, OrgId, PreviewId,
-    ProjectId, PullId, RequestId, RunId, SandboxId, SecretId, SessionId, TemplateId,
+    ProjectId, PullId, RequestId, RunId, SandboxId, SecretId, SessionId, SshKeyId, TemplateId,
     TemplateVersionId,
 };
 pub use image::{Digest, Image, ImageConfig, ImageName, ImageSource};
@@ -53,6 +53,8 @@ pub use resources::{NetworkMode, Resources};
 pub use sandbox::{Sandbox, SandboxSpec, SandboxState};
 pub use secret::{Secret, SecretValue};
 pub use secret_env::SecretEnv;
+pub use setup::Setup;
+pub use snapshot::Snapshot;
 pub use ssh::{SshGateway, SshKey};
 pub use template::Template;
 

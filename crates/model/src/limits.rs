@@ -4,6 +4,8 @@ use std::time::Duration;
 
 /// Snapshots that a project keeps at once.
 pub const SNAPSHOTS_MAX: u64 = 200;
+/// What is said about one of them.
+pub const SNAPSHOT_MESSAGE_MAX_CHARS: usize = 1000;
 /// Names of things: templates, keys, projects.
 pub const NAME_MAX_CHARS: usize = 100;
 pub const METADATA_MAX_KEYS: usize = 64;
@@ -20,6 +22,11 @@ pub const IDEMPOTENCY_KEPT: Duration = Duration::from_secs(24 * 3600);
 pub const COLLECT_FILES_MAX: usize = 100;
 /// Rules of a sandbox's network that allow, and as many that deny.
 pub const NETWORK_RULES_MAX: usize = 256;
+/// Steps of each kind in the setup of a sandbox, and the contents of its files together.
+pub const SETUP_STEPS_MAX: usize = 100;
+pub const SETUP_FILES_MAX_BYTES: usize = 1 << 20;
+/// What a facade keeps with a sandbox.
+pub const ANNOTATIONS_MAX_BYTES: usize = 64 << 10;
 pub const PATH_MAX_BYTES: usize = 4095;
 pub const TTL_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 pub const COMMAND_TIMEOUT_MAX: Duration = Duration::from_secs(7 * 24 * 3600);

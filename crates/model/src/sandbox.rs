@@ -17,6 +17,7 @@ use crate::id::{ImageId, KeyId, ProjectId, SandboxId, TemplateId, TemplateVersio
 use crate::limits;
 use crate::network::NetworkPolicy;
 use crate::resources::{NetworkMode, Resources};
+use crate::setup::{Setup, validate_secret_names};
 
 /// Where a sandbox is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -281,6 +282,63 @@ pub struct SandboxSpec {
     /// What the egress proxy adds to its requests on their way out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub credentials: Vec<Credential>,
+    #[serde(default, skip_serializing_if = "SandboxExtras::is_usual")]
+    pub more: SandboxExtras,
+}
+
+/// What few sandboxes have.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SandboxExtras {
+    #[serde(skip_serializing_if = "Setup::is_empty")]
+    pub setup: Setup,
+    /// Environment variables of every command, and the project's secrets whose values they have.
+    /// Each life of the sandbox has the values that were there when it began.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, String>,
+    /// When the absolute lifetime counts.
+    #[serde(skip_serializing_if = "TtlCounts::is_always")]
+    pub ttl_counts: TtlCounts,
+    /// What a facade keeps with it for itself; nobody else reads or shows it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// When an absolute lifetime counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TtlCounts {
+    #[default]
+    Always,
+    /// It begins again with each start, and what is stopped or suspended is kept.
+    WhileRunning,
+}
+
+impl TtlCounts {
+    fn is_always(&self) -> bool {
+        *self == Self::Always
+    }
+}
+
+impl SandboxExtras {
+    #[must_use]
+    pub fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
+
+    pub fn validate(&self) -> Result<()> {
+        self.setup.validate()?;
+        validate_secret_names(&self.secrets)?;
+        let texts = self.annotations.iter();
+        let bytes: usize = texts.map(|(name, text)| name.len() + text.len()).sum();
+        if bytes > limits::ANNOTATIONS_MAX_BYTES {
+            return Err(Error::invalid(
+                "body",
+                format!("the request is too large: {bytes} bytes of it are to be kept"),
+            ));
+        }
+        Ok(())
+    }
 }
 
 impl SandboxSpec {
@@ -295,6 +353,7 @@ impl SandboxSpec {
         validate_env(&self.env)?;
         validate_path("workdir", &self.workdir)?;
         credential::validate(&self.credentials, self.network)?;
+        self.more.validate()?;
         for (field, value) in [("ttl_ms", self.ttl), ("idle_timeout_ms", self.idle_timeout)] {
             if value.is_some_and(|d| d.is_zero() || d > limits::TTL_MAX) {
                 return Err(Error::invalid(

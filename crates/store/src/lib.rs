@@ -30,6 +30,7 @@ mod sandboxes;
 mod scope;
 mod secrets;
 mod settings;
+mod snapshots;
 mod ssh_keys;
 mod statements;
 mod store;
@@ -54,6 +55,7 @@ pub use sandboxes::{METADATA_FILTERS_MAX, SandboxFilter, Sandboxes, States, Tran
 pub use scope::Scope;
 pub use secrets::Secrets;
 pub use settings::Settings;
+pub use snapshots::Snapshots;
 pub use ssh_keys::SshKeys;
 pub use store::Store;
 pub use templates::Templates;

@@ -86,6 +86,7 @@ statements! {
         "UPDATE sandboxes SET ttl_ms = $2, expires_at = $3 WHERE id = $1 AND live = 1 RETURNING ",
         columns!()
     ));
+    DELETE_METADATA = Sql::both("DELETE FROM sandbox_metadata WHERE sandbox_id = $1");
     SET_SPEC = Sql::both("UPDATE sandboxes SET spec = $2 WHERE id = $1 AND live = 1");
     TOUCH = Sql::both(
         "UPDATE sandboxes SET last_active_at = $2 WHERE id = $1 AND last_active_at <= $3",
@@ -221,8 +222,24 @@ impl<'a> Sandboxes<'a> {
         Ok(outcome)
     }
 
-    /// Replaces what may change of the spec, which is its network; everything else has to be as it
-    /// was.
+    /// Replaces name and metadata, in the spec and where lists look for them; everything else has to
+    /// be as it was.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] for a sandbox that is not live.
+    pub async fn describe(&self, id: &SandboxId, spec: &SandboxSpec) -> Result<()> {
+        let mut tx = self.db.begin().await?;
+        let set = SET_SPEC.bind(id.as_str()).bind(to_json(spec));
+        if tx.execute(set).await? == 0 {
+            return Err(StoreError::not_found(Thing::Sandbox, id.as_str()));
+        }
+        tx.execute(DELETE_METADATA.bind(id.as_str())).await?;
+        insert::insert_metadata(&mut tx, id, spec).await?;
+        tx.commit().await
+    }
+
+    /// Replaces what may change of the spec: its network, and how far its setup has come.
+    /// Everything else has to be as it was.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] for a sandbox that is not live.

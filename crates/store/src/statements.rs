@@ -2,10 +2,8 @@
 
 use crate::db::Sql;
 use crate::{
-    audit, code_contexts, commands, idempotency, images, keys, objects, pipeline_runs, previews,
-    projects, sandboxes, secrets, settings, ssh_keys, templates, usage,
     audit, builds, code_contexts, commands, idempotency, images, keys, objects, pipeline_runs,
-    previews, projects, sandboxes, secrets, settings, templates, usage,
+    previews, projects, sandboxes, secrets, settings, snapshots, ssh_keys, templates, usage,
 };
 
 pub(crate) fn all() -> impl Iterator<Item = &'static Sql> {
@@ -31,6 +29,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Sql> {
         secrets::ALL,
         settings::ALL,
         ssh_keys::ALL,
+        snapshots::ALL,
         templates::ALL,
         usage::ALL,
     ]

@@ -6,7 +6,8 @@ use crate::db::Db;
 use crate::error::Result;
 use crate::{
     Audit, Builds, CodeContexts, Commands, IdempotencyKeys, Images, Keys, Objects, PipelineRuns,
-    Previews, Projects, Sandboxes, Secrets, Settings, SshKeys, Templates, Usage, statements,
+    Previews, Projects, Sandboxes, Secrets, Settings, Snapshots, SshKeys, Templates, Usage,
+    statements,
 };
 
 /// A database with an up-to-date schema. Cheap to clone; clones share its connections.
@@ -112,6 +113,11 @@ impl Store {
     #[must_use]
     pub fn ssh_keys(&self) -> SshKeys<'_> {
         SshKeys::new(&self.db)
+    }
+
+    #[must_use]
+    pub fn snapshots(&self) -> Snapshots<'_> {
+        Snapshots::new(&self.db)
     }
 
     #[must_use]

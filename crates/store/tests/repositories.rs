@@ -40,6 +40,8 @@ mod sandboxes;
 mod schema;
 #[path = "repositories/secrets.rs"]
 mod secrets;
+#[path = "repositories/snapshots.rs"]
+mod snapshots;
 #[path = "repositories/ssh_keys.rs"]
 mod ssh_keys;
 #[path = "repositories/suite.rs"]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pinfold_engine::{CreateSandbox, ImageOrTemplate, SandboxFilter, SandboxNetwork, States, Wait};
 use pinfold_model::network::Rule;
-use pinfold_model::sandbox::{EndReason, IdleAction};
+use pinfold_model::sandbox::{EndReason, IdleAction, SandboxExtras};
 use pinfold_model::{Code, Error, NetworkMode, NetworkPolicy, Result, Sandbox, SandboxState};
 use pinfold_wire as wire;
 
@@ -205,6 +205,7 @@ pub(crate) fn from_wire(request: wire::CreateSandbox) -> Result<CreateSandbox> {
         idle_action: request.idle_action.map(idle_action).transpose()?,
         mounts: Vec::new(),
         credentials: request.credentials.map(secret::bound).transpose()?,
+        more: SandboxExtras::default(),
         wait: match request.wait {
             Some(false) => Wait::No,
             Some(true) | None => Wait::Running,

@@ -341,6 +341,7 @@ fn sandbox(project: &ProjectId, image: &ImageId) -> Sandbox {
         credentials: vec![
             Credential::new("private", "api.example.com", None, None).expect("valid"),
         ],
+        more: pinfold_model::sandbox::SandboxExtras::default(),
     };
     Sandbox {
         id: SandboxId::generate(),

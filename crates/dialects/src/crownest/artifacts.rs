@@ -9,7 +9,8 @@ use pinfold_model::{Code, Ctx, Object};
 
 use super::errors::Refused;
 use super::from_wire::{self, WORKSPACE};
-use super::{downloads, ids, to_wire, wire};
+use super::{ids, to_wire, wire};
+use crate::content;
 
 type Answer = Result<Json<wire::OneArtifact>, Refused>;
 
@@ -66,7 +67,7 @@ pub(super) async fn download(
     headers: HeaderMap,
 ) -> Result<Response, Refused> {
     let object = found(&engine, &ctx, &id).await?;
-    downloads::object(&engine, &ctx, &object, &headers).await
+    Ok(content::object(&engine, &ctx, &object, &headers).await?)
 }
 
 /// The object that an artifact is. One that came in another way than out of a sandbox is not of

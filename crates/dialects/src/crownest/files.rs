@@ -8,7 +8,8 @@ use pinfold_http::{Caller, Json, Path, Query};
 
 use super::errors::Refused;
 use super::from_wire::{self, FILE_MAX_BYTES, WORKSPACE};
-use super::{downloads, ids, to_wire, wire};
+use super::{ids, to_wire, wire};
+use crate::content;
 
 /// Entries of one listing, which has no pages.
 const ENTRIES_MAX: u32 = 100_000;
@@ -118,5 +119,5 @@ pub(super) async fn download(
 ) -> Result<Response, Refused> {
     let sandbox = ids::sandbox(&sandbox)?;
     let at = FileAt::within(&query.path, WORKSPACE);
-    downloads::file(&engine, &ctx, &sandbox, at, &headers).await
+    Ok(content::file(&engine, &ctx, &sandbox, at, &headers).await?)
 }

@@ -6,6 +6,7 @@ use pinfold_model::{
 };
 
 use super::errors::Refused;
+use crate::prefix::without_prefix;
 
 pub(super) fn sandbox(text: &str) -> Result<SandboxId, Refused> {
     text.parse().map_err(|_| Refused::no("sandbox", text))
@@ -21,9 +22,7 @@ pub(super) fn code_context(text: &str) -> Result<CodeContextId, Refused> {
 
 /// An artifact is an object of ours.
 pub(super) fn artifact(text: &str) -> Result<ObjectId, Refused> {
-    let ours = text.strip_prefix("art_").map(|rest| format!("obj_{rest}"));
-    let parsed = ours.and_then(|ours| ours.parse().ok());
-    parsed.ok_or_else(|| Refused::no("artifact", text))
+    without_prefix(text, "art", ObjectId::PREFIX).ok_or_else(|| Refused::no("artifact", text))
 }
 
 pub(super) fn preview(text: &str) -> Result<PreviewId, Refused> {
@@ -43,24 +42,9 @@ pub(super) fn template_version(text: &str) -> Result<TemplateVersionId, Refused>
         .map_err(|_| Refused::no("template version", text))
 }
 
-/// The same id with another prefix.
-pub(super) fn with_prefix(id: &str, prefix: &str) -> String {
-    let rest = id.split_once('_').map_or(id, |(_, rest)| rest);
-    format!("{prefix}_{rest}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_prefix_is_swapped_and_back() {
-        assert_eq!(with_prefix("img_01ab", "tpl"), "tpl_01ab");
-        assert_eq!(
-            with_prefix(&with_prefix("obj_01ab", "art"), "obj"),
-            "obj_01ab"
-        );
-    }
 
     #[test]
     fn what_is_no_id_is_not_found() {

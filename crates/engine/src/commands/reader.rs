@@ -33,6 +33,31 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// Reads one stream of what the command wrote from its byte `offset` on, and follows it.
+    pub async fn stream_reader(
+        &self,
+        ctx: &Ctx,
+        id: &CommandId,
+        stream: Stream,
+        offset: u64,
+    ) -> Result<OutputReader> {
+        self.timed("command.read", async {
+            self.any_command(ctx, id).await?;
+            let journal = match self.inner.parts.journals.get(id) {
+                Ok(journal) => Some(journal.stream_reader(stream, offset)),
+                Err(OpenError::NotFound(_)) => None,
+                Err(error) => return Err(journal_error(error)),
+            };
+            Ok(OutputReader {
+                journal,
+                after_seq: 0,
+            })
+        })
+        .await
+    }
+}
+
 impl OutputReader {
     /// Leaves the output of the other stream out; marks are given in any case.
     #[must_use]

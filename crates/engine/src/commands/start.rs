@@ -252,6 +252,7 @@ pub(crate) fn start_spec(live: &LiveSandbox, command: &Command) -> StartSpec {
     let (sandbox, spec) = (&view.sandbox.spec, &command.spec);
     let mut env = live.image().env.clone();
     env.extend(sandbox.env.clone());
+    env.extend(live.secret_env().values().clone());
     env.extend(spec.env.clone());
     env.extend(spec.secret_env.values().clone());
     StartSpec {

@@ -40,6 +40,12 @@ impl TextDecoder {
         text
     }
 
+    /// Bytes of a character whose end has not come.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.cut.len()
+    }
+
     /// Nothing more comes: what to show for a character that stayed cut.
     pub fn finish(&mut self) -> Option<String> {
         let cut = std::mem::take(&mut self.cut);

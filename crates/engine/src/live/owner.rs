@@ -19,11 +19,12 @@ mod ending;
 mod link;
 mod metering;
 mod network;
+mod setup;
 mod trust;
 
 use std::sync::Arc;
 
-use pinfold_model::sandbox::{EndReason, SandboxEvent};
+use pinfold_model::sandbox::{EndReason, SandboxEvent, TtlCounts};
 use pinfold_model::{Code, Error, Image, Result, Sandbox, SandboxState, Time};
 use pinfold_runtime::guest::Guest;
 use pinfold_store::Transition;
@@ -163,7 +164,20 @@ impl Owner {
             (SandboxState::Running, Some(timeout)) => Some(self.live.activity.deadline(timeout)),
             _ => None,
         };
-        [view.sandbox.expires_at, idle].into_iter().flatten().min()
+        [self.expiry(), idle].into_iter().flatten().min()
+    }
+
+    /// When its absolute lifetime ends, where that counts now.
+    fn expiry(&self) -> Option<Time> {
+        let sandbox = self.live.view().sandbox;
+        let counts = match sandbox.spec.more.ttl_counts {
+            TtlCounts::Always => true,
+            TtlCounts::WhileRunning => matches!(
+                sandbox.state,
+                SandboxState::Creating | SandboxState::Running
+            ),
+        };
+        sandbox.expires_at.filter(|_| counts)
     }
 
     /// Records a change of state, and publishes what the sandbox is then.

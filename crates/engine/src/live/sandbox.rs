@@ -1,7 +1,7 @@
 //! The handle of a live sandbox: what use cases and command tasks see of its owner.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, RwLock};
 use std::time::Duration;
 
 use pinfold_egress::Egress;
@@ -9,13 +9,15 @@ use pinfold_model::sandbox::EndReason;
 use pinfold_model::usage::{Gauge, UsageTotals};
 use pinfold_model::{
     Code, Error, ImageConfig, ImageId, NetworkMode, NetworkPolicy, ProjectId, Result, Sandbox,
-    SandboxId, SandboxState, Time,
+    SandboxId, SandboxState, SecretEnv, Time,
 };
 use pinfold_runtime::guest::GuestError;
 use pinfold_store::Idempotency;
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
+
+use crate::DescribeSandbox;
 
 use super::activity::Use;
 use super::meter::Meter;
@@ -37,6 +39,10 @@ pub(crate) enum Change {
     /// The absolute lifetime ends this long from now; once for each idempotency key.
     Extend(Duration, Option<Idempotency>),
     Network(NetworkMode, NetworkPolicy),
+    /// What people say about it.
+    Describe(DescribeSandbox),
+    /// The setup of that life is over, or why it is not.
+    SetUp(u32, std::result::Result<(), String>),
     Destroy(EndReason),
 }
 
@@ -67,6 +73,9 @@ pub(crate) struct LiveSandbox {
     pub(super) egress: OnceLock<Egress>,
     /// The tasks of its commands.
     pub(super) commands: TaskTracker,
+    /// Values of the secrets that its commands have in their environment, as they were when this
+    /// life began.
+    secret_env: RwLock<SecretEnv>,
     /// Turns of those who dial its ports.
     dials: Semaphore,
     running: Arc<AtomicU32>,
@@ -104,6 +113,7 @@ impl LiveSandbox {
             view: watch::Sender::new(view),
             activity,
             commands: TaskTracker::new(),
+            secret_env: RwLock::default(),
             dials: Semaphore::new(DIALS_MAX),
             running: Arc::default(),
         }
@@ -135,6 +145,18 @@ impl LiveSandbox {
     /// What its gate has seen, if it ever had one.
     pub(crate) fn egress(&self) -> Option<&Egress> {
         self.egress.get()
+    }
+
+    /// What its commands have in their environment beside what is recorded.
+    pub(crate) fn secret_env(&self) -> SecretEnv {
+        self.secret_env
+            .read()
+            .expect("no panic under this lock")
+            .clone()
+    }
+
+    pub(crate) fn set_secret_env(&self, env: SecretEnv) {
+        *self.secret_env.write().expect("no panic under this lock") = env;
     }
 
     /// What its image says about how it wants to be run.

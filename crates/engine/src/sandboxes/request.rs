@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use pinfold_model::sandbox::{HostMount, IdleAction};
+use pinfold_model::sandbox::{HostMount, IdleAction, SandboxExtras};
 use pinfold_model::{
-    Credential, NetworkMode, NetworkPolicy, ProjectId, SandboxId, TemplateVersionId,
+    Credential, ImageId, NetworkMode, NetworkPolicy, ProjectId, SandboxId, TemplateVersionId,
 };
 use serde::Serialize;
 
@@ -40,9 +40,19 @@ pub struct CreateSandbox {
     /// `None`: none, or those of the sandbox that it is a fork of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Vec<Credential>>,
+    /// Of a fork: what its original has is on its disk, and not done again.
+    #[serde(skip_serializing_if = "SandboxExtras::is_usual")]
+    pub more: SandboxExtras,
     /// No part of what is asked for, so it does not count for idempotency.
     #[serde(skip)]
     pub wait: Wait,
+}
+
+/// A change of what people say about a sandbox; what is `None` stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DescribeSandbox {
+    pub name: Option<Option<String>>,
+    pub metadata: Option<BTreeMap<String, String>>,
 }
 
 /// What it boots from.
@@ -64,6 +74,9 @@ pub enum ImageOrTemplate {
     },
     /// One immutable version of a template, by its id.
     TemplateVersion(TemplateVersionId),
+    /// A snapshot that was described. Where nothing else is asked for it reaches what the sandbox
+    /// could that it is of.
+    Snapshot(ImageId),
     /// What this sandbox of the same project has on its disk when the new one boots. Whatever is not
     /// asked for is as it is there, but for name, hostname and metadata; its processes are not copied.
     Sandbox(SandboxId),

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use pinfold_model::credential::{CERTIFICATES, CERTIFICATES_IN_ENV};
-use pinfold_model::sandbox::{HostMount, IdleAction, SandboxSpec, TemplateOrigin};
+use pinfold_model::sandbox::{HostMount, IdleAction, SandboxExtras, SandboxSpec, TemplateOrigin};
 use pinfold_model::template::TemplateSpec;
 use pinfold_model::{
-    Code, Ctx, Error, Image, ImageName, KeyId, NetworkMode, NetworkPolicy, ProjectId, Resources,
-    Result, Sandbox, SandboxId, SandboxState, Template, Time,
+    Code, Ctx, Error, Image, ImageId, ImageName, KeyId, NetworkMode, NetworkPolicy, ProjectId,
+    Resources, Result, Sandbox, SandboxId, SandboxState, Template, Time,
 };
 
 use super::{CreateSandbox, ImageOrTemplate};
@@ -59,6 +59,11 @@ impl Engine {
         self.check_mounts(&request.mounts)?;
         self.check_secrets(&ctx.principal.project, request.credentials.as_deref())
             .await?;
+        self.check_extras(ctx, &request.more).await?;
+        let request = match request.from.clone() {
+            ImageOrTemplate::Snapshot(id) => self.linked_as_before(ctx, &id, request).await?,
+            _ => request,
+        };
         let Recipe {
             template,
             fork,
@@ -102,6 +107,43 @@ impl Engine {
         })
     }
 
+    /// That what the setup needs is there: better told now than in the middle of it.
+    async fn check_extras(&self, ctx: &Ctx, more: &SandboxExtras) -> Result<()> {
+        more.validate()?;
+        for mount in &more.setup.objects {
+            let object = self.object(ctx, &mount.object).await?;
+            if object.project != ctx.principal.project {
+                let text = format!("no object {}", mount.object);
+                return Err(Error::new(Code::ObjectNotFound, text));
+            }
+            object.state.require_sealed()?;
+        }
+        self.check_secret_names(&ctx.principal.project, &more.secrets)
+            .await
+    }
+
+    async fn linked_as_before(
+        &self,
+        ctx: &Ctx,
+        id: &ImageId,
+        request: CreateSandbox,
+    ) -> Result<CreateSandbox> {
+        let snapshot = self.get_snapshot(ctx, id).await?;
+        if snapshot.deleted_at.is_some() {
+            let text = format!("the snapshot {id} has been deleted");
+            return Err(Error::new(Code::ImageNotFound, text));
+        }
+        if request.network.is_some() || request.network_policy.is_some() {
+            return Ok(request);
+        }
+        let source = self.any_sandbox(ctx, &snapshot.sandbox).await?.spec;
+        Ok(CreateSandbox {
+            network: Some(source.network),
+            network_policy: Some(source.network_policy),
+            ..request
+        })
+    }
+
     async fn recipe(&self, ctx: &Ctx, from: &ImageOrTemplate) -> Result<Recipe> {
         match from {
             ImageOrTemplate::Default => Ok(Recipe::image(&self.config().default_image)),
@@ -115,6 +157,7 @@ impl Engine {
             ImageOrTemplate::TemplateVersion(id) => {
                 Ok(Recipe::template(self.template_version(ctx, id).await?))
             }
+            ImageOrTemplate::Snapshot(id) => Ok(Recipe::image(id.as_str())),
             ImageOrTemplate::Sandbox(id) => self.fork(ctx, id).await,
         }
     }
@@ -255,6 +298,7 @@ fn merge(
         idle_action: request.idle_action.unwrap_or_default(),
         mounts: request.mounts,
         credentials: request.credentials.unwrap_or_default(),
+        more: request.more,
     }
 }
 
@@ -349,7 +393,7 @@ fn check_hostname(hostname: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pinfold_model::{ImageConfig, ImageId, ImageSource, TemplateId, TemplateVersionId};
+    use pinfold_model::{ImageConfig, ImageSource, TemplateId, TemplateVersionId};
     use std::collections::BTreeMap;
 
     fn image() -> Image {

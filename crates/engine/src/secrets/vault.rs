@@ -112,7 +112,8 @@ impl Vault {
         self.cache.forget(project, name);
     }
 
-    /// The value of a project's secret as it is now, for the egress proxy alone; `None` where there is
+    /// The value of a project's secret as it is now, for the egress proxy and for the
+    /// environment of sandboxes that name it; `None` where there is
     /// no such secret: a request that should have had it is refused.
     ///
     /// # Errors

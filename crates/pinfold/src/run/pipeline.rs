@@ -113,6 +113,7 @@ async fn submit(
         ImageOrTemplate::Template { template, .. } => Some(template.clone()),
         ImageOrTemplate::Default
         | ImageOrTemplate::TemplateVersion(_)
+        | ImageOrTemplate::Snapshot(_)
         | ImageOrTemplate::Sandbox(_) => None,
     };
     let Some(name) = name else {

@@ -1,6 +1,6 @@
 //! Recording a new sandbox: idempotency, image, quota and row in one transaction.
 
-use pinfold_model::{OrgId, Quota, Sandbox, SandboxId};
+use pinfold_model::{OrgId, Quota, Sandbox, SandboxId, SandboxSpec};
 
 use super::{get, to_sandbox};
 use crate::db::{Query, Sql, Tx, statements, to_json};
@@ -68,12 +68,18 @@ pub(super) async fn insert(
         return Err(StoreError::not_found(Thing::Image, image));
     }
     insert_row(tx, &org, sandbox).await?;
-    for (key, value) in &sandbox.spec.metadata {
-        let insert = INSERT_METADATA.bind(sandbox.id.as_str());
+    insert_metadata(tx, &sandbox.id, &sandbox.spec).await?;
+    Ok(Inserted::New(sandbox.clone()))
+}
+
+/// For lists that filter by it.
+pub(super) async fn insert_metadata(tx: &mut Tx, id: &SandboxId, spec: &SandboxSpec) -> Result<()> {
+    for (key, value) in &spec.metadata {
+        let insert = INSERT_METADATA.bind(id.as_str());
         tx.execute(insert.bind(key.as_str()).bind(value.as_str()))
             .await?;
     }
-    Ok(Inserted::New(sandbox.clone()))
+    Ok(())
 }
 
 async fn replay(tx: &mut Tx, id: &str) -> Result<Inserted<Sandbox>> {

@@ -159,6 +159,11 @@ const CASES: &[Case] = cases! {
         a_sandbox_has_no_more_ssh_keys_than_its_bound,
         an_ended_sandbox_gets_no_ssh_key_and_those_it_had_are_purged,
     }
+    snapshots::{
+        a_snapshot_comes_back_as_it_went_in_and_is_described_anew,
+        deleted_snapshots_are_found_and_not_listed,
+        a_repeated_request_finds_the_first_snapshot,
+    }
     usage::{
         totals_add_up_over_a_period,
         a_record_is_counted_once,

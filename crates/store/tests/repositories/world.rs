@@ -144,6 +144,7 @@ pub(crate) fn sandbox(project: ProjectId, image: ImageId) -> Sandbox {
             credentials: vec![
                 Credential::new("token", "*.example.com:8443", None, None).expect("valid"),
             ],
+            more: pinfold_model::sandbox::SandboxExtras::default(),
         },
         state: SandboxState::Creating,
         reason: None,

@@ -4,9 +4,9 @@
 use pinfold_engine::{CodeOutput, Engine, ShownForm};
 use pinfold_model::{Code, CommandId, Ctx, Error};
 
-use crate::crownest::ids::with_prefix;
 use crate::crownest::to_wire::{self, Form, Promotable};
 use crate::crownest::wire::{self, RejectedReason};
+use crate::prefix::with_prefix;
 
 /// Artifacts of one run at most. What a run shows comes from inside, where anybody may have said it.
 const KEPT_MAX: u32 = 256;

@@ -4,8 +4,8 @@ use pinfold_engine::ProjectMonth;
 use pinfold_model::{Key, Project, Role};
 
 use super::time;
-use crate::crownest::ids::with_prefix;
 use crate::crownest::wire;
+use crate::prefix::with_prefix;
 
 /// One credit of the usage page is this much of one vCPU.
 const UNIT_SECONDS_PER_CREDIT: u64 = 3600;

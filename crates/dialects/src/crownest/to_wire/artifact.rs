@@ -7,8 +7,8 @@ use pinfold_model::{Ctx, Object};
 use super::file::shown_path;
 use super::{page, time};
 use crate::crownest::errors::Refused;
-use crate::crownest::ids::with_prefix;
 use crate::crownest::wire;
+use crate::prefix::with_prefix;
 
 /// An object that was copied from a sandbox; others are no artifacts.
 pub(in crate::crownest) fn artifact(ctx: &Ctx, object: Object) -> Result<wire::Artifact, Refused> {

@@ -4,8 +4,8 @@ use pinfold_model::sandbox::EndReason;
 use pinfold_model::{Ctx, Sandbox, SandboxState};
 
 use super::time;
-use crate::crownest::ids::with_prefix;
 use crate::crownest::wire;
+use crate::prefix::with_prefix;
 
 pub(in crate::crownest) fn sandbox(ctx: &Ctx, sandbox: Sandbox) -> wire::Sandbox {
     let status = status(&sandbox);

@@ -55,6 +55,7 @@ impl Owner {
     }
 
     pub(super) async fn boot(&self) -> Result<Guest, BootError> {
+        self.take_secrets().await?;
         let view = self.live.view();
         let sandbox = &view.sandbox;
         let spec = BootSpec {
@@ -124,6 +125,7 @@ impl Owner {
         if let Err(error) = self.record(SandboxEvent::Booted, None, None).await {
             tracing::error!(sandbox = %self.live.id(), %error, "running not recorded");
         }
+        self.go_on_with_setup();
     }
 
     async fn boot_failed(&mut self, error: &BootError) {
@@ -146,6 +148,7 @@ impl Owner {
                 }
                 self.link_again().await;
                 self.restore_link().await;
+                self.go_on_with_setup();
             }
             SandboxState::Suspended => {
                 self.live.meter.count_from(since, Some(Rate::Frozen));

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use pinfold_model::sandbox::{EndReason, IdleAction, SandboxEvent};
+use pinfold_model::sandbox::{EndReason, IdleAction, SandboxEvent, TtlCounts};
 use pinfold_model::{Code, Error, Result, Sandbox, SandboxState};
 use pinfold_store::Idempotency;
 use tokio::time::timeout;
 
 use super::{Owner, illegal};
+use crate::DescribeSandbox;
 use crate::errors::{boot_failure, driver_error};
 use crate::live::meter::Rate;
 use crate::live::{Change, Link};
@@ -24,6 +25,8 @@ impl Owner {
             Change::Start => self.start().await?,
             Change::Extend(ttl, claim) => self.extend(ttl, claim.as_ref()).await?,
             Change::Network(mode, policy) => self.set_network(mode, policy).await?,
+            Change::Describe(request) => self.describe(request).await?,
+            Change::SetUp(life, done) => self.set_up(life, done).await?,
             Change::Destroy(reason) => self.destroy(reason).await?,
         }
         Ok(self.live.sandbox())
@@ -33,7 +36,7 @@ impl Owner {
     pub(super) async fn on_deadline(&mut self) {
         let view = self.live.view();
         let now = self.shared.clock.now();
-        let result = if view.sandbox.expires_at.is_some_and(|at| at <= now) {
+        let result = if self.expiry().is_some_and(|at| at <= now) {
             self.destroy(EndReason::TtlExpired).await
         } else {
             self.end_idleness(
@@ -99,7 +102,7 @@ impl Owner {
             self.restore_link().await;
             self.state().require_running()?;
         }
-        Ok(())
+        self.begin_lifetime_again().await
     }
 
     async fn stop(&mut self) -> Result<()> {
@@ -154,10 +157,11 @@ impl Owner {
             SandboxState::Stopped => {}
             other => return Err(illegal(other, SandboxEvent::Booted)),
         }
+        self.begin_setup_again().await?;
         match self.boot().await {
             Ok(guest) => {
                 self.running(guest).await;
-                Ok(())
+                self.begin_lifetime_again().await
             }
             Err(error) => {
                 let text = boot_failure(&error);
@@ -166,6 +170,32 @@ impl Owner {
                 Err(error)
             }
         }
+    }
+
+    /// For a lifetime that counts while it runs.
+    async fn begin_lifetime_again(&mut self) -> Result<()> {
+        let sandbox = self.live.view().sandbox;
+        match sandbox.ttl {
+            Some(ttl) if sandbox.spec.more.ttl_counts == TtlCounts::WhileRunning => {
+                self.extend(ttl, None).await
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    async fn describe(&mut self, request: DescribeSandbox) -> Result<()> {
+        let mut sandbox: Sandbox = self.live.view().sandbox.as_ref().clone();
+        if let Some(name) = request.name {
+            sandbox.spec.name = name;
+        }
+        if let Some(metadata) = request.metadata {
+            sandbox.spec.metadata = metadata;
+        }
+        sandbox.spec.validate()?;
+        let sandboxes = self.shared.store.sandboxes();
+        sandboxes.describe(self.live.id(), &sandbox.spec).await?;
+        self.publish_sandbox(sandbox);
+        Ok(())
     }
 
     async fn extend(&mut self, ttl: Duration, claim: Option<&Idempotency>) -> Result<()> {

@@ -1,0 +1,23 @@
+//! The dialect of Runloop's SDKs (1.x and 3.x), under `/runloop`: the vendor's names, statuses,
+//! defaults and errors around the engine's use cases. Oddities stand in `runloop/quirks.md`, what is
+//! not offered in `runloop/coverage.md`.
+
+mod devboxes;
+mod errors;
+mod executions;
+mod files;
+mod from_wire;
+mod ids;
+mod logs;
+mod objects;
+mod poll;
+mod routes;
+mod secrets;
+mod snapshots;
+mod stream;
+mod to_wire;
+mod tunnels;
+mod version;
+mod wire;
+
+pub(crate) use routes::router;

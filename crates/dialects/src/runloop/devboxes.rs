@@ -1,0 +1,232 @@
+//! Handlers of devboxes.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use pinfold_engine::{Cursor, DescribeSandbox, Engine, SandboxFilter, States};
+use pinfold_http::{Caller, Draining, Json, Path, Query};
+use pinfold_model::{Code, Ctx, Error, Sandbox, SandboxId, SandboxState};
+
+use super::errors::{Refused, Retry};
+use super::poll::{self, Pages, RequestKey};
+use super::to_wire::Status;
+use super::{from_wire, ids, to_wire, wire};
+
+/// How long a wait lasts whose request names no time, and at most: older SDKs read for 30 seconds.
+const WAIT: Duration = Duration::from_secs(10);
+const WAIT_MAX: Duration = Duration::from_secs(30);
+/// Well below the 30 seconds of clients, which would otherwise ask again.
+const CREATE_WAIT: Duration = Duration::from_secs(20);
+/// What ends the wait for a devbox that was just made.
+const MADE: [Status; 4] = [
+    Status::Running,
+    Status::Failure,
+    Status::Shutdown,
+    Status::Suspended,
+];
+
+type Answer = Result<Json<wire::Devbox>, Refused>;
+
+pub(super) async fn create(
+    State(engine): State<Engine>,
+    Caller(ctx): Caller,
+    RequestKey(key): RequestKey,
+    Json(request): Json<wire::CreateDevbox>,
+) -> Answer {
+    let request = from_wire::create(request)?;
+    let made = engine.create_sandbox(&ctx, request, key.as_deref()).await?;
+    answer(made.value)
+}
+
+/// As soon as it runs, or in time as far as it is by then.
+pub(super) async fn create_and_await(
+    State(engine): State<Engine>,
+    Caller(ctx): Caller,
+    RequestKey(key): RequestKey,
+    draining: Draining,
+    Json(request): Json<wire::CreateDevbox>,
+) -> Answer {
+    let request = from_wire::create(request)?;
+    let made = engine.create_sandbox(&ctx, request, key.as_deref()).await?;
+    let id = made.value.id;
+    match reached(&engine, &ctx, &id, &MADE, CREATE_WAIT, draining).await? {
+        Some(sandbox) => answer(sandbox),
+        None => answer(engine.get_sandbox(&ctx, &id).await?),
+    }
+}
+
+pub(super) async fn show(
+    State(engine): State<Engine>,
+    Caller(ctx): Caller,
+    Path(id): Path<String>,
+) -> Answer {
+    answer(engine.get_sandbox(&ctx, &ids::devbox(&id)?).await?)
+}
+
+pub(super) async fn list(
+    State(engine): State<Engine>,
+    Caller(ctx): Caller,
+    Query(query): Query<wire::ListDevboxes>,
+) -> Result<Json<wire::Devboxes>, Refused> {
+    let status = query
+        .status
+        .as_deref()
+        .map(str::parse::<Status>)
+        .transpose()?;
+    let after = match &query.starting_after {
+        Some(id) => {
+            let last = engine.get_sandbox(&ctx, &ids::devbox(id)?).await?;
+            Some(Cursor::new(last.created_at, last.id.to_string()))
+        }
+        None => None,
+    };
+    let filter = SandboxFilter {
+        states: status.map_or(States::All, states),
+        ..SandboxFilter::default()
+    };
+    let wanted = |one: &Sandbox| status.is_none_or(|status| to_wire::status(one) == status);
+    let mut pages = Pages::new(query.limit, after);
+    while let Some(page) = pages.wanted() {
+        pages.take(engine.list_sandboxes(&ctx, &filter, &page).await?, wanted)?;
+    }
+    let (found, has_more) = pages.finish();
+    let devboxes = found.into_iter().map(to_wire::devbox).collect();
+    Ok(Json(wire::Devboxes { devboxes, has_more }))
+}
+
+/// Those in which a sandbox may have that status.
+fn states(status: Status) -> States {
+    States::Only(match status {
+        Status::Provisioning => vec![SandboxState::Creating],
+        Status::Initializing | Status::Running => vec![SandboxState::Running],
+        Status::Suspended => vec![SandboxState::Suspended, SandboxState::Stopped],
+        Status::Failure => vec![SandboxState::Failed],
+        Status::Shutdown => vec![SandboxState::Destroyed],
+        Status::Scheduled | Status::Queued | Status::Suspending | Status::Resuming => Vec::new(),
+    })
+}
+
+pub(super) async fn wait(
+    State(engine): State<Engine>,
+    Caller(ctx): Caller,
+    Path(id): Path<String>,
+    draining: Draining,
+    Json(request): Json<wire::WaitForStatus>,
+) -> Answer {
+    let id = ids::devbox(&id)?;
+    let wanted: Result<Vec<Status>, _> = request.statuses.iter().map(|text| text.parse()).collect();
+    let patience = poll::patience(request.timeout_seconds, WAIT, WAIT_MAX)?;
+    let found = reached(&engine, &ctx, &id, &wanted?, patience, draining).await?;
+    match found {
+        Some(sandbox) => answer(sandbox),
+        // Clients poll by themselves; older ones would hide five more waits in each.
+        None => Err(Refused::late(
+            Retry::Never,
+            "the devbox has not reached that status yet",
+        )),
+    }
+}
+
+/// The devbox as soon as it has one of these statuses; `None` when the time is over.
+async fn reached(
+    engine: &Engine,
+    ctx: &Ctx,
+    id: &SandboxId,
+    wanted: &[Status],
+    patience: Duration,
+    draining: Draining,
+) -> Result<Option<Sandbox>, Refused> {
+    let mut watch = engine.watch_sandbox(ctx, id).await?;
+    let reached = async {
+        while let Some(sandbox) = watch.next().await {
+            if wanted.contains(&to_wire::status(&sandbox)) {
+                return sandbox;
+            }
+        }
+        // It has ended otherwise: who asks in vain asks slowly.
+        std::future::pending().await
+    };
+    tokio::select! {
+        sandbox = reached => Ok(Some(sandbox)),
+        () = tokio::time::sleep(patience) => Ok(None),
+        () = draining.wait_owned() => {
+            Err(Error::new(Code::Unavailable, "the server is shutting down").into())
+        }
+    }
+}
+
+pub(super) async fn update(
+    State(engine): State<Engine>,
+    Caller(ctx): Caller,
+    Path(id): Path<String>,
+    Json(request): Json<wire::UpdateDevbox>,
+) -> Answer {
+    let change = DescribeSandbox {
+        name: request
+            .name
+            .map(|name| Some(name).filter(|name| !name.is_empty())),
+        metadata: request.metadata,
+    };
+    let id = ids::devbox(&id)?;
+    answer(engine.describe_sandbox(&ctx, &id, change).await?)
+}
+
+/// Ends its processes and keeps its disk. Where this machine keeps no disks of what does not run,
+/// it is frozen instead.
+pub(super) async fn suspend(
+    State(engine): State<Engine>,
+    Caller(ctx): Caller,
+    Path(id): Path<String>,
+    _: Json<wire::Anything>,
+) -> Answer {
+    let id = ids::devbox(&id)?;
+    let now = engine.get_sandbox(&ctx, &id).await?;
+    now.state.require_running()?;
+    match engine.stop_sandbox(&ctx, &id).await {
+        Err(error) if error.code() == Code::Unsupported => {
+            answer(engine.suspend_sandbox(&ctx, &id).await?)
+        }
+        stopped => answer(stopped?),
+    }
+}
+
+pub(super) async fn resume(
+    State(engine): State<Engine>,
+    Caller(ctx): Caller,
+    Path(id): Path<String>,
+    _: Json<wire::Anything>,
+) -> Answer {
+    let id = ids::devbox(&id)?;
+    let now = engine.get_sandbox(&ctx, &id).await?;
+    match now.state {
+        SandboxState::Stopped => answer(engine.start_sandbox(&ctx, &id).await?),
+        SandboxState::Suspended => answer(engine.resume_sandbox(&ctx, &id).await?),
+        SandboxState::Creating
+        | SandboxState::Running
+        | SandboxState::Failed
+        | SandboxState::Destroyed => Err(Refused::bad("the devbox is not suspended")),
+    }
+}
+
+pub(super) async fn keep_alive(
+    State(engine): State<Engine>,
+    Caller(ctx): Caller,
+    Path(id): Path<String>,
+    _: Json<wire::Anything>,
+) -> Result<Json<wire::Empty>, Refused> {
+    engine.keep_sandbox_alive(&ctx, &ids::devbox(&id)?).await?;
+    Ok(Json(wire::Empty {}))
+}
+
+pub(super) async fn shutdown(
+    State(engine): State<Engine>,
+    Caller(ctx): Caller,
+    Path(id): Path<String>,
+    _: Json<wire::Anything>,
+) -> Answer {
+    answer(engine.destroy_sandbox(&ctx, &ids::devbox(&id)?).await?)
+}
+
+fn answer(sandbox: Sandbox) -> Answer {
+    Ok(Json(to_wire::devbox(sandbox)))
+}

@@ -1,0 +1,126 @@
+//! Handlers of files. Relative paths and those from `~/` begin at the home directory.
+
+use axum::body::Body;
+use axum::extract::multipart::Field;
+use axum::extract::{Multipart, State};
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use pinfold_engine::{Engine, FileWriter, WriteFile};
+use pinfold_http::{Caller, Json, Path};
+use pinfold_model::{Ctx, Error, SandboxId};
+
+use super::errors::Refused;
+use super::from_wire::from_home;
+use super::{ids, wire};
+use crate::content;
+
+/// Of a file that is answered as a text; others are downloaded.
+const TEXT_MAX_BYTES: usize = 64 << 20;
+
+pub(super) async fn read(
+    State(engine): State<Engine>,
+    Caller(ctx): Caller,
+    Path(devbox): Path<String>,
+    Json(request): Json<wire::FilePath>,
+) -> Result<Response, Refused> {
+    let devbox = ids::devbox(&devbox)?;
+    let path = request.file_path.ok_or_else(|| missing("file_path"))?;
+    let read = engine.read_whole_file(&ctx, &devbox, from_home(&path), TEXT_MAX_BYTES);
+    let (_, bytes) = read.await?;
+    let headers = [(CONTENT_TYPE, "text/plain; charset=utf-8")];
+    Ok((headers, Body::from(bytes)).into_response())
+}
+
+pub(super) async fn write(
+    State(engine): State<Engine>,
+    Caller(ctx): Caller,
+    Path(devbox): Path<String>,
+    Json(request): Json<wire::WriteFile>,
+) -> Result<Json<wire::SyncExecution>, Refused> {
+    let id = ids::devbox(&devbox)?;
+    let target = target(&request.file_path);
+    engine
+        .put_file(&ctx, &id, target, request.contents.as_bytes())
+        .await?;
+    Ok(Json(wire::SyncExecution {
+        devbox_id: devbox,
+        exit_status: 0,
+        stdout: String::new(),
+        stderr: String::new(),
+    }))
+}
+
+/// The field `path` comes before the file.
+pub(super) async fn upload(
+    State(engine): State<Engine>,
+    Caller(ctx): Caller,
+    Path(devbox): Path<String>,
+    mut form: Multipart,
+) -> Result<Json<wire::Empty>, Refused> {
+    let devbox = ids::devbox(&devbox)?;
+    let mut path = None;
+    while let Some(field) = form.next_field().await.map_err(broken)? {
+        match field.name() {
+            Some("path") => path = Some(field.text().await.map_err(broken)?),
+            Some("file") => {
+                let path = path.ok_or_else(|| missing("path"))?;
+                put(&engine, &ctx, &devbox, &path, field).await?;
+                return Ok(Json(wire::Empty {}));
+            }
+            _ => {}
+        }
+    }
+    Err(missing("file"))
+}
+
+async fn put(
+    engine: &Engine,
+    ctx: &Ctx,
+    devbox: &SandboxId,
+    path: &str,
+    mut field: Field<'_>,
+) -> Result<(), Refused> {
+    let mut writer: FileWriter = engine.write_file(ctx, devbox, target(path)).await?;
+    while let Some(piece) = field.chunk().await.map_err(broken)? {
+        if let Err(error) = writer.write(&piece).await {
+            // The end of the transfer knows why (a full disk); the write does not.
+            let why = writer.finish().await.err();
+            return Err(why.unwrap_or(error).into());
+        }
+    }
+    writer.finish().await?;
+    Ok(())
+}
+
+pub(super) async fn download(
+    State(engine): State<Engine>,
+    Caller(ctx): Caller,
+    Path(devbox): Path<String>,
+    headers: HeaderMap,
+    Json(request): Json<wire::FilePath>,
+) -> Result<Response, Refused> {
+    let devbox = ids::devbox(&devbox)?;
+    let path = request.path.ok_or_else(|| missing("path"))?;
+    let at = from_home(&path).into();
+    Ok(content::file(&engine, &ctx, &devbox, at, &headers).await?)
+}
+
+fn target(path: &str) -> WriteFile {
+    WriteFile {
+        path: from_home(path).to_owned(),
+        mode: None,
+        parents: true,
+        exclusive: false,
+        expect_bytes: None,
+        within: None,
+    }
+}
+
+fn missing(field: &str) -> Refused {
+    Refused::invalid(field, "is missing")
+}
+
+fn broken(error: axum::extract::multipart::MultipartError) -> Refused {
+    Error::invalid("body", error.body_text()).into()
+}

@@ -1,0 +1,526 @@
+//! From the vendor's requests to the engine's words: its defaults, sizes and bounds. Pure.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use pinfold_engine::{CreateSandbox, ImageOrTemplate, Wait};
+use pinfold_model::sandbox::{IdleAction, SandboxExtras, TtlCounts};
+use pinfold_model::setup::{Account, Setup, SetupFile, SetupObject};
+use pinfold_model::{CommandSpec, Program, StdinMode};
+use serde_json::Value;
+
+use super::errors::Refused;
+use super::{ids, wire};
+
+/// What a devbox is made from where nothing is named: what the operator set under this name.
+const TEMPLATE: &str = "base";
+const USER: &str = "user";
+const USER_ID: u32 = 1000;
+const KEEP_ALIVE: u64 = 3600;
+const KEEP_ALIVE_MAX: u64 = 48 * 3600;
+const GIB: u32 = 1024;
+
+/// A login shell of bash, or of sh where the image has none.
+const LOGIN_SHELL: &str =
+    r#"command -v bash >/dev/null 2>&1 && exec bash -lc "$1"; exec sh -lc "$1""#;
+/// Does $1 in the shell named $2. The lock is the kernel's, so it goes with whoever holds it; nothing
+/// that the line starts inherits it.
+const NAMED_SHELL: &str = r#"exec bash -lc '
+_runloop=$HOME/.runloop/shells/$2
+mkdir -p "${_runloop%/*}" && exec 9>>"$_runloop.lock" && flock 9 || exit 126
+if [ -f "$_runloop" ]; then . "$_runloop"; fi
+_runloop_leave() {
+    { export -p; declare -f; alias -p; printf "cd -- %q\n" "$PWD"; } > "$_runloop.new"
+    mv -f "$_runloop.new" "$_runloop"
+}
+trap _runloop_leave EXIT
+shopt -s expand_aliases
+eval "$1" 9>&-
+' bash "$1" "$2""#;
+const SHELL_NAME_MAX_BYTES: usize = 64;
+/// Clones $2 into $1 at $3 (the default branch where that is empty), then does $4 in there.
+const CLONE: &str = r#"set -e
+git clone --quiet -- "$2" "$1"
+cd -- "$1"
+if [ -n "$3" ]; then git checkout --quiet "$3"; fi
+if [ -n "$4" ]; then eval "$4"; fi"#;
+
+pub(super) fn create(request: wire::CreateDevbox) -> Result<CreateSandbox, Refused> {
+    refuse_absent(&request)?;
+    let launch: wire::LaunchParameters = match &request.launch_parameters {
+        Some(fields) => serde_json::from_value(Value::Object(fields.clone()))
+            .map_err(|error| Refused::invalid("launch_parameters", error))?,
+        None => wire::LaunchParameters::default(),
+    };
+    refuse_absent_launch(&launch)?;
+    let (vcpu_millis, memory_mib, disk_mib) = size(&launch)?;
+    let who = Who::of(launch.user_parameters.as_ref());
+    let from = match &request.snapshot_id {
+        Some(id) => ImageOrTemplate::Snapshot(ids::snapshot(id)?),
+        None => ImageOrTemplate::Template {
+            template: TEMPLATE.to_owned(),
+            version: None,
+        },
+    };
+    let annotation = wire::Kept {
+        launch_parameters: request.launch_parameters.unwrap_or_default(),
+        snapshot_id: request.snapshot_id,
+    };
+    let mut setup = Setup {
+        account: who.account(),
+        each_start: commands(launch.launch_commands.as_deref().unwrap_or_default()),
+        ..Setup::default()
+    };
+    let files = request.file_mounts.unwrap_or_default().into_iter();
+    let files = files.map(|(path, content)| SetupFile { path, content });
+    setup.files.extend(files);
+    for mount in request.mounts.unwrap_or_default() {
+        add_mount(&mut setup, &who, mount)?;
+    }
+    for mount in request.code_mounts.unwrap_or_default() {
+        setup.once.push(clone(&who, &mount)?);
+    }
+    let mut sandbox = CreateSandbox {
+        name: request.name,
+        from,
+        vcpu_millis: Some(vcpu_millis),
+        memory_mib: Some(memory_mib),
+        disk_mib: Some(disk_mib),
+        env: request.environment_variables.unwrap_or_default(),
+        workdir: Some(who.home.clone()),
+        user: Some(who.user),
+        metadata: request.metadata.unwrap_or_default(),
+        more: SandboxExtras {
+            setup,
+            secrets: request.secrets.unwrap_or_default(),
+            annotations: annotation.kept(),
+            ttl_counts: TtlCounts::WhileRunning,
+        },
+        wait: Wait::No,
+        ..CreateSandbox::default()
+    };
+    lifetime(&mut sandbox, launch)?;
+    Ok(sandbox)
+}
+
+/// Parts of a request that this server has nothing behind.
+fn refuse_absent(request: &wire::CreateDevbox) -> Result<(), Refused> {
+    let sources = [
+        ("blueprint_id", request.blueprint_id.is_some()),
+        ("blueprint_name", request.blueprint_name.is_some()),
+        ("snapshot_id", request.snapshot_id.is_some()),
+    ];
+    let absent_sources = &sources[..2];
+    if sources.iter().filter(|(_, named)| *named).count() > 1 {
+        return Err(Refused::bad(
+            "only one of blueprint_id, blueprint_name and snapshot_id may be named",
+        ));
+    }
+    let nothing = |value: &Value| match value {
+        Value::Null => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        _ => false,
+    };
+    let others = [
+        ("entrypoint", request.entrypoint.is_some()),
+        ("tunnel", request.tunnel.is_some()),
+        (
+            "gateways",
+            request.gateways.as_ref().is_some_and(|map| !map.is_empty()),
+        ),
+        (
+            "mcp",
+            request.mcp.as_ref().is_some_and(|value| !nothing(value)),
+        ),
+        ("repo_connection_id", request.repo_connection_id.is_some()),
+    ];
+    let absent = absent_sources
+        .iter()
+        .copied()
+        .chain(others)
+        .find(|(_, named)| *named);
+    absent.map_or(Ok(()), |(field, _)| Err(Refused::absent(field)))
+}
+
+fn refuse_absent_launch(launch: &wire::LaunchParameters) -> Result<(), Refused> {
+    let services = launch.required_services.as_deref().unwrap_or_default();
+    let lifecycle = launch.lifecycle.as_ref();
+    let given = |value: Option<&Value>| value.is_some_and(|value| !value.is_null());
+    for (field, named) in [
+        ("required_services", !services.is_empty()),
+        ("network_policy_id", launch.network_policy_id.is_some()),
+        (
+            "lifecycle.resume_triggers",
+            given(lifecycle.and_then(|of| of.resume_triggers.as_ref())),
+        ),
+        (
+            "lifecycle.lifecycle_hooks",
+            given(lifecycle.and_then(|of| of.lifecycle_hooks.as_ref())),
+        ),
+    ] {
+        if named {
+            return Err(Refused::absent(&format!("launch_parameters.{field}")));
+        }
+    }
+    let wanted = launch.architecture.as_deref();
+    let here = match std::env::consts::ARCH {
+        "aarch64" => "arm64",
+        other => other,
+    };
+    match wanted {
+        Some(wanted) if wanted != here => Err(Refused::invalid(
+            "launch_parameters.architecture",
+            format!("this server has {here}, not {wanted:?}"),
+        )),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Thousandths of a CPU, MiB of memory, MiB of disk.
+fn size(launch: &wire::LaunchParameters) -> Result<(u32, u32, u32), Refused> {
+    let gib = |cpus: u32, memory: u32, disk: u32| Ok((cpus, memory * GIB, disk * GIB));
+    match launch.resource_size_request.as_deref() {
+        Some("X_SMALL") => gib(500, 1, 4),
+        None | Some("SMALL") => gib(1000, 2, 4),
+        Some("MEDIUM") => gib(2000, 4, 8),
+        Some("LARGE") => gib(2000, 8, 16),
+        Some("X_LARGE") => gib(4000, 16, 16),
+        Some("XX_LARGE") => gib(8000, 32, 16),
+        Some("CUSTOM_SIZE") => Ok((
+            custom("custom_cpu_cores", launch.custom_cpu_cores, 1.0, 16.0, 1000)?,
+            custom("custom_gb_memory", launch.custom_gb_memory, 2.0, 64.0, GIB)?,
+            custom("custom_disk_size", launch.custom_disk_size, 4.0, 64.0, GIB)?,
+        )),
+        Some(other) => Err(Refused::invalid(
+            "launch_parameters.resource_size_request",
+            format!("no size {other:?}"),
+        )),
+    }
+}
+
+fn custom(
+    field: &str,
+    wanted: Option<f64>,
+    default: f64,
+    max: f64,
+    unit: u32,
+) -> Result<u32, Refused> {
+    let wanted = wanted.unwrap_or(default);
+    if !(0.5..=max).contains(&wanted) {
+        return Err(Refused::invalid(
+            field,
+            format!("must be from 0.5 to {max}"),
+        ));
+    }
+    // Within bounds that fit by far.
+    Ok((wanted * f64::from(unit)) as u32)
+}
+
+fn lifetime(sandbox: &mut CreateSandbox, launch: wire::LaunchParameters) -> Result<(), Refused> {
+    let of_lifecycle = launch.lifecycle.and_then(|of| of.after_idle);
+    if let Some(idle) = launch.after_idle.or(of_lifecycle) {
+        sandbox.idle_timeout = Some(Duration::from_secs(idle.idle_time_seconds));
+        sandbox.idle_action = Some(match idle.on_idle.as_str() {
+            "shutdown" => IdleAction::Destroy,
+            "suspend" => IdleAction::Stop,
+            other => {
+                return Err(Refused::invalid(
+                    "launch_parameters.after_idle.on_idle",
+                    format!("must be \"shutdown\" or \"suspend\", not {other:?}"),
+                ));
+            }
+        });
+        return Ok(());
+    }
+    let seconds = launch.keep_alive_time_seconds.unwrap_or(KEEP_ALIVE);
+    if !(1..=KEEP_ALIVE_MAX).contains(&seconds) {
+        return Err(Refused::invalid(
+            "launch_parameters.keep_alive_time_seconds",
+            format!("must be from 1 to {KEEP_ALIVE_MAX}"),
+        ));
+    }
+    sandbox.ttl = Some(Duration::from_secs(seconds));
+    Ok(())
+}
+
+/// Whose devbox it is inside.
+struct Who {
+    name: String,
+    uid: u32,
+    home: String,
+    /// By number: the name means nobody before the account is made.
+    user: String,
+}
+
+impl Who {
+    fn of(wanted: Option<&wire::UserParameters>) -> Self {
+        let (name, uid) = wanted.map_or((USER, USER_ID), |wanted| (&*wanted.username, wanted.uid));
+        let home = match uid {
+            0 => "/root".to_owned(),
+            _ => format!("/home/{name}"),
+        };
+        Self {
+            name: name.to_owned(),
+            uid,
+            home,
+            user: format!("{uid}:{uid}"),
+        }
+    }
+
+    fn account(&self) -> Option<Account> {
+        (self.uid != 0).then(|| Account {
+            name: self.name.clone(),
+            uid: self.uid,
+            home: self.home.clone(),
+        })
+    }
+}
+
+fn add_mount(setup: &mut Setup, who: &Who, mount: wire::Mount) -> Result<(), Refused> {
+    match mount {
+        wire::Mount::Object {
+            object_id,
+            object_path,
+        } => setup.objects.push(SetupObject {
+            object: ids::object(&object_id)?,
+            path: from_home(&object_path).to_owned(),
+        }),
+        wire::Mount::File { target, content } => setup.files.push(SetupFile {
+            path: from_home(&target).to_owned(),
+            content,
+        }),
+        wire::Mount::Code(mount) => setup.once.push(clone(who, &mount)?),
+        wire::Mount::Agent {} => return Err(Refused::absent("agent_mount")),
+        wire::Mount::Broker {} => return Err(Refused::absent("broker_mount")),
+    }
+    Ok(())
+}
+
+/// Into the home directory, from the outside.
+fn clone(who: &Who, mount: &wire::CodeMount) -> Result<Program, Refused> {
+    if mount.token.is_some() {
+        // What a setup does is recorded; a token must not be.
+        return Err(Refused::absent("a code mount with a token"));
+    }
+    let plain = |text: &str| {
+        let sound = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+        !text.is_empty() && !text.starts_with(['.', '-']) && text.bytes().all(sound)
+    };
+    for (field, text) in [
+        ("repo_owner", &mount.repo_owner),
+        ("repo_name", &mount.repo_name),
+    ] {
+        if !plain(text) {
+            return Err(Refused::invalid(field, "is no name of GitHub's"));
+        }
+    }
+    let url = format!(
+        "https://github.com/{}/{}.git",
+        mount.repo_owner, mount.repo_name
+    );
+    let place = format!("{}/{}", who.home, mount.repo_name);
+    let git_ref = mount.git_ref.clone().unwrap_or_default();
+    if git_ref.starts_with('-') {
+        return Err(Refused::invalid(
+            "git_ref",
+            "is no name of a commit or branch",
+        ));
+    }
+    let install = mount.install_command.clone().unwrap_or_default();
+    let argv = ["sh", "-c", CLONE, "sh", &place, &url, &git_ref, &install];
+    Ok(Program::Argv(argv.map(str::to_owned).into()))
+}
+
+fn commands(lines: &[String]) -> Vec<Program> {
+    lines.iter().map(|line| shell(line)).collect()
+}
+
+/// What a login shell of the devbox's user makes of a line.
+pub(super) fn shell(line: &str) -> Program {
+    Program::Argv(
+        ["sh", "-c", LOGIN_SHELL, "sh", line]
+            .map(str::to_owned)
+            .into(),
+    )
+}
+
+/// The same in a shell that has a name: its directory, exports, functions and aliases are those that
+/// the last line left, and lines wait for each other. What is left stands in a file, so the shell
+/// outlives servers and restarts.
+fn shell_named(name: &str, line: &str) -> Program {
+    let argv = ["sh", "-c", NAMED_SHELL, "sh", line, &file_name(name)];
+    Program::Argv(argv.map(str::to_owned).into())
+}
+
+/// A name as a part of a path: nothing in it means anything to a file system.
+fn file_name(name: &str) -> String {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
+    let escaped = |byte: u8| match plain(&byte) {
+        true => char::from(byte).to_string(),
+        false => format!("%{byte:02x}"),
+    };
+    name.bytes().map(escaped).collect()
+}
+
+/// The line that a program was made of, or the program as it is.
+pub(super) fn line_of(program: &Program) -> String {
+    match program {
+        Program::Shell(line) => line.clone(),
+        Program::Argv(argv) => match argv.as_slice() {
+            [_, _, script, _, line, ..]
+                if [LOGIN_SHELL, NAMED_SHELL].contains(&script.as_str()) =>
+            {
+                line.clone()
+            }
+            other => other.join(" "),
+        },
+    }
+}
+
+/// Where the name of an execution's shell is kept: in its environment.
+const SHELL_NAME: &str = "RUNLOOP_SHELL_NAME";
+
+/// The name of the shell that an execution is in, if it is in one.
+pub(super) fn shell_name(spec: &CommandSpec) -> Option<String> {
+    spec.env.get(SHELL_NAME).cloned()
+}
+
+pub(super) fn command(request: &wire::Execute) -> Result<CommandSpec, Refused> {
+    let line = request.command.as_str();
+    if line.trim().is_empty() {
+        return Err(Refused::invalid("command", "must not be empty"));
+    }
+    let attach_stdin = request.attach_stdin.unwrap_or(false);
+    if let Some(name) = &request.shell_name {
+        if name.is_empty() || name.len() > SHELL_NAME_MAX_BYTES {
+            let bounds = format!("must be 1 to {SHELL_NAME_MAX_BYTES} bytes long");
+            return Err(Refused::invalid("shell_name", bounds));
+        }
+        return Ok(CommandSpec {
+            env: BTreeMap::from([(SHELL_NAME.to_owned(), name.clone())]),
+            stdin: stdin(attach_stdin),
+            ..CommandSpec::new(shell_named(name, line))
+        });
+    }
+    Ok(CommandSpec {
+        stdin: stdin(attach_stdin),
+        ..CommandSpec::new(shell(line))
+    })
+}
+
+const fn stdin(attached: bool) -> StdinMode {
+    match attached {
+        true => StdinMode::Open,
+        false => StdinMode::Null,
+    }
+}
+
+/// A path as the engine takes it: relative ones begin at home there, too.
+pub(super) fn from_home(path: &str) -> &str {
+    match path {
+        "~" | "~/" => ".",
+        _ => path.strip_prefix("~/").unwrap_or(path),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn asked(body: Value) -> Result<CreateSandbox, Refused> {
+        create(serde_json::from_value(body).expect("a request"))
+    }
+
+    fn launch(parameters: Value) -> Result<CreateSandbox, Refused> {
+        asked(json!({ "launch_parameters": parameters }))
+    }
+
+    #[test]
+    fn nothing_named_is_a_small_devbox_of_an_hour() {
+        let made = asked(json!({})).expect("legal");
+        let size = (made.vcpu_millis, made.memory_mib, made.disk_mib);
+        assert_eq!(size, (Some(1000), Some(2048), Some(4096)));
+        assert_eq!(made.ttl, Some(Duration::from_secs(3600)));
+        assert_eq!(made.user.as_deref(), Some("1000:1000"));
+        assert_eq!(made.workdir.as_deref(), Some("/home/user"));
+        let account = made.more.setup.account.expect("an account");
+        assert_eq!((account.name.as_str(), account.uid), ("user", 1000));
+    }
+
+    #[test]
+    fn sizes_have_bounds() {
+        let custom = |cpus: f64| {
+            launch(json!({ "resource_size_request": "CUSTOM_SIZE", "custom_cpu_cores": cpus }))
+        };
+        assert_eq!(custom(0.5).expect("legal").vcpu_millis, Some(500));
+        assert!(custom(0.1).is_err() && custom(1e9).is_err());
+        assert!(launch(json!({ "resource_size_request": "HUGE" })).is_err());
+        let large = launch(json!({ "resource_size_request": "XX_LARGE" })).expect("legal");
+        assert_eq!(large.memory_mib, Some(32 << 10));
+    }
+
+    #[test]
+    fn idleness_takes_the_place_of_the_lifetime() {
+        let idle = json!({ "idle_time_seconds": 60, "on_idle": "suspend" });
+        for parameters in [
+            json!({ "after_idle": idle, "keep_alive_time_seconds": 5 }),
+            json!({ "lifecycle": { "after_idle": idle } }),
+        ] {
+            let made = launch(parameters).expect("legal");
+            assert_eq!((made.ttl, made.idle_action), (None, Some(IdleAction::Stop)));
+            assert_eq!(made.idle_timeout, Some(Duration::from_secs(60)));
+        }
+        assert!(launch(json!({ "keep_alive_time_seconds": 172_801 })).is_err());
+    }
+
+    #[test]
+    fn who_is_root_needs_no_account() {
+        let user = json!({ "username": "root", "uid": 0 });
+        let made = launch(json!({ "user_parameters": user })).expect("legal");
+        assert_eq!(made.more.setup.account, None);
+        assert_eq!(made.workdir.as_deref(), Some("/root"));
+    }
+
+    #[test]
+    fn what_there_is_nothing_behind_is_said() {
+        for body in [
+            json!({ "entrypoint": "x" }),
+            json!({ "gateways": { "A": {} } }),
+            json!({ "launch_parameters": { "required_services": ["db"] } }),
+            json!({ "code_mounts": [{ "repo_owner": "a", "repo_name": "b", "token": "t" }] }),
+        ] {
+            let refused = asked(body.clone()).expect_err("absent");
+            assert!(
+                matches!(refused, Refused::Vendor(status, ..) if status == 501),
+                "{body}"
+            );
+        }
+        assert!(asked(json!({ "mcp": [], "gateways": {}, "entrypoint": null })).is_ok());
+    }
+
+    #[test]
+    fn a_repository_is_a_plain_name() {
+        let mount = |name: &str| {
+            asked(json!({ "code_mounts": [{ "repo_owner": "a", "repo_name": name }] }))
+        };
+        assert!(mount("b.c-d").is_ok());
+        for bad in ["", "..", "a/b", "-x", "a b", "$(x)"] {
+            assert!(mount(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn names_of_shells_are_no_paths() {
+        assert_eq!(file_name("a-1"), "a-1");
+        assert_eq!(file_name("../é /"), "%2e%2e%2f%c3%a9%20%2f");
+    }
+
+    #[test]
+    fn paths_begin_at_home() {
+        for (path, ours) in [("~/a", "a"), ("~", "."), ("a/~/b", "a/~/b"), ("/a", "/a")] {
+            assert_eq!(from_home(path), ours);
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! The vendor's ids, and ours underneath, told apart by their prefixes.
+
+use pinfold_model::{CommandId, ImageId, ObjectId, SandboxId};
+
+use super::errors::Refused;
+use crate::prefix::{with_prefix, without_prefix};
+
+const DEVBOX: &str = "dbx";
+const SNAPSHOT: &str = "snp";
+
+pub(super) fn devbox(text: &str) -> Result<SandboxId, Refused> {
+    let ours = without_prefix(text, DEVBOX, SandboxId::PREFIX);
+    ours.ok_or_else(|| Refused::no("devbox", text))
+}
+
+pub(super) fn of_devbox(id: &SandboxId) -> String {
+    with_prefix(id.as_str(), DEVBOX)
+}
+
+pub(super) fn snapshot(text: &str) -> Result<ImageId, Refused> {
+    let ours = without_prefix(text, SNAPSHOT, ImageId::PREFIX);
+    ours.ok_or_else(|| Refused::no("snapshot", text))
+}
+
+pub(super) fn of_snapshot(id: &ImageId) -> String {
+    with_prefix(id.as_str(), SNAPSHOT)
+}
+
+pub(super) fn execution(text: &str) -> Result<CommandId, Refused> {
+    text.parse().map_err(|_| Refused::no("execution", text))
+}
+
+pub(super) fn object(text: &str) -> Result<ObjectId, Refused> {
+    text.parse().map_err(|_| Refused::no("object", text))
+}

@@ -1,0 +1,23 @@
+//! From the engine's things to the vendor's, one module for each kind. Pure.
+
+mod devbox;
+mod execution;
+mod log;
+mod object;
+mod secret;
+mod snapshot;
+
+use pinfold_model::Time;
+
+pub(super) use devbox::{Status, devbox, status};
+pub(super) use execution::{execution, sync_execution};
+pub(super) use log::logs;
+pub(super) use object::{content_type, content_type_of, object, object_state};
+
+pub(super) use secret::secret;
+pub(super) use snapshot::{snapshot, snapshot_status};
+
+/// Milliseconds since the epoch.
+pub(super) fn time(time: Time) -> i64 {
+    time.as_millisecond()
+}

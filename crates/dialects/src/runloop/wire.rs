@@ -1,0 +1,52 @@
+//! The vendor's requests and resources as they stand on the wire. Unknown fields of requests are
+//! ignored; `null` is as good as nothing. One module for each kind of thing.
+
+mod devbox;
+mod execution;
+mod log;
+mod object;
+mod secret;
+mod snapshot;
+
+use serde::{Deserialize, Serialize};
+
+pub(super) use devbox::{
+    CodeMount, CreateDevbox, Devbox, Devboxes, Kept, LaunchParameters, ListDevboxes, Mount,
+    Transition, UpdateDevbox, UserParameters, WaitForStatus,
+};
+pub(super) use execution::{
+    Execute, Execution, ExecutionQuery, FilePath, Offset, SendStdIn, SentStdIn, SyncExecution,
+    Update, WriteFile,
+};
+pub(super) use log::{Log, Logs, LogsQuery};
+pub(super) use object::{
+    CreateObject, DownloadUrl, DownloadUrlQuery, ListObjects, Object, Objects,
+};
+
+pub(super) use secret::{CreateSecret, ListSecrets, Secret, SecretValue, Secrets};
+pub(super) use snapshot::{DescribeSnapshot, ListSnapshots, Snapshot, SnapshotStatus, Snapshots};
+
+/// The answer where there is nothing to say: clients want an object.
+#[derive(Debug, Serialize)]
+pub(super) struct Empty {}
+
+/// A body whose fields do not matter.
+#[derive(Debug, Deserialize)]
+pub(super) struct Anything {}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct CreateTunnel {
+    pub(super) port: i64,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct RemoveTunnel {
+    pub(super) port: Option<i64>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Tunnel {
+    pub(super) devbox_id: String,
+    pub(super) port: u16,
+    pub(super) url: String,
+}

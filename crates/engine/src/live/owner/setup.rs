@@ -1,0 +1,86 @@
+//! The setup of a sandbox, as its owner sees to it: begun with each life, recorded when it is over.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use pinfold_model::sandbox::EndReason;
+use pinfold_model::{Error, Result, SandboxSpec, SandboxState, SecretEnv};
+use pinfold_runtime::driver::BootError;
+
+use super::Owner;
+use crate::live::setup;
+use crate::secrets::secret_env;
+
+impl Owner {
+    /// The values that commands of this life have in their environment.
+    pub(super) async fn take_secrets(&self) -> Result<(), BootError> {
+        let sandbox = self.live.view().sandbox;
+        let values = match sandbox.spec.more.secrets.is_empty() {
+            true => BTreeMap::new(),
+            false => secret_env(&self.shared, &sandbox.project, &sandbox.spec.more.secrets)
+                .await
+                .map_err(|error| BootError::Step {
+                    step: format!("take its secrets ({})", error.message()),
+                    source: std::io::Error::other(error),
+                })?,
+        };
+        self.live.set_secret_env(SecretEnv::new(values));
+        Ok(())
+    }
+
+    /// Begins what is left to do in this life, in a task of its own.
+    pub(super) fn go_on_with_setup(&self) {
+        let view = self.live.view();
+        let wanted = view.guest().is_some() && view.sandbox.state == SandboxState::Running;
+        if wanted && view.sandbox.spec.more.setup.is_pending() {
+            let work = setup::run(Arc::clone(&self.shared), Arc::clone(&self.live), view.life);
+            self.shared.tasks.spawn(work);
+        }
+    }
+
+    /// Before a start: what is to be done in each life is not done in the next one.
+    pub(super) async fn begin_setup_again(&self) -> Result<()> {
+        let mut spec = self.live.view().sandbox.spec.clone();
+        spec.more.setup.begin_again();
+        self.record_spec(spec).await
+    }
+
+    /// One of an earlier life says nothing any more.
+    pub(super) async fn set_up(
+        &mut self,
+        life: u32,
+        done: std::result::Result<(), String>,
+    ) -> Result<()> {
+        let view = self.live.view();
+        if view.life != life || view.sandbox.state != SandboxState::Running {
+            return Ok(());
+        }
+        match done {
+            Ok(()) => {
+                let mut spec = view.sandbox.spec.clone();
+                spec.more.setup.finish();
+                self.record_spec(spec).await
+            }
+            Err(why) => {
+                tracing::info!(sandbox = %self.live.id(), "its setup failed");
+                self.fail(EndReason::BootFailed, why).await;
+                Ok(())
+            }
+        }
+    }
+
+    async fn record_spec(&self, spec: SandboxSpec) -> Result<()> {
+        let mut sandbox = self.live.view().sandbox.as_ref().clone();
+        if sandbox.spec == spec {
+            return Ok(());
+        }
+        let sandboxes = self.shared.store.sandboxes();
+        sandboxes
+            .set_spec(self.live.id(), &spec)
+            .await
+            .map_err(Error::from)?;
+        sandbox.spec = spec;
+        self.publish_sandbox(sandbox);
+        Ok(())
+    }
+}

@@ -1,0 +1,76 @@
+//! An account in the sandbox's own files, which its tenant may have written: read up to a bound, and
+//! replaced whole.
+
+use pinfold_model::setup::Account;
+use pinfold_runtime::guest::{FilePath, Guest, GuestError, WriteOptions};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+const PASSWD: &str = "/etc/passwd";
+const GROUP: &str = "/etc/group";
+/// As much as the guest looks at.
+const FILE_MAX_BYTES: u64 = 1 << 20;
+
+/// Whoever has the name stays; whoever else has the number comes after the new one, so that the
+/// number means this account.
+pub(super) async fn ensure(guest: &Guest, account: &Account) -> Result<(), GuestError> {
+    let Account { name, uid, home } = account;
+    let user = format!("{name}:x:{uid}:{uid}::{home}:/bin/bash\n");
+    let group = format!("{name}:x:{uid}:\n");
+    for (path, line) in [(PASSWD, user), (GROUP, group)] {
+        let text = read(guest, path).await;
+        if let Some(text) = with_entry(&text, name, &line) {
+            write(guest, path, &text).await?;
+        }
+    }
+    Ok(())
+}
+
+fn with_entry(text: &[u8], name: &str, line: &str) -> Option<Vec<u8>> {
+    let of_name = |line: &[u8]| {
+        line.strip_prefix(name.as_bytes())
+            .is_some_and(|rest| rest.starts_with(b":"))
+    };
+    if text.split(|byte| *byte == b'\n').any(of_name) {
+        return None;
+    }
+    Some([line.as_bytes(), text].concat())
+}
+
+/// Nothing where there is no such file.
+async fn read(guest: &Guest, path: &str) -> Vec<u8> {
+    let mut text = Vec::new();
+    let at = FilePath::new(path);
+    let read = guest.read(&at, 0, Some(FILE_MAX_BYTES)).await;
+    if let Ok((_, mut transfer)) = read
+        && transfer.read_to_end(&mut text).await.is_err()
+    {
+        text.clear();
+    }
+    text
+}
+
+async fn write(guest: &Guest, path: &str, text: &[u8]) -> Result<(), GuestError> {
+    let options = WriteOptions {
+        mode: 0o644,
+        parents: true,
+        ..WriteOptions::default()
+    };
+    let mut file = guest.write(&FilePath::new(path), options).await?;
+    // The end of the transfer knows why, where this fails.
+    let _ = file.write_all(text).await;
+    file.finish().await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_entry;
+
+    #[test]
+    fn an_entry_comes_first_and_only_where_the_name_is_free() {
+        let there = b"root:x:0:0::/root:/bin/sh\nusers:x:100:\n";
+        let with = with_entry(there, "user", "user:x:1:\n").expect("a free name");
+        assert!(with.starts_with(b"user:x:1:\nroot:"));
+        assert_eq!(with_entry(&with, "user", "user:x:2:\n"), None);
+        assert_eq!(with_entry(b"", "a", "a:\n"), Some(b"a:\n".to_vec()));
+    }
+}

@@ -1,0 +1,222 @@
+//! Setups: what is done inside before a sandbox counts as ready, once and at each start, also by
+//! the next server.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pinfold_engine::{CreateSandbox, EngineConfig};
+use pinfold_model::sandbox::{EndReason, SandboxExtras, TtlCounts};
+use pinfold_model::setup::{Account, SetupFile, SetupObject};
+use pinfold_model::{Code, ObjectId, Program, Sandbox, SandboxId, SandboxState, Setup};
+
+use super::clock::ManualClock;
+use super::objects::put;
+use super::place::{Life, Place, small};
+
+fn with(setup: Setup) -> CreateSandbox {
+    CreateSandbox {
+        more: SandboxExtras {
+            setup,
+            ..SandboxExtras::default()
+        },
+        ..small()
+    }
+}
+
+fn line(text: &str) -> Program {
+    Program::Shell(text.to_owned())
+}
+
+/// Waits until its setup is over, or it has ended.
+async fn set_up(life: &Life, id: &SandboxId) -> Sandbox {
+    let mut watch = life
+        .engine
+        .watch_sandbox(&life.ctx, id)
+        .await
+        .expect("watch");
+    while let Some(sandbox) = watch.next().await {
+        let running = sandbox.state == SandboxState::Running;
+        if (running && !sandbox.spec.more.setup.is_pending()) || !sandbox.state.is_live() {
+            return sandbox;
+        }
+    }
+    panic!("it ended in {:?}", life.state(id).await);
+}
+
+async fn text(life: &Life, sandbox: &SandboxId, line: &str) -> String {
+    String::from_utf8_lossy(&life.sh(sandbox, line).await.stdout).into_owned()
+}
+
+#[test]
+fn each_part_of_a_setup_is_there_when_it_is_over() {
+    let place = Place::new();
+    let life = place.live();
+    life.run(async {
+        let object = put(&life, "data.bin", b"of an object").await;
+        let request = CreateSandbox {
+            user: Some("1234:1234".to_owned()),
+            workdir: Some("/home/dev".to_owned()),
+            ..with(Setup {
+                account: Some(Account {
+                    name: "dev".to_owned(),
+                    uid: 1234,
+                    home: "/home/dev".to_owned(),
+                }),
+                files: vec![
+                    SetupFile {
+                        path: "a/b".to_owned(),
+                        content: "of a file\n".to_owned(),
+                    },
+                    SetupFile {
+                        path: "/opt/far".to_owned(),
+                        content: String::new(),
+                    },
+                ],
+                objects: vec![SetupObject {
+                    object: object.id,
+                    path: "data".to_owned(),
+                }],
+                once: vec![line("cat a/b data > joined")],
+                each_start: vec![line("id -un >> joined")],
+                ..Setup::default()
+            })
+        };
+        let made = life.create(request).await;
+        let done = set_up(&life, &made.id).await;
+        assert_eq!(done.state, SandboxState::Running, "{:?}", done.failure);
+        let joined = text(
+            &life,
+            &made.id,
+            "cat joined; echo $HOME; stat -c %U a/b /opt/far",
+        );
+        assert_eq!(
+            joined.await,
+            "of a file\nof an objectdev\n/home/dev\ndev\nroot\n"
+        );
+        assert!(
+            done.spec.more.setup.files.is_empty(),
+            "what was done is not kept"
+        );
+    });
+    life.clean_up(&place);
+}
+
+#[test]
+fn a_setup_that_fails_ends_the_sandbox_and_says_why() {
+    let place = Place::new();
+    let life = place.live();
+    life.run(async {
+        let request = with(Setup {
+            each_start: vec![line("true"), line("echo too bad >&2; exit 3")],
+            ..Setup::default()
+        });
+        let made = life.create(request).await;
+        let failed = set_up(&life, &made.id).await;
+        assert_eq!(failed.state, SandboxState::Failed);
+        assert_eq!(failed.reason, Some(EndReason::BootFailed));
+        let why = failed.failure.expect("a reason");
+        assert!(why.contains("status 3") && why.contains("too bad"), "{why}");
+    });
+    life.clean_up(&place);
+}
+
+#[test]
+fn what_a_setup_needs_is_looked_for_at_once() {
+    let place = Place::new();
+    let life = place.live();
+    life.run(async {
+        let missing = SetupObject {
+            object: ObjectId::generate(),
+            path: "/a".to_owned(),
+        };
+        let request = with(Setup {
+            objects: vec![missing],
+            ..Setup::default()
+        });
+        let refused = life.engine.create_sandbox(&life.ctx, request, None).await;
+        assert_eq!(refused.expect_err("no object").code(), Code::ObjectNotFound);
+        let mut request = small();
+        request.more.secrets = BTreeMap::from([("TOKEN".to_owned(), "nobodys".to_owned())]);
+        let refused = life.engine.create_sandbox(&life.ctx, request, None).await;
+        assert_eq!(refused.expect_err("no secret").code(), Code::SecretNotFound);
+        assert!(life.listed().await.is_empty());
+    });
+    life.clean_up(&place);
+}
+
+#[test]
+fn a_start_repeats_what_is_for_each_start_and_nothing_else() {
+    let place = Place::with_kept_disks();
+    let life = place.live();
+    life.run(async {
+        let request = with(Setup {
+            once: vec![line("echo once >> /tmp/log")],
+            each_start: vec![line("echo start >> /tmp/log")],
+            ..Setup::default()
+        });
+        let id = life.create(request).await.id;
+        set_up(&life, &id).await;
+        let (engine, ctx) = (&life.engine, &life.ctx);
+        engine.stop_sandbox(ctx, &id).await.expect("stop");
+        engine.start_sandbox(ctx, &id).await.expect("start");
+        set_up(&life, &id).await;
+        assert_eq!(
+            text(&life, &id, "cat /tmp/log").await,
+            "once\nstart\nstart\n"
+        );
+    });
+    life.clean_up(&place);
+}
+
+#[test]
+fn the_next_server_goes_on_with_a_setup_and_repeats_no_command() {
+    let place = Place::new();
+    let life = place.live();
+    let id = life.run(async {
+        let wait = "echo begun >> /tmp/log; while ! test -e /tmp/go; do sleep 0.02; done";
+        let request = with(Setup {
+            once: vec![line(wait), line("echo second >> /tmp/log")],
+            ..Setup::default()
+        });
+        let id = life.create(request).await.id;
+        while text(&life, &id, "cat /tmp/log 2>/dev/null").await != "begun\n" {}
+        id
+    });
+    life.crash();
+    let life = place.live();
+    life.run(async {
+        assert!(life.state(&id).await.spec.more.setup.is_pending());
+        life.sh(&id, "touch /tmp/go").await;
+        let done = set_up(&life, &id).await;
+        assert_eq!(done.state, SandboxState::Running, "{:?}", done.failure);
+        assert_eq!(text(&life, &id, "cat /tmp/log").await, "begun\nsecond\n");
+    });
+    life.clean_up(&place);
+}
+
+#[test]
+fn a_lifetime_that_counts_while_it_runs_spares_what_is_stopped() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let place = Place::with_kept_disks();
+    let clock = Arc::new(ManualClock::new());
+    let life = place.live_with(EngineConfig::default(), clock.clone());
+    life.run(async {
+        let mut request = small();
+        request.ttl = Some(HOUR);
+        request.more.ttl_counts = TtlCounts::WhileRunning;
+        let id = life.create(request).await.id;
+        let (engine, ctx) = (&life.engine, &life.ctx);
+        engine.stop_sandbox(ctx, &id).await.expect("stop");
+        clock.forward(HOUR * 3);
+        let started = engine.start_sandbox(ctx, &id).await.expect("it is there");
+        assert_eq!(started.expires_at, Some(engine.now() + HOUR));
+        clock.forward(HOUR / 2);
+        let kept = engine.keep_sandbox_alive(ctx, &id).await.expect("kept");
+        assert_eq!(kept.expires_at, Some(engine.now() + HOUR));
+        clock.forward(HOUR);
+        let ended = life.until(&id, SandboxState::Destroyed).await;
+        assert_eq!(ended.reason, Some(EndReason::TtlExpired));
+    });
+    life.clean_up(&place);
+}

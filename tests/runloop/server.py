@@ -1,0 +1,19 @@
+"""The server of this suite: its key, and where its dialect is."""
+
+import pathlib
+
+from support.server import Server as Started
+from support.server import until
+
+KEY = "runloop-suite-bootstrap-key-0123456789"
+
+__all__ = ["KEY", "Server", "until"]
+
+
+class Server(Started):
+    def __init__(self, directory: pathlib.Path) -> None:
+        super().__init__(directory, key=KEY)
+
+    @property
+    def base_url(self) -> str:
+        return f"{self.url}/runloop"
