@@ -11,8 +11,8 @@ __all__ = ["KEY", "Server", "until"]
 
 
 class Server(Started):
-    def __init__(self, directory: pathlib.Path) -> None:
-        super().__init__(directory, key=KEY)
+    def __init__(self, directory: pathlib.Path, *options: str) -> None:
+        super().__init__(directory, *options, key=KEY)
 
     @property
     def base_url(self) -> str:

@@ -15,7 +15,7 @@ from server import KEY, Server
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    server = Server(tmp_path_factory.mktemp("seed")).start()
+    server = Server(tmp_path_factory.mktemp("seed"), "--ssh-listen", "127.0.0.1:0").start()
     yield server
     server.stop()
 
@@ -35,6 +35,13 @@ def test_quickstart_synchronous(runloop, capsys):
         devbox.cmd.exec(command="ls -la", stdout=lambda line: print("stdout:", line))
     printed = capsys.readouterr().out
     assert printed.startswith("Hello from Runloop!\n\nstdout: total")
+    blueprint = runloop.blueprint.create(
+        name="my-blueprint",
+        dockerfile="FROM host\nRUN echo 'Hello' > /hello.txt\n",
+    )
+    devbox = blueprint.create_devbox(name="dev-from-blueprint")
+    assert devbox.file.read(file_path="/hello.txt") == "Hello\n"
+    devbox.shutdown()
     obj = runloop.storage_object.upload_from_text("Hello world!", name="greeting.txt")
     assert obj.download_as_text() == "Hello world!"
 
@@ -110,10 +117,34 @@ def test_files(runloop, tmp_path):
 
 def test_network(runloop):
     with runloop.devbox.create() as devbox:
+        ssh_key = devbox.net.create_ssh_key()
+        assert ssh_key.url and "PRIVATE KEY" in ssh_key.ssh_private_key
         if VERSION < (1, 12):
             tunnel = devbox.net.create_tunnel(port=8080)
             assert tunnel.url.startswith("http")
             devbox.net.remove_tunnel(port=8080)
+
+
+def test_blueprints(runloop):
+    blueprint = runloop.blueprint.create(
+        name="my-blueprint-name",
+        dockerfile="FROM host\nRUN mkdir /of-the-dockerfile\n",
+        system_setup_commands=["echo numpy > installed"],
+    )
+    found = runloop.blueprint.from_id(blueprint_id=blueprint.id)
+    assert blueprint.id in [one.id for one in runloop.blueprint.list()]
+    assert found.get_info().status == "build_complete"
+    assert found.logs().logs
+    for devbox in (
+        blueprint.create_devbox(name="devbox-from-blueprint"),
+        runloop.devbox.create_from_blueprint_name(
+            blueprint_name="my-blueprint-name", name="my-devbox-from-blueprint"
+        ),
+    ):
+        result = devbox.cmd.exec(command="cat installed; ls -d /of-the-dockerfile")
+        assert result.stdout() == "numpy\n/of-the-dockerfile\n"
+        devbox.shutdown()
+    blueprint.delete()
 
 
 def test_snapshots(runloop):

@@ -2,6 +2,7 @@
 //! defaults and errors around the engine's use cases. Oddities stand in `runloop/quirks.md`, what is
 //! not offered in `runloop/coverage.md`.
 
+mod blueprints;
 mod devboxes;
 mod errors;
 mod executions;
@@ -14,6 +15,7 @@ mod poll;
 mod routes;
 mod secrets;
 mod snapshots;
+mod ssh;
 mod stream;
 mod to_wire;
 mod tunnels;

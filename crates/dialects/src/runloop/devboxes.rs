@@ -10,7 +10,7 @@ use pinfold_model::{Code, Ctx, Error, Sandbox, SandboxId, SandboxState};
 use super::errors::{Refused, Retry};
 use super::poll::{self, Pages, RequestKey};
 use super::to_wire::Status;
-use super::{from_wire, ids, to_wire, wire};
+use super::{blueprints, from_wire, ids, to_wire, wire};
 
 /// How long a wait lasts whose request names no time, and at most: older SDKs read for 30 seconds.
 const WAIT: Duration = Duration::from_secs(10);
@@ -33,7 +33,8 @@ pub(super) async fn create(
     RequestKey(key): RequestKey,
     Json(request): Json<wire::CreateDevbox>,
 ) -> Answer {
-    let request = from_wire::create(request)?;
+    let built = blueprints::named_by(&engine, &ctx, &request).await?;
+    let request = from_wire::create(request, built)?;
     let made = engine.create_sandbox(&ctx, request, key.as_deref()).await?;
     answer(made.value)
 }
@@ -46,7 +47,8 @@ pub(super) async fn create_and_await(
     draining: Draining,
     Json(request): Json<wire::CreateDevbox>,
 ) -> Answer {
-    let request = from_wire::create(request)?;
+    let built = blueprints::named_by(&engine, &ctx, &request).await?;
+    let request = from_wire::create(request, built)?;
     let made = engine.create_sandbox(&ctx, request, key.as_deref()).await?;
     let id = made.value.id;
     match reached(&engine, &ctx, &id, &MADE, CREATE_WAIT, draining).await? {

@@ -19,7 +19,7 @@ pub(super) const FACADE: Facade = Facade {
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// Resources of the vendor that this server does not have (see `coverage.md`).
-const ABSENT: [&str; 18] = [
+const ABSENT: [&str; 17] = [
     "account",
     "accounts",
     "agents",
@@ -28,7 +28,6 @@ const ABSENT: [&str; 18] = [
     "benchmark_jobs",
     "benchmark_runs",
     "benchmarks",
-    "blueprints",
     "gateway-configs",
     "mcp-configs",
     "network-policies",
@@ -40,8 +39,7 @@ const ABSENT: [&str; 18] = [
     "devboxes/evictions",
 ];
 /// What is asked of one devbox, and is not offered.
-const ABSENT_OF_DEVBOXES: [&str; 6] = [
-    "create_ssh_key",
+const ABSENT_OF_DEVBOXES: [&str; 5] = [
     "enable_tunnel",
     "create_pty_tunnel",
     "create_gateway_token",
@@ -85,6 +83,8 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         | Code::ProjectNotFound
         | Code::KeyNotFound
         | Code::RunNotFound
+        | Code::BuildNotFound
+        | Code::SshKeyNotFound
         | Code::ObjectNotFound
         | Code::PreviewNotFound
         | Code::PreviewGone

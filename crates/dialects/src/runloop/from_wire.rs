@@ -1,19 +1,21 @@
 //! From the vendor's requests to the engine's words: its defaults, sizes and bounds. Pure.
 
+pub(super) mod blueprint;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pinfold_engine::{CreateSandbox, ImageOrTemplate, Wait};
 use pinfold_model::sandbox::{IdleAction, SandboxExtras, TtlCounts};
 use pinfold_model::setup::{Account, Setup, SetupFile, SetupObject};
-use pinfold_model::{CommandSpec, Program, StdinMode};
-use serde_json::Value;
+use pinfold_model::{CommandSpec, ImageId, NetworkMode, NetworkPolicy, Program, StdinMode};
+use serde_json::{Map, Value};
 
 use super::errors::Refused;
 use super::{ids, wire};
 
 /// What a devbox is made from where nothing is named: what the operator set under this name.
-const TEMPLATE: &str = "base";
+pub(super) const TEMPLATE: &str = "base";
 const USER: &str = "user";
 const USER_ID: u32 = 1000;
 const KEEP_ALIVE: u64 = 3600;
@@ -45,8 +47,27 @@ cd -- "$1"
 if [ -n "$3" ]; then git checkout --quiet "$3"; fi
 if [ -n "$4" ]; then eval "$4"; fi"#;
 
-pub(super) fn create(request: wire::CreateDevbox) -> Result<CreateSandbox, Refused> {
+/// A blueprint that a devbox is made from.
+pub(super) struct Built {
+    /// As the vendor has it.
+    pub(super) id: String,
+    pub(super) image: ImageId,
+    /// What a devbox of it has unless it says otherwise.
+    pub(super) launch_parameters: Map<String, Value>,
+    pub(super) network: NetworkMode,
+    pub(super) network_policy: NetworkPolicy,
+}
+
+pub(super) fn create(
+    mut request: wire::CreateDevbox,
+    built: Option<Built>,
+) -> Result<CreateSandbox, Refused> {
     refuse_absent(&request)?;
+    if let Some(built) = &built {
+        let mut launch = built.launch_parameters.clone();
+        launch.extend(request.launch_parameters.unwrap_or_default());
+        request.launch_parameters = Some(launch);
+    }
     let launch: wire::LaunchParameters = match &request.launch_parameters {
         Some(fields) => serde_json::from_value(Value::Object(fields.clone()))
             .map_err(|error| Refused::invalid("launch_parameters", error))?,
@@ -55,9 +76,10 @@ pub(super) fn create(request: wire::CreateDevbox) -> Result<CreateSandbox, Refus
     refuse_absent_launch(&launch)?;
     let (vcpu_millis, memory_mib, disk_mib) = size(&launch)?;
     let who = Who::of(launch.user_parameters.as_ref());
-    let from = match &request.snapshot_id {
-        Some(id) => ImageOrTemplate::Snapshot(ids::snapshot(id)?),
-        None => ImageOrTemplate::Template {
+    let from = match (&request.snapshot_id, &built) {
+        (Some(id), _) => ImageOrTemplate::Snapshot(ids::snapshot(id)?),
+        (None, Some(built)) => ImageOrTemplate::Image(built.image.to_string()),
+        (None, None) => ImageOrTemplate::Template {
             template: TEMPLATE.to_owned(),
             version: None,
         },
@@ -65,6 +87,7 @@ pub(super) fn create(request: wire::CreateDevbox) -> Result<CreateSandbox, Refus
     let annotation = wire::Kept {
         launch_parameters: request.launch_parameters.unwrap_or_default(),
         snapshot_id: request.snapshot_id,
+        blueprint_id: built.as_ref().map(|built| built.id.clone()),
     };
     let mut setup = Setup {
         account: who.account(),
@@ -96,6 +119,8 @@ pub(super) fn create(request: wire::CreateDevbox) -> Result<CreateSandbox, Refus
             annotations: annotation.kept(),
             ttl_counts: TtlCounts::WhileRunning,
         },
+        network: built.as_ref().map(|built| built.network),
+        network_policy: built.map(|built| built.network_policy),
         wait: Wait::No,
         ..CreateSandbox::default()
     };
@@ -103,19 +128,22 @@ pub(super) fn create(request: wire::CreateDevbox) -> Result<CreateSandbox, Refus
     Ok(sandbox)
 }
 
-/// Parts of a request that this server has nothing behind.
-fn refuse_absent(request: &wire::CreateDevbox) -> Result<(), Refused> {
+pub(super) fn check_sources(request: &wire::CreateDevbox) -> Result<(), Refused> {
     let sources = [
-        ("blueprint_id", request.blueprint_id.is_some()),
-        ("blueprint_name", request.blueprint_name.is_some()),
-        ("snapshot_id", request.snapshot_id.is_some()),
+        request.blueprint_id.is_some(),
+        request.blueprint_name.is_some(),
+        request.snapshot_id.is_some(),
     ];
-    let absent_sources = &sources[..2];
-    if sources.iter().filter(|(_, named)| *named).count() > 1 {
+    if sources.into_iter().filter(|named| *named).count() > 1 {
         return Err(Refused::bad(
             "only one of blueprint_id, blueprint_name and snapshot_id may be named",
         ));
     }
+    Ok(())
+}
+
+/// Parts of a request that this server has nothing behind.
+fn refuse_absent(request: &wire::CreateDevbox) -> Result<(), Refused> {
     let nothing = |value: &Value| match value {
         Value::Null => true,
         Value::Array(items) => items.is_empty(),
@@ -135,11 +163,7 @@ fn refuse_absent(request: &wire::CreateDevbox) -> Result<(), Refused> {
         ),
         ("repo_connection_id", request.repo_connection_id.is_some()),
     ];
-    let absent = absent_sources
-        .iter()
-        .copied()
-        .chain(others)
-        .find(|(_, named)| *named);
+    let absent = others.into_iter().find(|(_, named)| *named);
     absent.map_or(Ok(()), |(field, _)| Err(Refused::absent(field)))
 }
 
@@ -430,7 +454,7 @@ mod tests {
     use serde_json::json;
 
     fn asked(body: Value) -> Result<CreateSandbox, Refused> {
-        create(serde_json::from_value(body).expect("a request"))
+        create(serde_json::from_value(body).expect("a request"), None)
     }
 
     fn launch(parameters: Value) -> Result<CreateSandbox, Refused> {

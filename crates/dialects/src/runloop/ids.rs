@@ -1,11 +1,12 @@
 //! The vendor's ids, and ours underneath, told apart by their prefixes.
 
-use pinfold_model::{CommandId, ImageId, ObjectId, SandboxId};
+use pinfold_model::{BuildId, CommandId, ImageId, ObjectId, SandboxId};
 
 use super::errors::Refused;
 use crate::prefix::{with_prefix, without_prefix};
 
 const DEVBOX: &str = "dbx";
+const BLUEPRINT: &str = "bpt";
 const SNAPSHOT: &str = "snp";
 
 pub(super) fn devbox(text: &str) -> Result<SandboxId, Refused> {
@@ -15,6 +16,15 @@ pub(super) fn devbox(text: &str) -> Result<SandboxId, Refused> {
 
 pub(super) fn of_devbox(id: &SandboxId) -> String {
     with_prefix(id.as_str(), DEVBOX)
+}
+
+pub(super) fn blueprint(text: &str) -> Result<BuildId, Refused> {
+    let ours = without_prefix(text, BLUEPRINT, BuildId::PREFIX);
+    ours.ok_or_else(|| Refused::no("blueprint", text))
+}
+
+pub(super) fn of_blueprint(id: &BuildId) -> String {
+    with_prefix(id.as_str(), BLUEPRINT)
 }
 
 pub(super) fn snapshot(text: &str) -> Result<ImageId, Refused> {

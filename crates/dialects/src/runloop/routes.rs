@@ -9,7 +9,8 @@ use pinfold_engine::Engine;
 use pinfold_http::{Authenticate, authenticated};
 
 use super::{
-    devboxes, errors, executions, files, logs, objects, secrets, snapshots, stream, tunnels,
+    blueprints, devboxes, errors, executions, files, logs, objects, secrets, snapshots, ssh,
+    stream, tunnels,
 };
 
 #[rustfmt::skip]
@@ -55,6 +56,12 @@ pub(crate) fn router(engine: Engine, authority: Arc<dyn Authenticate>) -> Router
         .route("/v1/objects/{object}/complete", post(objects::complete))
         .route("/v1/objects/{object}/download", get(objects::download_url))
         .route("/v1/objects/{object}/delete", post(objects::delete))
+        .route("/v1/devboxes/{devbox}/create_ssh_key", post(ssh::create))
+        .route("/v1/blueprints", get(blueprints::list).post(blueprints::create))
+        .route("/v1/blueprints/preview", post(blueprints::preview))
+        .route("/v1/blueprints/{blueprint}", get(blueprints::show))
+        .route("/v1/blueprints/{blueprint}/logs", get(blueprints::logs))
+        .route("/v1/blueprints/{blueprint}/delete", post(blueprints::delete))
         .route("/v1/secrets", get(secrets::list).post(secrets::create))
         .route("/v1/secrets/{name}", get(secrets::show).post(secrets::update))
         .route("/v1/secrets/{name}/delete", post(secrets::delete))

@@ -1,5 +1,6 @@
 //! From the engine's things to the vendor's, one module for each kind. Pure.
 
+mod blueprint;
 mod devbox;
 mod execution;
 mod log;
@@ -9,6 +10,7 @@ mod snapshot;
 
 use pinfold_model::Time;
 
+pub(super) use blueprint::{Fate, blueprint, blueprint_logs, blueprint_status};
 pub(super) use devbox::{Status, devbox, status};
 pub(super) use execution::{execution, sync_execution};
 pub(super) use log::logs;

@@ -1,6 +1,7 @@
 //! The vendor's requests and resources as they stand on the wire. Unknown fields of requests are
 //! ignored; `null` is as good as nothing. One module for each kind of thing.
 
+mod blueprint;
 mod devbox;
 mod execution;
 mod log;
@@ -10,6 +11,10 @@ mod snapshot;
 
 use serde::{Deserialize, Serialize};
 
+pub(super) use blueprint::{
+    Blueprint, BlueprintLog, BlueprintLogs, BlueprintParameters, BlueprintPreview, Blueprints,
+    CreateBlueprint, ListBlueprints, SaidOfBlueprint,
+};
 pub(super) use devbox::{
     CodeMount, CreateDevbox, Devbox, Devboxes, Kept, LaunchParameters, ListDevboxes, Mount,
     Transition, UpdateDevbox, UserParameters, WaitForStatus,
@@ -48,5 +53,15 @@ pub(super) struct RemoveTunnel {
 pub(super) struct Tunnel {
     pub(super) devbox_id: String,
     pub(super) port: u16,
+    pub(super) url: String,
+}
+
+/// Holds a secret, so nothing prints it.
+#[derive(Serialize)]
+pub(super) struct SshKey {
+    pub(super) id: String,
+    pub(super) ssh_private_key: String,
+    pub(super) ssh_user: String,
+    /// Where to connect to.
     pub(super) url: String,
 }

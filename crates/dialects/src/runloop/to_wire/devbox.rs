@@ -68,7 +68,7 @@ pub(in crate::runloop) fn devbox(sandbox: Sandbox) -> wire::Devbox {
         capabilities: [],
         launch_parameters: kept.launch_parameters,
         state_transitions: transitions(&sandbox, now),
-        blueprint_id: None,
+        blueprint_id: kept.blueprint_id,
         snapshot_id: kept.snapshot_id,
         failure_reason: failure,
         shutdown_reason: sandbox.reason.and_then(shutdown_reason),

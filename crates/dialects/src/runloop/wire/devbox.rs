@@ -150,6 +150,7 @@ pub(in crate::runloop) struct Devboxes {
 pub(in crate::runloop) struct Kept {
     pub(in crate::runloop) launch_parameters: Map<String, Value>,
     pub(in crate::runloop) snapshot_id: Option<String>,
+    pub(in crate::runloop) blueprint_id: Option<String>,
 }
 
 impl Kept {

@@ -1,0 +1,181 @@
+//! From a request for a blueprint to a build. Pure.
+
+use std::collections::BTreeMap;
+
+use pinfold_engine::CreateBuild;
+use pinfold_model::{Build, ImageName};
+
+use super::{USER, USER_ID, from_home};
+use crate::runloop::errors::Refused;
+use crate::runloop::{ids, wire};
+
+/// What is said about a blueprint beside its build, as a label of both.
+const LABEL: &str = "runloop.blueprint";
+/// Keeps names of blueprints apart from those of other images.
+const NAMESPACE: &str = "blueprint/";
+
+/// An image, by its name or id.
+pub(in crate::runloop) struct Base(pub(in crate::runloop) String);
+
+pub(in crate::runloop) fn build(
+    request: wire::CreateBlueprint,
+    base: &Base,
+) -> Result<CreateBuild, Refused> {
+    refuse_absent(&request)?;
+    let setup = request.system_setup_commands.unwrap_or_default();
+    let mut dockerfile = match request.dockerfile {
+        Some(text) => text,
+        None => format!("FROM {}\n", base.0),
+    };
+    if !setup.is_empty() {
+        dockerfile.push_str(&account());
+    }
+    let said = wire::SaidOfBlueprint {
+        name: request.name,
+        metadata: request.metadata.unwrap_or_default(),
+        launch_parameters: request.launch_parameters.unwrap_or_default(),
+        base_blueprint_id: request.base_blueprint_id,
+        base_blueprint_name: request.base_blueprint_name,
+    };
+    let name: ImageName = image_name(&said.name)?
+        .parse()
+        .map_err(|_| Refused::invalid("name", "is too long"))?;
+    let context = request
+        .build_context
+        .map(|context| ids::object(&context.object_id));
+    let files = request.file_mounts.unwrap_or_default().into_iter();
+    let label = serde_json::to_string(&said).expect("maps and texts are plain data");
+    Ok(CreateBuild {
+        context: context.transpose()?,
+        args: request.build_args.unwrap_or_default(),
+        setup,
+        setup_user: Some(format!("{USER_ID}:{USER_ID}")),
+        files: files.map(|(path, text)| (absolute(&path), text)).collect(),
+        labels: BTreeMap::from([(LABEL.to_owned(), label)]),
+        ..CreateBuild::new(name, dockerfile)
+    })
+}
+
+fn refuse_absent(request: &wire::CreateBlueprint) -> Result<(), Refused> {
+    for (field, named) in [
+        (
+            "services",
+            request.services.as_ref().is_some_and(|all| !all.is_empty()),
+        ),
+        (
+            "secrets",
+            request.secrets.as_ref().is_some_and(|all| !all.is_empty()),
+        ),
+        (
+            "code_mounts",
+            request
+                .code_mounts
+                .as_ref()
+                .is_some_and(|all| !all.is_empty()),
+        ),
+        ("network_policy_id", request.network_policy_id.is_some()),
+    ] {
+        if named {
+            return Err(Refused::absent(field));
+        }
+    }
+    let bases = [
+        request.base_blueprint_id.is_some(),
+        request.base_blueprint_name.is_some(),
+        request.dockerfile.is_some(),
+    ];
+    match bases.into_iter().filter(|named| *named).count() {
+        0 | 1 => Ok(()),
+        _ => Err(Refused::bad(
+            "only one of dockerfile, base_blueprint_id and base_blueprint_name may be named",
+        )),
+    }
+}
+
+/// The user of devboxes, whom set-up commands run as, and where they begin.
+fn account() -> String {
+    let line = format!("{USER}:x:{USER_ID}:{USER_ID}::/home/{USER}:/bin/bash");
+    format!(
+        "\nUSER 0\nRUN grep -q '^{USER}:' /etc/passwd 2>/dev/null || \
+         {{ touch /etc/passwd && {{ echo '{line}'; cat /etc/passwd; }} > /etc/passwd.new && \
+         cat /etc/passwd.new > /etc/passwd && rm /etc/passwd.new; }}; \
+         mkdir -p /home/{USER} && chown {USER_ID}:{USER_ID} /home/{USER}\nWORKDIR /home/{USER}\n"
+    )
+}
+
+/// The name of an image for that of a blueprint: one of each for the other.
+pub(in crate::runloop) fn image_name(name: &str) -> Result<String, Refused> {
+    if name.is_empty() {
+        return Err(Refused::invalid("name", "must not be empty"));
+    }
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
+    let escaped = name.bytes().map(|byte| match plain(&byte) {
+        true => char::from(byte).to_string(),
+        false => format!("_{byte:02x}"),
+    });
+    Ok(format!("{NAMESPACE}{}", escaped.collect::<String>()))
+}
+
+/// Builds that came otherwise are no blueprints.
+pub(in crate::runloop) fn is_one(build: &Build) -> bool {
+    build.spec.labels.contains_key(LABEL)
+}
+
+pub(in crate::runloop) fn said(build: &Build) -> wire::SaidOfBlueprint {
+    let label = build.spec.labels.get(LABEL);
+    let said = label.and_then(|text| serde_json::from_str(text).ok());
+    said.unwrap_or_else(|| wire::SaidOfBlueprint {
+        name: build.spec.name.to_string(),
+        ..wire::SaidOfBlueprint::default()
+    })
+}
+
+fn absolute(path: &str) -> String {
+    let path = from_home(path);
+    match path.starts_with('/') {
+        true => path.to_owned(),
+        false => format!("/home/{USER}/{path}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn asked(body: serde_json::Value) -> Result<CreateBuild, Refused> {
+        let request = serde_json::from_value(body).expect("a request");
+        build(request, &Base("host:latest".to_owned()))
+    }
+
+    #[test]
+    fn names_of_blueprints_are_names_of_images_one_to_one() {
+        for (name, image) in [
+            ("my-blueprint", "blueprint/my-blueprint"),
+            ("a b", "blueprint/a_20b"),
+            ("a_b/c:d", "blueprint/a_5fb_2fc_3ad"),
+            ("é", "blueprint/_c3_a9"),
+        ] {
+            let made = image_name(name).expect("a name");
+            assert_eq!(made, image);
+            assert!(made.parse::<ImageName>().is_ok());
+        }
+        assert!(image_name("").is_err());
+    }
+
+    #[test]
+    fn without_a_dockerfile_it_is_the_base() {
+        let made = asked(json!({ "name": "a" })).expect("legal");
+        assert_eq!(made.dockerfile, "FROM host:latest\n");
+        let made = asked(json!({ "name": "a", "system_setup_commands": ["true"] }));
+        let made = made.expect("legal");
+        assert!(made.dockerfile.contains("WORKDIR /home/user"));
+        assert_eq!(made.setup_user.as_deref(), Some("1000:1000"));
+        assert!(
+            asked(json!({ "name": "a", "dockerfile": "FROM a", "base_blueprint_id": "b" }))
+                .is_err()
+        );
+        assert!(asked(json!({ "name": "a", "services": [{}] })).is_err());
+        assert!(asked(json!({ "name": "x".repeat(1000) })).is_err());
+    }
+}

@@ -1,0 +1,93 @@
+"""Blueprints: builds, their logs, and devboxes made from them."""
+
+import time
+
+import pytest
+from runloop_api_client import BadRequestError, NotFoundError, RunloopError
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_devbox_from_a_blueprint_has_what_was_built(sdk, runloop):
+    name = f"my-blueprint {time.time_ns()}"
+    blueprint = await sdk(
+        runloop.blueprint.create,
+        name=name,
+        dockerfile="FROM host\nRUN echo 'Hello' > /hello.txt\n",
+        system_setup_commands=["whoami > who", f"echo set up {name}"],
+        file_mounts={"/etc/mounted": "a file"},
+        metadata={"team": "a"},
+        launch_parameters={"launch_commands": ["touch launched"]},
+    )
+    info = await sdk(blueprint.get_info)
+    assert (info.name, info.status, info.state) == (name, "build_complete", "created")
+    assert info.id.startswith("bpt_") and info.metadata == {"team": "a"}
+    assert info.parameters.system_setup_commands == ["whoami > who", f"echo set up {name}"]
+    logs = (await sdk(blueprint.logs)).logs
+    assert f"set up {name}" in [line.message for line in logs]
+    for make, how in (
+        (blueprint.create_devbox, {}),
+        (runloop.devbox.create_from_blueprint_id, {"blueprint_id": blueprint.id}),
+        (runloop.devbox.create_from_blueprint_name, {"blueprint_name": name}),
+    ):
+        devbox = await sdk(make, name="devbox-from-blueprint", **how)
+        result = await sdk(devbox.cmd.exec, command="cat /hello.txt who /etc/mounted; ls launched")
+        assert await sdk(result.stdout) == "Hello\nuser\na filelaunched\n"
+        assert (await sdk(devbox.get_info)).blueprint_id == blueprint.id
+        await sdk(devbox.shutdown)
+    listed = await sdk(runloop.blueprint.list, name=name)
+    assert [one.id for one in listed] == [blueprint.id]
+    upon = await sdk(
+        runloop.blueprint.create,
+        name=f"{name} upon",
+        base_blueprint_id=blueprint.id,
+        system_setup_commands=["cat /hello.txt > again"],
+    )
+    assert (await sdk(upon.get_info)).base_blueprint_id == blueprint.id
+    await sdk(upon.delete)
+    await sdk(blueprint.delete)
+    assert (await sdk(blueprint.get_info)).state == "deleted"
+    with pytest.raises(NotFoundError):
+        await sdk(runloop.api.devboxes.create, blueprint_id=blueprint.id)
+    with pytest.raises(NotFoundError):
+        await sdk(runloop.api.devboxes.create, blueprint_name=name)
+
+
+async def test_a_build_that_fails_says_so_with_its_log(sdk, runloop):
+    name = f"broken-{time.time_ns()}"
+    with pytest.raises(RunloopError, match="failed"):
+        await sdk(
+            runloop.blueprint.create,
+            name=name,
+            dockerfile="FROM host\nRUN echo before; echo too bad >&2; exit 3\n",
+        )
+    failed = (await sdk(runloop.api.blueprints.list, name=name)).blueprints[0]
+    assert (failed.status, failed.failure_reason) == ("failed", "build_failed")
+    logs = (await sdk(runloop.api.blueprints.logs, failed.id)).logs
+    assert {"before", "too bad"} <= {line.message for line in logs}
+    with pytest.raises(BadRequestError):
+        await sdk(runloop.api.devboxes.create, blueprint_id=failed.id)
+    await sdk(runloop.api.blueprints.delete, failed.id)
+
+
+async def test_a_context_is_what_copies_are_taken_from(sdk, runloop, tmp_path):
+    (tmp_path / "from-context").write_text("of the context")
+    storage = await sdk(runloop.storage_object.upload_from_dir, tmp_path, name="context")
+    blueprint = await sdk(
+        runloop.blueprint.create,
+        name=f"with-context-{time.time_ns()}",
+        dockerfile="FROM host\nCOPY from-context /copied\n",
+        build_context={"type": "object", "object_id": storage.id},
+    )
+    devbox = await sdk(blueprint.create_devbox)
+    assert await sdk(devbox.file.read, file_path="/copied") == "of the context"
+    await sdk(devbox.shutdown)
+
+
+async def test_what_is_no_blueprint_is_refused(sdk, runloop, refused):
+    with refused(NotFoundError, 404):
+        await sdk(runloop.api.blueprints.retrieve, "bpt_nobodys")
+    with refused(BadRequestError, 400):
+        await sdk(runloop.api.blueprints.create, name="bad", dockerfile="NOT A DOCKERFILE")
+    preview = await sdk(runloop.api.blueprints.preview, name="p")
+    assert preview.dockerfile.startswith("FROM ")
