@@ -161,7 +161,7 @@ impl Engine {
             note.fact("sandbox", sandbox.id.as_str());
             let deleted = self.store().ssh_keys().delete(&sandbox.id, id).await;
             // Also after an error: it may have been done all the same.
-            self.inner.ssh_logins.end(id);
+            self.inner.ssh_logins.end(&sandbox.id, id);
             match deleted {
                 Err(StoreError::NotFound { .. }) => Err(Error::new(
                     Code::SshKeyNotFound,

@@ -26,6 +26,8 @@ pub struct Setup {
     pub each_start: Vec<Program>,
     /// Nothing of this life's has been left out. Set by the server.
     pub done: bool,
+    /// Starts behind the first one. Set by the server.
+    pub lives: u32,
 }
 
 /// Somebody in the sandbox's /etc/passwd, with a group of the same name and number.
@@ -68,12 +70,17 @@ impl Setup {
         *self = Self {
             each_start: std::mem::take(&mut self.each_start),
             done: true,
+            lives: self.lives,
             ..Self::default()
         };
     }
 
     /// A new life begins.
     pub fn begin_again(&mut self) {
+        if self.is_empty() {
+            return;
+        }
+        self.lives += 1;
         self.done &= self.each_start.is_empty();
     }
 

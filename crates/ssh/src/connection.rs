@@ -70,6 +70,7 @@ pub(crate) async fn run(shared: Arc<Shared>, socket: TcpStream, peer: IpAddr, st
     let begun = tokio::select! {
         begun = begun => begun,
         () = stranger.must_go() => return,
+        () = shared.draining.cancelled() => return,
     };
     match begun {
         Ok(Ok(session)) => accompany(&connection, session, &cutter, deadline, stranger).await,

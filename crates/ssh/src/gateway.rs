@@ -10,7 +10,7 @@ use pinfold_engine::Engine;
 use pinfold_model::SandboxId;
 use russh::keys::ssh_key::{Algorithm, EcdsaCurve};
 use russh::server::Config;
-use russh::{MethodKind, MethodSet, Preferred, SshId, compression};
+use russh::{MethodKind, MethodSet, Preferred, SshId, compression, kex};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -196,6 +196,16 @@ fn preferred() -> Preferred {
             ecdsa(EcdsaCurve::NistP256),
             ecdsa(EcdsaCurve::NistP384),
             ecdsa(EcdsaCurve::NistP521),
+        ]),
+        // Curves alone: an exchange over a large prime takes a core for a second, before any login.
+        kex: Cow::Borrowed(&[
+            kex::MLKEM768X25519_SHA256,
+            kex::CURVE25519,
+            kex::CURVE25519_PRE_RFC_8731,
+            kex::EXTENSION_SUPPORT_AS_SERVER,
+            kex::EXTENSION_OPENSSH_STRICT_KEX_AS_SERVER,
+            kex::EXTENSION_SUPPORT_AS_CLIENT,
+            kex::EXTENSION_OPENSSH_STRICT_KEX_AS_CLIENT,
         ]),
         compression: Cow::Borrowed(&[compression::NONE]),
         ..Preferred::DEFAULT

@@ -42,7 +42,7 @@ impl Default for Limits {
             handshake: Duration::from_secs(30),
             attempts: 10,
             channels: 32,
-            channels_ever: 50_000,
+            channels_ever: 5_000,
             dial: Duration::from_secs(10),
             keepalive: Duration::from_secs(60),
             keepalives: 10,

@@ -151,9 +151,8 @@ async fn reached(
     tokio::select! {
         sandbox = reached => Ok(Some(sandbox)),
         () = tokio::time::sleep(patience) => Ok(None),
-        () = draining.wait_owned() => {
-            Err(Error::new(Code::Unavailable, "the server is shutting down").into())
-        }
+        // Clients ask again after this, and of the next server.
+        () = draining.wait_owned() => Ok(None),
     }
 }
 
@@ -183,7 +182,9 @@ pub(super) async fn suspend(
 ) -> Answer {
     let id = ids::devbox(&id)?;
     let now = engine.get_sandbox(&ctx, &id).await?;
-    now.state.require_running()?;
+    if to_wire::status(&now) != Status::Running {
+        return Err(Refused::bad("the devbox is not running"));
+    }
     match engine.stop_sandbox(&ctx, &id).await {
         Err(error) if error.code() == Code::Unsupported => {
             answer(engine.suspend_sandbox(&ctx, &id).await?)

@@ -113,7 +113,7 @@ pub(super) async fn wait(
         tokio::select! {
             ended = ending => drop(ended?),
             () = draining.wait_owned() => {
-                return Err(Error::new(Code::Unavailable, "the server is shutting down").into());
+                return Err(Refused::late(Retry::Usual, "the server is shutting down"));
             }
         }
     }

@@ -1,11 +1,15 @@
 //! Handlers of files. Relative paths and those from `~/` begin at the home directory.
 
-use axum::body::Body;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::body::{Body, Bytes};
 use axum::extract::multipart::Field;
-use axum::extract::{Multipart, State};
+use axum::extract::{FromRequest, Multipart, Request, State};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
+use futures::{Stream, StreamExt};
 use pinfold_engine::{Engine, FileWriter, WriteFile};
 use pinfold_http::{Caller, Json, Path};
 use pinfold_model::{Ctx, Error, SandboxId};
@@ -17,6 +21,8 @@ use crate::content;
 
 /// Of a file that is answered as a text; others are downloaded.
 const TEXT_MAX_BYTES: usize = 64 << 20;
+/// Of an upload, before its file begins.
+const BEFORE_FILE_MAX_BYTES: usize = 1 << 20;
 
 pub(super) async fn read(
     State(engine): State<Engine>,
@@ -56,14 +62,20 @@ pub(super) async fn upload(
     State(engine): State<Engine>,
     Caller(ctx): Caller,
     Path(devbox): Path<String>,
-    mut form: Multipart,
+    request: Request,
 ) -> Result<Json<wire::Empty>, Refused> {
     let devbox = ids::devbox(&devbox)?;
+    let in_file = Arc::new(AtomicBool::new(false));
+    let (parts, body) = request.into_parts();
+    let body = Body::from_stream(guarded(body, Arc::clone(&in_file)));
+    let form = Multipart::from_request(Request::from_parts(parts, body), &()).await;
+    let mut form = form.map_err(|error| Refused::invalid("body", error))?;
     let mut path = None;
     while let Some(field) = form.next_field().await.map_err(broken)? {
         match field.name() {
             Some("path") => path = Some(field.text().await.map_err(broken)?),
             Some("file") => {
+                in_file.store(true, Ordering::Relaxed);
                 let path = path.ok_or_else(|| missing("path"))?;
                 put(&engine, &ctx, &devbox, &path, field).await?;
                 return Ok(Json(wire::Empty {}));
@@ -72,6 +84,29 @@ pub(super) async fn upload(
         }
     }
     Err(missing("file"))
+}
+
+/// The form's reader keeps what comes before the file in memory, so that is bounded. It reads until
+/// there is nothing for the moment: after each piece there is.
+fn guarded(
+    body: Body,
+    in_file: Arc<AtomicBool>,
+) -> impl Stream<Item = std::io::Result<Bytes>> + Send {
+    let mut before = 0;
+    let pieces = body.into_data_stream().map(move |piece| {
+        let piece = piece.map_err(std::io::Error::other)?;
+        if !in_file.load(Ordering::Relaxed) {
+            before += piece.len();
+            if before > BEFORE_FILE_MAX_BYTES {
+                return Err(std::io::Error::other("too much before the file"));
+            }
+        }
+        Ok(piece)
+    });
+    pieces.then(|piece| async move {
+        tokio::task::yield_now().await;
+        piece
+    })
 }
 
 async fn put(

@@ -32,6 +32,7 @@ _runloop=$HOME/.runloop/shells/$2
 mkdir -p "${_runloop%/*}" && exec 9>>"$_runloop.lock" && flock 9 || exit 126
 if [ -f "$_runloop" ]; then . "$_runloop"; fi
 _runloop_leave() {
+    umask 077
     { export -p; declare -f; alias -p; printf "cd -- %q\n" "$PWD"; } > "$_runloop.new"
     mv -f "$_runloop.new" "$_runloop"
 }
@@ -95,7 +96,10 @@ pub(super) fn create(
         ..Setup::default()
     };
     let files = request.file_mounts.unwrap_or_default().into_iter();
-    let files = files.map(|(path, content)| SetupFile { path, content });
+    let files = files.map(|(path, content)| SetupFile {
+        path: from_home(&path).to_owned(),
+        content,
+    });
     setup.files.extend(files);
     for mount in request.mounts.unwrap_or_default() {
         add_mount(&mut setup, &who, mount)?;

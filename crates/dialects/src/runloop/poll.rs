@@ -11,7 +11,8 @@ use pinfold_model::{Error, Result as Outcome, limits};
 use super::errors::Refused;
 
 const LIMIT_DEFAULT: i64 = 20;
-const LIMIT_MAX: i64 = 5000;
+/// Fewer than the vendor's: who wants more is told that there is more.
+const LIMIT_MAX: i64 = 1000;
 /// Rows looked at for one page whose filter few of them pass.
 const LOOKED_AT_MAX: usize = 50_000;
 

@@ -240,6 +240,7 @@ impl Owner {
             idle_action: IdleAction::default(),
             mounts: Vec::new(),
             credentials: Vec::new(),
+            more: pinfold_model::sandbox::SandboxExtras::default(),
         }
     }
 

@@ -61,12 +61,16 @@ impl Engine {
             .snapshot_sandbox(ctx, id, TakeSnapshot::default())
             .await?;
         let snapshot = draft(image.id.clone())?;
-        match self
-            .store()
-            .snapshots()
-            .insert(&snapshot, claim.as_ref())
-            .await?
-        {
+        let snapshots = self.store().snapshots();
+        let inserted = match snapshots.insert(&snapshot, claim.as_ref()).await {
+            Ok(inserted) => inserted,
+            Err(error) => {
+                // Nobody would ever see it.
+                self.remove_image(ctx, image.id.as_str()).await?;
+                return Err(error.into());
+            }
+        };
+        match inserted {
             Inserted::New(value) => Ok(Accepted {
                 value,
                 origin: Origin::New,

@@ -32,10 +32,8 @@ pub(super) async fn run(shared: Arc<Shared>, live: Arc<LiveSandbox>, life: u32) 
         () = ending.cancelled() => return,
         done = steps(&shared, &live) => done,
     };
-    let done = done.map_err(|error| {
-        tracing::info!(sandbox = %live.id(), %error, "a step of the setup failed");
-        error.message().to_owned()
-    });
+    // What went wrong may hold what a command wrote, which is for the sandbox's own people.
+    let done = done.map_err(|error| error.message().to_owned());
     live.change(Change::SetUp(life, done)).await;
 }
 
@@ -57,9 +55,8 @@ async fn steps(shared: &Arc<Shared>, live: &Arc<LiveSandbox>) -> Result<()> {
     drop(lease);
     let once = setup.once.iter().map(|program| ("once", program));
     let each = setup.each_start.iter().map(|program| ("start", program));
-    let since = sandbox.running_since.map_or(0, |at| at.as_microsecond());
     for (place, (phase, program)) in once.chain(each).enumerate() {
-        let key = format!("{since}-{phase}-{place}");
+        let key = format!("{}-{phase}-{place}", setup.lives);
         let ended = command(shared, live, program, key).await?;
         if ended.state != CommandState::Exited(ExitStatus::Code(0)) {
             return Err(unsuccessful(shared, place, &ended));

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use pinfold_model::{KeyId, SshKey, SshKeyId};
+use pinfold_model::{KeyId, SandboxId, SshKey, SshKeyId};
 use tokio_util::sync::CancellationToken;
 
 /// As many as the gateway has connections.
@@ -17,6 +17,7 @@ struct Table {
 }
 
 struct Entry {
+    sandbox: SandboxId,
     key: SshKeyId,
     made_by: Option<KeyId>,
     over: CancellationToken,
@@ -33,6 +34,7 @@ impl Logins {
     pub(super) fn add(&self, key: &SshKey) -> Listed {
         let over = CancellationToken::new();
         let entry = Entry {
+            sandbox: key.sandbox.clone(),
             key: key.id.clone(),
             made_by: key.created_by.clone(),
             over: over.clone(),
@@ -49,9 +51,9 @@ impl Logins {
         }
     }
 
-    /// The key opens nothing any more.
-    pub(super) fn end(&self, key: &SshKeyId) {
-        self.end_where(|entry| entry.key == *key);
+    /// The sandbox's key opens nothing any more.
+    pub(super) fn end(&self, sandbox: &SandboxId, key: &SshKeyId) {
+        self.end_where(|entry| entry.sandbox == *sandbox && entry.key == *key);
     }
 
     /// Nor do those that this key of the API made.

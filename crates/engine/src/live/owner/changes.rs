@@ -89,6 +89,8 @@ impl Owner {
             other => return Err(illegal(other, SandboxEvent::Thaw)),
         }
         self.meter().await;
+        // Before it counts again: what was left of it may be over.
+        self.begin_lifetime_again().await?;
         self.shared
             .driver
             .thaw(self.live.id())
@@ -102,7 +104,7 @@ impl Owner {
             self.restore_link().await;
             self.state().require_running()?;
         }
-        self.begin_lifetime_again().await
+        Ok(())
     }
 
     async fn stop(&mut self) -> Result<()> {
@@ -158,10 +160,11 @@ impl Owner {
             other => return Err(illegal(other, SandboxEvent::Booted)),
         }
         self.begin_setup_again().await?;
+        self.begin_lifetime_again().await?;
         match self.boot().await {
             Ok(guest) => {
                 self.running(guest).await;
-                self.begin_lifetime_again().await
+                Ok(())
             }
             Err(error) => {
                 let text = boot_failure(&error);

@@ -52,7 +52,11 @@ impl Owner {
         done: std::result::Result<(), String>,
     ) -> Result<()> {
         let view = self.live.view();
-        if view.life != life || view.sandbox.state != SandboxState::Running {
+        let lives = matches!(
+            view.sandbox.state,
+            SandboxState::Running | SandboxState::Suspended
+        );
+        if view.life != life || !lives {
             return Ok(());
         }
         match done {
@@ -61,8 +65,17 @@ impl Owner {
                 spec.more.setup.finish();
                 self.record_spec(spec).await
             }
+            // Its disk is worth more than a life that did not begin well.
+            Err(_) if view.sandbox.spec.more.setup.lives > 0 => {
+                tracing::info!(sandbox = %self.live.id(), "its setup failed, so it stops again");
+                self.stop().await
+            }
             Err(why) => {
                 tracing::info!(sandbox = %self.live.id(), "its setup failed");
+                let mut spec = view.sandbox.spec.clone();
+                spec.more.setup.finish();
+                // Nobody needs what it was to be set up with any more.
+                self.record_spec(spec).await?;
                 self.fail(EndReason::BootFailed, why).await;
                 Ok(())
             }

@@ -80,6 +80,8 @@ struct Pour<'a> {
     /// The beginning, until it shows what it is.
     held: Vec<u8>,
     sink: Option<Sink>,
+    /// It takes no more.
+    broken: bool,
 }
 
 impl<'a> Pour<'a> {
@@ -91,6 +93,7 @@ impl<'a> Pour<'a> {
             gzip: MultiGzDecoder::new(Vec::new()),
             held: Vec::new(),
             sink: None,
+            broken: false,
         }
     }
 
@@ -101,6 +104,10 @@ impl<'a> Pour<'a> {
                 continue;
             }
             for slice in piece.chunks(SLICE_BYTES) {
+                if self.broken {
+                    return Ok(());
+                }
+                tokio::task::yield_now().await;
                 self.gzip.write_all(slice).map_err(no_gzip)?;
                 let plain = std::mem::take(self.gzip.get_mut());
                 self.pass(&plain).await?;
@@ -119,7 +126,7 @@ impl<'a> Pour<'a> {
 
     async fn pass(&mut self, bytes: &[u8]) -> Result<()> {
         if let Some(sink) = &mut self.sink {
-            sink.write(bytes).await;
+            self.broken |= !sink.write(bytes).await;
             return Ok(());
         }
         self.held.extend_from_slice(bytes);
@@ -186,11 +193,13 @@ impl Sink {
         .map(Self::Archive)
     }
 
-    async fn write(&mut self, bytes: &[u8]) {
-        let _ = match self {
+    /// Whether it took them; the end of the transfer knows why not.
+    async fn write(&mut self, bytes: &[u8]) -> bool {
+        let written = match self {
             Self::File(transfer) => transfer.write_all(bytes).await,
             Self::Archive(transfer) => transfer.write_all(bytes).await,
         };
+        written.is_ok()
     }
 
     async fn finish(self) -> Result<(), GuestError> {

@@ -122,6 +122,8 @@ fn command(created: &CreatedSshKey, key: &Path, hosts: &Path, args: &[OsString])
         "IdentityAgent=none",
         "PreferredAuthentications=publickey",
         "ControlPath=none",
+        "ControlMaster=no",
+        "ForwardAgent=no",
     ] {
         command.arg("-o").arg(option);
     }
