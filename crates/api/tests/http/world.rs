@@ -25,7 +25,7 @@ use pinfold_model::{
     Credential, Ctx, ExitStatus, Image, ImageConfig, ImageId, ImageSource, Isolation, KeyKind,
     NetworkMode, ObjectId, Preview, PreviewAccess, PreviewId, Program, Project, ProjectId, PullId,
     Purpose, Resources, Role, RunId, Sandbox, SandboxId, SandboxSpec, SandboxState, SecretValue,
-    Slug, Time,
+    Slug, SshKey, SshKeyId, Time,
 };
 use pinfold_runtime::driver::{BootError, BootSpec, Driver, DriverError, Remains};
 use pinfold_runtime::guest::Guest;
@@ -97,6 +97,7 @@ pub(crate) struct World {
     pub(crate) pipeline_run: RunId,
     pub(crate) image: ImageId,
     pub(crate) preview: PreviewId,
+    pub(crate) ssh_key: SshKeyId,
     pub(crate) object: ObjectId,
     pub(crate) pull: PullId,
     pub(crate) project: ProjectId,
@@ -144,7 +145,7 @@ impl World {
         let image = image(&own.id);
         store.images().insert(&image).await.expect("recorded");
         let sandbox = sandbox(&own.id, &image.id);
-        let preview = failed_with_a_preview(&store, &sandbox).await;
+        let (preview, ssh_key) = failed_with_ways_in(&store, &sandbox).await;
         let context = code_context(&sandbox);
         let contexts = store.code_contexts();
         contexts.insert(&context, None).await.expect("recorded");
@@ -178,6 +179,7 @@ impl World {
             pipeline_run,
             image: image.id,
             preview,
+            ssh_key,
             object,
             pull,
             project: own.id,
@@ -348,8 +350,8 @@ fn sandbox(project: &ProjectId, image: &ImageId) -> Sandbox {
     }
 }
 
-/// Records the sandbox as it ended, with a preview from when it lived.
-async fn failed_with_a_preview(store: &Store, ended: &Sandbox) -> PreviewId {
+/// Records the sandbox as it ended, with a preview and a key for SSH from when it lived.
+async fn failed_with_ways_in(store: &Store, ended: &Sandbox) -> (PreviewId, SshKeyId) {
     let alive = Sandbox {
         state: SandboxState::Stopped,
         reason: None,
@@ -377,6 +379,18 @@ async fn failed_with_a_preview(store: &Store, ended: &Sandbox) -> PreviewId {
     };
     let inserted = store.previews().insert(&kept, 1).await;
     inserted.expect("recorded");
+    let key = SshKey {
+        id: SshKeyId::generate(),
+        sandbox: ended.id.clone(),
+        project: ended.project.clone(),
+        public_key: "ssh-ed25519 AAAA".to_owned(),
+        fingerprint: "SHA256:x".to_owned(),
+        created_at: now(),
+        expires_at: None,
+        created_by: None,
+    };
+    let inserted = store.ssh_keys().insert(&key, 1).await;
+    inserted.expect("recorded");
     let change = Transition {
         to: ended.state,
         reason: ended.reason,
@@ -386,7 +400,7 @@ async fn failed_with_a_preview(store: &Store, ended: &Sandbox) -> PreviewId {
     let states = SandboxState::ALL;
     let changed = sandboxes.transition(&ended.id, &states, &change).await;
     changed.expect("recorded").expect("it was there");
-    kept.preview.id
+    (kept.preview.id, key.id)
 }
 
 /// A run whose only step failed in that sandbox.
