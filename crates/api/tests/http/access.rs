@@ -40,7 +40,7 @@ fn case(world: &World, method: &str, path: &str) -> Case {
         .replace("{project_id}", world.project.as_str())
         .replace("{key_id}", "key_00000000000000000000000000000000")
         .replace("{preview_id}", world.preview.as_str())
-        .replace("{ssh_key_id}", "ssh_00000000000000000000000000000000")
+        .replace("{ssh_key_id}", world.ssh_key.as_str())
         .replace("{image}", world.image.as_str())
         .replace("{object_id}", world.object.as_str())
         .replace("{pull_id}", world.pull.as_str())
@@ -179,6 +179,7 @@ async fn every_route_hides_other_projects_and_keeps_admins_work_to_admins() {
         world.project.as_str(),
         world.image.as_str(),
         world.preview.as_str(),
+        world.ssh_key.as_str(),
         world.object.as_str(),
         world.pull.as_str(),
         world.build.as_str(),

@@ -26,7 +26,7 @@ use pinfold_model::{
     CommandState, Credential, Ctx, ExitStatus, Image, ImageConfig, ImageId, ImageSource, Isolation,
     KeyKind, NetworkMode, NetworkPolicy, ObjectId, Preview, PreviewAccess, PreviewId, Program,
     Project, ProjectId, PullId, Purpose, Resources, Role, RunId, Sandbox, SandboxId, SandboxSpec,
-    SandboxState, SecretEnv, SecretValue, Slug, Time,
+    SandboxState, SecretEnv, SecretValue, Slug, SshKey, SshKeyId, Time,
 };
 use pinfold_runtime::driver::{BootError, BootSpec, Driver, DriverError, Remains};
 use pinfold_runtime::guest::Guest;
@@ -107,6 +107,7 @@ pub(crate) struct World {
     pub(crate) build: BuildId,
     pub(crate) image: ImageId,
     pub(crate) preview: PreviewId,
+    pub(crate) ssh_key: SshKeyId,
     pub(crate) object: ObjectId,
     pub(crate) pull: PullId,
     pub(crate) project: ProjectId,
@@ -154,7 +155,7 @@ impl World {
         let image = image(&own.id);
         store.images().insert(&image).await.expect("recorded");
         let sandbox = sandbox(&own.id, &image.id);
-        let preview = failed_with_a_preview(&store, &sandbox).await;
+        let (preview, ssh_key) = failed_with_ways_in(&store, &sandbox).await;
         let context = code_context(&sandbox);
         let contexts = store.code_contexts();
         contexts.insert(&context, None).await.expect("recorded");
@@ -190,6 +191,7 @@ impl World {
             build,
             image: image.id,
             preview,
+            ssh_key,
             object,
             pull,
             project: own.id,
@@ -361,8 +363,8 @@ fn sandbox(project: &ProjectId, image: &ImageId) -> Sandbox {
     }
 }
 
-/// Records the sandbox as it ended, with a preview from when it lived.
-async fn failed_with_a_preview(store: &Store, ended: &Sandbox) -> PreviewId {
+/// Records the sandbox as it ended, with a preview and a key for SSH from when it lived.
+async fn failed_with_ways_in(store: &Store, ended: &Sandbox) -> (PreviewId, SshKeyId) {
     let alive = Sandbox {
         state: SandboxState::Stopped,
         reason: None,
@@ -390,6 +392,18 @@ async fn failed_with_a_preview(store: &Store, ended: &Sandbox) -> PreviewId {
     };
     let inserted = store.previews().insert(&kept, 1).await;
     inserted.expect("recorded");
+    let key = SshKey {
+        id: SshKeyId::generate(),
+        sandbox: ended.id.clone(),
+        project: ended.project.clone(),
+        public_key: "ssh-ed25519 AAAA".to_owned(),
+        fingerprint: "SHA256:x".to_owned(),
+        created_at: now(),
+        expires_at: None,
+        created_by: None,
+    };
+    let inserted = store.ssh_keys().insert(&key, 1).await;
+    inserted.expect("recorded");
     let change = Transition {
         to: ended.state,
         reason: ended.reason,
@@ -399,7 +413,7 @@ async fn failed_with_a_preview(store: &Store, ended: &Sandbox) -> PreviewId {
     let states = SandboxState::ALL;
     let changed = sandboxes.transition(&ended.id, &states, &change).await;
     changed.expect("recorded").expect("it was there");
-    kept.preview.id
+    (kept.preview.id, key.id)
 }
 
 /// A run whose only step failed in that sandbox.

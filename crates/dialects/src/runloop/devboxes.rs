@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::extract::State;
 use pinfold_engine::{Cursor, DescribeSandbox, Engine, SandboxFilter, States};
 use pinfold_http::{Caller, Draining, Json, Path, Query};
-use pinfold_model::{Code, Ctx, Error, Sandbox, SandboxId, SandboxState};
+use pinfold_model::{Code, Ctx, Sandbox, SandboxId, SandboxState};
 
 use super::errors::{Refused, Retry};
 use super::poll::{self, Pages, RequestKey};

@@ -7,7 +7,7 @@ use axum::http::HeaderMap;
 use pinfold_engine::{Engine, RunOptions};
 use pinfold_http::{Caller, Draining, Json, Path, Query};
 use pinfold_model::command::CancelMode;
-use pinfold_model::{Code, Command, CommandId, Ctx, Error};
+use pinfold_model::{Command, CommandId, Ctx};
 
 use super::errors::{Refused, Retry};
 use super::poll::{self, RequestKey};

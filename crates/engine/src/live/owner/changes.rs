@@ -107,7 +107,7 @@ impl Owner {
         Ok(())
     }
 
-    async fn stop(&mut self) -> Result<()> {
+    pub(super) async fn stop(&mut self) -> Result<()> {
         match self.state() {
             SandboxState::Stopped => return Ok(()),
             SandboxState::Running | SandboxState::Suspended => {}
