@@ -15,7 +15,7 @@ from server import KEY, Server
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    server = Server(tmp_path_factory.mktemp("seed"), "--ssh-listen", "127.0.0.1:0").start()
+    server = Server(tmp_path_factory.mktemp("seed")).start()
     yield server
     server.stop()
 

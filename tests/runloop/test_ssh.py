@@ -13,7 +13,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory):
-    server = Server(tmp_path_factory.mktemp("ssh"), "--ssh-listen", "127.0.0.1:0").start()
+    server = Server(tmp_path_factory.mktemp("ssh")).start()
     yield server
     server.stop()
 

@@ -103,7 +103,9 @@ fn guarded(
         }
         Ok(piece)
     });
-    pieces.then(|piece| async move {
+    // The end comes by itself, too: the reader does not look at what came with it.
+    let end = futures::stream::once(async { Ok(Bytes::new()) });
+    pieces.chain(end).then(|piece| async move {
         tokio::task::yield_now().await;
         piece
     })

@@ -72,12 +72,11 @@ impl Owner {
             }
             Err(why) => {
                 tracing::info!(sandbox = %self.live.id(), "its setup failed");
+                self.fail(EndReason::BootFailed, why).await;
+                // Nobody needs what it was to be set up with any more.
                 let mut spec = view.sandbox.spec.clone();
                 spec.more.setup.finish();
-                // Nobody needs what it was to be set up with any more.
-                self.record_spec(spec).await?;
-                self.fail(EndReason::BootFailed, why).await;
-                Ok(())
+                self.record_spec(spec).await
             }
         }
     }
