@@ -147,7 +147,12 @@ impl Pinfold {
 
     /// What the sandbox holds now.
     pub(crate) async fn memory_bytes(&self, id: &SandboxId) -> Result<u64> {
-        Ok(self.engine.sandbox_gauge(&self.ctx, id).await?.memory_bytes)
+        Ok(self
+            .engine
+            .sandbox_used(&self.ctx, id)
+            .await?
+            .now
+            .memory_bytes)
     }
 
     pub(crate) async fn destroy(&self, id: &SandboxId) -> Result<()> {

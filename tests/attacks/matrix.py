@@ -78,6 +78,7 @@ NATIVE: dict[str, Case] = {
     # Images and templates
     "GET /v1/images": own(),
     "GET /v1/images/{image}": hidden(),
+    "GET /v1/images/{image}/export": hidden(),
     "PUT /v1/images/{image}": admins(content=b""),
     "DELETE /v1/images/{image}": hidden(),
     "POST /v1/image-pulls": own(NOWHERE),
@@ -92,6 +93,12 @@ NATIVE: dict[str, Case] = {
     "GET /v1/secrets/{secret}": hidden(),
     "PUT /v1/secrets/{secret}": own({"value": "its own"}),
     "DELETE /v1/secrets/{secret}": hidden(),
+    # Network policies
+    "GET /v1/network-policies": own(),
+    "POST /v1/network-policies": own({"name": "its own"}),
+    "GET /v1/network-policies/{network_policy_id}": hidden(),
+    "PATCH /v1/network-policies/{network_policy_id}": hidden({"allow": ["*"]}),
+    "DELETE /v1/network-policies/{network_policy_id}": hidden(),
     # Objects
     "GET /v1/objects": own(),
     "POST /v1/objects": own({"name": "n"}),

@@ -68,6 +68,7 @@ class Tenants:
             "token": url.rsplit("/", 1)[1],
             "preview_id": preview["id"],
             "ssh_key_id": self._made(f"{path}/ssh-keys", {})["key"]["id"],
+            "network_policy_id": self._made("/v1/network-policies", {"name": self.mark})["id"],
             "template": put["id"],
             "secret": secret,
             "pipeline_run_id": str(run["id"]),

@@ -1,7 +1,6 @@
 """Builds of images through both clients and the command line, against a real server."""
 
 import json
-import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -86,13 +85,8 @@ async def test_a_build_that_fails_says_where_and_why(connect: Any) -> None:
 
 def test_the_command_line_builds_a_directory(server: Server, tmp_path: Path) -> None:
     context = in_directory(tmp_path)
-    program = os.environ["PINFOLD_BIN"]
-    env = {**os.environ, "PINFOLD_URL": server.url, "PINFOLD_API_KEY": server.key}
-
     def images(*args: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [program, "images", *args], env=env, capture_output=True, text=True, timeout=300
-        )
+        return server.cli("images", *args)
 
     build = ["build", str(context), "--name", "cli-built:1", "--build-arg", "WHO=cli",
              "--network", "none", "--memory", "256m", "--disk", "64m"]

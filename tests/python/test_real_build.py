@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support.server import Server
 
-from pinfold import Client
+from pinfold import Client, errors
 
 DOCKERFILE = """
 ARG BASE=real-base:1
@@ -27,7 +27,7 @@ RUN gcc -O1 -o app main.c -lz
 FROM ${BASE}
 RUN apt-get update && apt-get install -y --no-install-recommends zlib1g
 COPY --from=build --chmod=755 /src/app /usr/local/bin/app
-RUN useradd -m somebody
+RUN useradd -m somebody && rm /etc/issue
 USER somebody
 WORKDIR /home/somebody
 ENTRYPOINT ["app"]
@@ -61,3 +61,36 @@ def test_a_real_dockerfile_installs_packages_and_is_cached(server: Server, root_
             shown = sandbox.run("app; id -un; pwd")
             assert shown.stdout.startswith("zlib 1.")
             assert shown.stdout.splitlines()[1:] == ["somebody", "/home/somebody"]
+
+
+def test_a_built_image_leaves_as_an_oci_layout_and_comes_back(
+    server: Server, root_tar: Path, tmp_path: Path
+) -> None:
+    with Client(server.url, server.key) as client:
+        client.images.import_tar("real-base:1", root_tar)
+        build = client.builds.wait(client.builds.create("real:1", DOCKERFILE).id)
+        assert build.ok, build.failure
+        told: list[int] = []
+        with client.images.export("real:1", progress=told.append) as layout:
+            layout.save(tmp_path / "by-client.tar")
+        written = server.cli("images", "export", "real:1", "--output", tmp_path / "by-cli.tar")
+        assert written.returncode == 0, written.stderr
+        assert told[-1] == (tmp_path / "by-client.tar").stat().st_size
+        assert (tmp_path / "by-cli.tar").read_bytes() == (tmp_path / "by-client.tar").read_bytes()
+        refused = server.cli("images", "export", "real:1", "--output", tmp_path / "by-cli.tar")
+        assert refused.returncode != 0 and "--force" in refused.stderr
+
+        copy = client.images.import_tar("real-copy:1", tmp_path / "by-client.tar", select="real:1")
+        assert copy.config == client.images.get("real:1").config
+        with client.sandboxes.create(image="real-copy:1") as sandbox:
+            shown = sandbox.run("app; id -un; pwd; cat /etc/issue; cat /etc/hostname")
+            assert shown.stdout.startswith("zlib 1.")
+            assert shown.stdout.splitlines()[1:3] == ["somebody", "/home/somebody"]
+            assert "/etc/issue" in shown.stderr, "a removal is part of a layer"
+            assert shown.stdout.splitlines()[3] == sandbox.facts.hostname
+
+
+def test_an_image_over_the_machines_own_system_is_not_exported(server: Server) -> None:
+    with Client(server.url, server.key) as client:
+        with pytest.raises(errors.UnsupportedError, match="host"):
+            client.images.export("host")

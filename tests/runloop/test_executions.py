@@ -46,10 +46,12 @@ async def test_large_output_is_exact(sdk, devbox):
 
 
 async def test_an_execution_is_followed_and_killed(sdk, devbox):
-    execution = await sdk(devbox.cmd.exec_async, command="echo begun; sleep 600")
+    line = "echo begun; touch /tmp/begun; sleep 600"
+    execution = await sdk(devbox.cmd.exec_async, command=line)
     assert execution.devbox_id == devbox.id and execution.execution_id
     state = await sdk(execution.get_state)
     assert state.status == "running" and state.exit_status is None
+    await sdk(devbox.cmd.exec, command="until [ -e /tmp/begun ]; do sleep 0.1; done")
     await sdk(execution.kill)
     result = await sdk(execution.result)
     assert result.exit_code not in (0, None)
@@ -217,6 +219,9 @@ async def test_a_named_shell_keeps_its_state_and_its_order(server, devbox):
     done = httpx.post(place, json={"statuses": ["completed"]}, headers=headers, timeout=60).json()
     assert done["exit_status"] == 0
     assert run("x", "cat order")["stdout"] == "first\nsecond\n"
+    for left in ("( sleep 60; : ) > /dev/null 2>&1 &", "while :; do sleep 1; done > /dev/null 2>&1 &"):
+        run("bg", left)
+        assert run("bg", "echo free")["stdout"] == "free\n"
 
 
 @pytest.mark.skipif(VERSION >= (3, 0), reason="this SDK has no named shells")

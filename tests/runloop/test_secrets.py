@@ -2,9 +2,11 @@
 
 import time
 
+import httpx
 import pytest
 from runloop_api_client import BadRequestError, ConflictError, NotFoundError
 from sdk import VERSION
+from server import KEY
 
 pytestmark = pytest.mark.anyio
 
@@ -27,6 +29,13 @@ async def test_secrets_are_kept_and_never_shown(sdk, runloop, server):
     result = await sdk(devbox.cmd.exec, command="printf %s $DB_PASS")
     assert await sdk(result.stdout) == value + "-2"
     assert value not in repr(await sdk(devbox.get_info))
+    # A named shell keeps no values of secrets, which would hide those of the next life.
+    url = f"{server.base_url}/v1/devboxes/{devbox.id}/execute_sync"
+    headers = {"authorization": f"Bearer {KEY}"}
+    for line in ("export KEPT=1", "test $KEPT = 1 && ! grep -r a-value-of-the-tests ~/.runloop"):
+        body = {"command": line, "shell_name": "s"}
+        ran = httpx.post(url, json=body, headers=headers, timeout=60).json()
+        assert ran["exit_status"] == 0, ran
     await sdk(devbox.shutdown)
     await sdk(api.delete, name)
     with pytest.raises(NotFoundError):

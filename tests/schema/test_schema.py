@@ -112,6 +112,8 @@ def read_events(text: str, read: Callable[[Any], Any], last: type) -> list[bool]
 NEVER = {
     # The one image that there is, all others need.
     "DELETE /v1/images/{image}",
+    # The one image that there is stands on this machine's own system; tests/python exports a built one.
+    "GET /v1/images/{image}/export",
     # Bytes that happen to be a root filesystem are not found by chance.
     "PUT /v1/images/{image}",
     # Bytes are a tar by chance only; tests/python unpacks real ones.

@@ -26,6 +26,8 @@ SENSIBLE: dict[str, dict[str, Any]] = {
     "POST /v1/commands/{command_id}/resize": {"rows": 30, "cols": 100},
     "POST /v1/objects": {"name": "made"},
     "POST /v1/sandboxes/{sandbox_id}/ssh-keys": {"expires_in_ms": 1},
+    "POST /v1/network-policies": {"name": "made", "allow": ["*.example.com:443"], "deny": []},
+    "PATCH /v1/network-policies/{network_policy_id}": {"name": "renamed", "allow": [], "deny": ["*"]},
     "POST /v1/keys": {"name": "made", "role": "member"},
 }
 # Of those bodies, since they ask for something else.
@@ -33,6 +35,7 @@ LEFT_OUT = (
     "shell", "stdin_data", "stdin", "tty", "user", "env", "secret_env", "collect", "project_id",
     "kind", "expires_at", "sandbox_id", "path", "within", "retention_ms", "public_key",
     "context_id", "target", "setup", "setup_user", "files", "args", "secrets", "labels", "network_policy",
+    "network_policy_id",
 )
 
 # What runs is given this long. Code may have to wait for an interpreter.
@@ -63,6 +66,7 @@ class World:
             "pull_id": self._made("/v1/image-pulls", {"reference": "127.0.0.1:9/schema:none"})["id"],
         }
         self._build()
+        self._put_policy()
         self._renew()
         self._seal()
         self._open()
@@ -77,6 +81,11 @@ class World:
 
     def _put_secret(self) -> None:
         self._http.put("/v1/secrets/SCHEMA", json={"value": "of the schema"}).raise_for_status()
+
+    def _put_policy(self) -> None:
+        """Rules that sandboxes can follow."""
+        made = self._made("/v1/network-policies", {"name": "schema"})
+        self._ids["network_policy_id"] = made["id"]
 
     def _build(self) -> None:
         """A build that ends at once."""
@@ -209,6 +218,9 @@ class World:
             return
         if label == "DELETE /v1/builds/{build_id}" and answer.status_code < 300:
             self._build()
+            return
+        if label == "DELETE /v1/network-policies/{network_policy_id}" and answer.status_code < 300:
+            self._put_policy()
             return
         if label == "DELETE /v1/previews/{preview_id}" and answer.status_code < 300:
             self._preview()

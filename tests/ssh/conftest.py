@@ -29,6 +29,15 @@ def pinfold(server: Server, tmp_path: Path) -> Pinfold:
 
 
 @pytest.fixture
+def own(tmp_path: Path) -> Iterator[Pinfold]:
+    """A server that a test may kill, and whose memory nobody else takes."""
+    server = Server(tmp_path / "own")
+    server.start()
+    yield Pinfold(server, tmp_path)
+    server.stop()
+
+
+@pytest.fixture
 def box(pinfold: Pinfold) -> Iterator[Box]:
     """A sandbox that a key opens."""
     with pinfold.box() as box:

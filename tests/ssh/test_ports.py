@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from world import Box, until
+from world import Box, Pinfold, until
 
 PAGE = "served inside\n" * 20000
 
@@ -105,3 +105,30 @@ def test_forwarding_ends_with_its_client(web: Box) -> None:
     client.kill()
     client.communicate()
     until(lambda: not held(), "its end inside")
+
+
+def test_a_client_that_has_said_all_may_leave_amid_the_answer(box: Box, pinfold: Pinfold) -> None:
+    endless = (
+        "import socket, threading\n"
+        "def hear(peer):\n"
+        "    while peer.recv(1000): pass\n"
+        "    open('/tmp/heard', 'w').close()\n"
+        "listener = socket.create_server(('127.0.0.1', 9100))\n"
+        "peer, _ = listener.accept()\n"
+        "threading.Thread(target=hear, args=[peer]).start()\n"
+        "while True: peer.sendall(b'x' * 1000)\n"
+    )
+    box.pinfold.call("POST", f"{box.path}/commands", json={"argv": ["python3", "-c", endless]})
+    until(lambda: "0100007F:238C" in box.shell("cat /proc/net/tcp"), "the endless server")
+    with box.way.library() as transport:
+        inside, here = ("127.0.0.1", 9100), ("127.0.0.1", 1)
+        channel = transport.open_channel("direct-tcpip", inside, here, timeout=60)
+        channel.sendall(b"all of it")
+        channel.shutdown_write()
+        assert channel.recv(1000)
+        until(lambda: "heard" in box.shell("ls /tmp"), "the end of what was sent")
+        channel.close()
+        again = transport.open_session(timeout=60)
+        again.exec_command("echo well")
+        assert again.makefile().read() == b"well\n"
+    assert "panicked" not in pinfold.server.log(1 << 20)

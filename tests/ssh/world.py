@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import paramiko
 from support.server import Server, until
 
 __all__ = ["Box", "Pinfold", "Way", "until"]
@@ -38,6 +39,15 @@ class Pinfold:
         answer = self.server.native(method, path, **options)
         assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json() if answer.content else None
+
+    def peak_begins(self) -> None:
+        """From now on, the most memory that the server takes is remembered anew: proc_pid_clear_refs(5)."""
+        Path(f"/proc/{self.server.pid}/clear_refs").write_text("5")
+
+    def peak(self) -> int:
+        """The most memory that it has taken since, in bytes."""
+        status = Path(f"/proc/{self.server.pid}/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) << 10
 
     @contextlib.contextmanager
     def box(self, **wishes: Any) -> Iterator[Box]:
@@ -93,6 +103,20 @@ class Way:
         """A path that begins with : is in the sandbox."""
         paths = [f"{self.place}{arg}" if arg.startswith(":") else arg for arg in args]
         return run(["scp", *self.options("-P"), *paths])
+
+    @contextlib.contextmanager
+    def library(self) -> Iterator[paramiko.Transport]:
+        """A connection of a client that a test can have say anything."""
+        transport = paramiko.Transport((self.gateway["host"], self.gateway["port"]))
+        # Its first choice is slow in a server that was built for debugging.
+        transport.get_security_options().ciphers = ["aes256-gcm@openssh.com"]
+        try:
+            key = paramiko.Ed25519Key.from_private_key_file(str(self.identity))
+            transport.connect(username=self.user, pkey=key)
+            assert transport.get_remote_server_key().get_base64() in self.gateway["host_key"]
+            yield transport
+        finally:
+            transport.close()
 
     def begin(self, *args: str, options: tuple[str, ...] = (), **others: Any) -> subprocess.Popen[Any]:
         """An ssh that goes on."""

@@ -8,6 +8,7 @@ pub(crate) mod command;
 pub(crate) mod file;
 pub(crate) mod image;
 pub(crate) mod journal;
+pub(crate) mod network_policy;
 pub(crate) mod object;
 pub(crate) mod pipeline;
 pub(crate) mod preview;

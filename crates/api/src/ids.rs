@@ -4,8 +4,8 @@ use std::str::FromStr;
 
 use pinfold_http::Failure;
 use pinfold_model::{
-    BuildId, Code, CodeContextId, CommandId, Error, KeyId, ObjectId, PreviewId, ProjectId, PullId,
-    RunId, SandboxId, SshKeyId,
+    BuildId, Code, CodeContextId, CommandId, Error, KeyId, NetworkPolicyId, ObjectId, PreviewId,
+    ProjectId, PullId, RunId, SandboxId, SshKeyId,
 };
 
 fn parsed<T: FromStr>(text: &str, code: Code, noun: &str) -> Result<T, Failure> {
@@ -51,6 +51,10 @@ pub(crate) fn build(text: &str) -> Result<BuildId, Failure> {
 
 pub(crate) fn run(text: &str) -> Result<RunId, Failure> {
     parsed(text, Code::RunNotFound, "run")
+}
+
+pub(crate) fn network_policy(text: &str) -> Result<NetworkPolicyId, Failure> {
+    parsed(text, Code::NetworkPolicyNotFound, "network policy")
 }
 
 pub(crate) fn ssh_key(text: &str) -> Result<SshKeyId, Failure> {

@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::Response;
 use futures::StreamExt;
-use pinfold_engine::{ImageImport, Share};
-use pinfold_http::{Caller, Failure, Json, Path, Query};
+use pinfold_engine::{ImageExport, ImageImport, Share};
+use pinfold_http::{Caller, Download, Failure, Json, Path, Query};
 use pinfold_model::{Code, Error, Image};
 use pinfold_wire as wire;
 use tempfile::NamedTempFile;
@@ -28,6 +29,7 @@ pub(crate) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(list_images))
         .routes(routes!(get_image, put_image, remove_image))
+        .routes(routes!(export_image))
         .merge(pulls::routes())
 }
 
@@ -129,6 +131,36 @@ async fn spooled(config: &ApiConfig, body: Body) -> Result<NamedTempFile, Failur
     }
     file.flush().await.map_err(Error::internal)?;
     Ok(upload)
+}
+
+/// The image as an OCI layout in a tar, with plain layers: what container tools load, and what
+/// `PUT` takes. An image over `host` has nothing of its own to give and is refused.
+#[utoipa::path(get, path = "/v1/images/{image}/export", tag = "images",
+    params(("image" = String, Path)),
+    responses((status = 200, content_type = "application/x-tar", description = "a tar, streamed")))]
+async fn export_image(
+    State(api): State<Api>,
+    Caller(ctx): Caller,
+    Path(name): Path<String>,
+) -> Result<Response, Failure> {
+    let export = api.engine.export_image(&ctx, &name).await?;
+    let download = Download {
+        name: &format!("{}.tar", export.image.id),
+        content_type: "application/x-tar",
+        total_bytes: Some(export.size_bytes),
+        etag: None,
+    };
+    // From its beginning only: a part would cost as much as all of it.
+    Ok(download.answer(None, body_of(export)))
+}
+
+/// Pieces as the connection takes them.
+fn body_of(export: ImageExport) -> Body {
+    let pieces = futures::stream::try_unfold(export, |mut export| async move {
+        let piece = export.next().await?;
+        Ok::<_, Error>(piece.map(|piece| (piece, export)))
+    });
+    Body::from_stream(pieces)
 }
 
 /// Removes an image by name or id, unless a live sandbox was made from it. One that is shared by

@@ -18,6 +18,7 @@ mod files;
 mod ids;
 mod images;
 mod keys;
+mod network_policies;
 mod objects;
 mod output;
 mod page;

@@ -11,8 +11,8 @@ use crate::auth::EngineKeys;
 use crate::render::FACADE;
 use crate::state::{Api, ApiConfig, MetricsAccess};
 use crate::{
-    builds, code, commands, files, images, keys, objects, output, pipelines, previews, projects,
-    pty, sandboxes, secrets, server, signed, ssh_keys, templates, usage,
+    builds, code, commands, files, images, keys, network_policies, objects, output, pipelines,
+    previews, projects, pty, sandboxes, secrets, server, signed, ssh_keys, templates, usage,
 };
 
 /// The native API: `/v1`, `/healthz`, `/metrics`, `/docs`. Answers what no route matches with the
@@ -47,6 +47,7 @@ pub(crate) fn described(metrics: MetricsAccess) -> (OpenApiRouter<Api>, OpenApiR
         .merge(templates::routes())
         .merge(objects::routes())
         .merge(secrets::routes())
+        .merge(network_policies::routes())
         .merge(projects::routes())
         .merge(keys::routes())
         .merge(usage::routes())

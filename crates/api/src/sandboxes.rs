@@ -273,7 +273,7 @@ async fn snapshot_sandbox(
     Ok((StatusCode::CREATED, Json(image::to_wire(taken))))
 }
 
-/// What a sandbox uses at this moment; all zero when it does not run.
+/// What a sandbox uses at this moment, all zero when it does not run, and has used since it was made.
 #[utoipa::path(get, path = "/v1/sandboxes/{sandbox_id}/usage", tag = "sandboxes",
     params(("sandbox_id" = String, Path)),
     responses((status = 200, body = wire::Gauge)))]
@@ -282,8 +282,8 @@ async fn get_sandbox_usage(
     Caller(ctx): Caller,
     Path(id): Path<String>,
 ) -> Result<Json<wire::Gauge>, Failure> {
-    let gauge = api.engine.sandbox_gauge(&ctx, &ids::sandbox(&id)?).await?;
-    Ok(Json(usage::gauge(gauge)))
+    let used = api.engine.sandbox_used(&ctx, &ids::sandbox(&id)?).await?;
+    Ok(Json(usage::used(used)))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use axum::http::header::{
 };
 use axum::response::{Html, IntoResponse, Response};
 use pinfold_http::{Caller, Draining, Failure, Json};
-use pinfold_model::{Code, Error};
+use pinfold_model::{Code, Error, Level, Resource};
 use pinfold_wire as wire;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -111,6 +111,7 @@ async fn whoami(State(api): State<Api>, Caller(ctx): Caller) -> Json<wire::WhoAm
     extensions(("x-pinfold-role" = json!("admin"))))]
 async fn metrics(State(api): State<Api>, Caller(ctx): Caller) -> Result<Response, Failure> {
     ctx.require_admin()?;
+    ctx.require(Resource::Account, Level::Read)?;
     Ok(rendered(&api))
 }
 

@@ -2,6 +2,7 @@
 //! defaults and errors around the engine's use cases. Oddities stand in `runloop/quirks.md`, what is
 //! not offered in `runloop/coverage.md`.
 
+mod account;
 mod blueprints;
 mod devboxes;
 mod errors;
@@ -10,6 +11,7 @@ mod files;
 mod from_wire;
 mod ids;
 mod logs;
+mod network_policies;
 mod objects;
 mod poll;
 mod routes;
@@ -19,6 +21,7 @@ mod ssh;
 mod stream;
 mod to_wire;
 mod tunnels;
+mod usage;
 mod version;
 mod wire;
 

@@ -16,7 +16,7 @@ impl Engine {
         filter: &AuditFilter,
         page: &PageRequest,
     ) -> Result<Page<AuditEvent>> {
-        self.timed("audit.list", async {
+        self.timed(ctx, "audit.list", async {
             self.inner.trail.flush().await;
             Ok(self.store().audit().list(&scope(ctx), filter, page).await?)
         })

@@ -20,6 +20,7 @@ mod make;
 mod owner;
 mod ownership;
 mod plan;
+mod recovery;
 mod source;
 mod step;
 
@@ -27,18 +28,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pinfold_images::Dockerfile;
 use pinfold_model::build::{BuildCache, BuildSpec, BuildState};
 use pinfold_model::{
     Build, BuildId, Code, Ctx, Error, ImageName, NetworkMode, NetworkPolicy, ObjectId, Resources,
     Result, SecretEnv, limits,
 };
-use pinfold_store::{BuildFilter, Inserted, Page, PageRequest};
+use pinfold_store::{BuildBounds, BuildFilter, Inserted, Page, PageRequest};
 use serde::Serialize;
 
 use crate::access::scope;
 use crate::errors::driver_error;
 use crate::images::check_name;
+use crate::network_policies::check_named_alone;
 use crate::usecase::Note;
 use crate::{Accepted, Engine, Origin};
 
@@ -46,7 +47,7 @@ pub use follow::{BuildEvent, BuildReader};
 
 pub(crate) use cache::retire_steps;
 pub(crate) use live::Builds;
-pub(crate) use owner::lose;
+pub(crate) use recovery::recover;
 
 use live::LiveBuild;
 
@@ -79,6 +80,10 @@ pub struct CreateBuild {
     /// Of the steps; `open`, or `policy` where rules are given.
     pub network: Option<NetworkMode>,
     pub network_policy: Option<NetworkPolicy>,
+    /// The id of a policy of the project, or its name where no other has that, instead of rules: its
+    /// rules are the build's as they are when it is accepted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network_policy_id: Option<String>,
     /// Of the whole build; one hour, at most 24.
     pub timeout: Option<Duration>,
 }
@@ -104,6 +109,7 @@ impl CreateBuild {
             pids: None,
             network: None,
             network_policy: None,
+            network_policy_id: None,
             timeout: None,
         }
     }
@@ -148,7 +154,7 @@ impl Engine {
     pub async fn create_build(
         &self,
         ctx: &Ctx,
-        request: CreateBuild,
+        mut request: CreateBuild,
         idempotency: Option<&str>,
     ) -> Result<Accepted<Build>> {
         let note = Note::new("image.build");
@@ -164,17 +170,29 @@ impl Engine {
                     .state
                     .require_sealed()?;
             }
+            let named = request.network_policy_id.take();
+            let (mode, rules) = (request.network, request.network_policy.as_ref());
+            check_named_alone(named.as_deref(), mode, rules)?;
+            let project = &ctx.principal.project;
+            if let Some(policy) = self.policy_named(project, named.as_deref()).await? {
+                request.network_policy = Some(policy.rules);
+            }
             let spec = request.into_spec(ctx)?;
-            let dockerfile = Dockerfile::parse(&spec.dockerfile).map_err(invalid)?;
-            let laid_out = layout::lay_out(&dockerfile, &spec).map_err(invalid)?;
+            let turn = self.inner.builds.judging(&ctx.principal.project).await;
+            let read = live::blocking(Some(turn), move || {
+                let (evaluator, layout) = layout::read(&spec)?;
+                let warnings = layout::warnings(evaluator.file(), &spec);
+                Ok((spec, layout.steps, warnings))
+            });
+            let (spec, steps, warnings) = read.await?.map_err(invalid)?;
             let build = Build {
                 id: BuildId::generate(),
                 org: ctx.principal.org.clone(),
                 project: ctx.principal.project.clone(),
-                warnings: layout::warnings(&dockerfile, &spec),
+                warnings,
                 spec,
                 state: BuildState::Queued,
-                steps: laid_out.steps,
+                steps,
                 sandboxes: Vec::new(),
                 image: None,
                 failure: None,
@@ -189,7 +207,7 @@ impl Engine {
                     match engine
                         .store()
                         .builds()
-                        .insert(&build, claim.as_ref())
+                        .insert(&build, claim.as_ref(), BuildBounds::default())
                         .await?
                     {
                         Inserted::New(build) => {
@@ -213,12 +231,13 @@ impl Engine {
 
     /// A build as it is now.
     pub async fn get_build(&self, ctx: &Ctx, id: &BuildId) -> Result<Build> {
-        self.timed("image.build.get", self.any_build(ctx, id)).await
+        self.timed(ctx, "image.build.get", self.any_build(ctx, id))
+            .await
     }
 
     /// Waits until the build has ended, at most `patience`; then answers with what it is.
     pub async fn wait_build(&self, ctx: &Ctx, id: &BuildId, patience: Duration) -> Result<Build> {
-        self.timed("image.build.wait", async {
+        self.timed(ctx, "image.build.wait", async {
             let build = self.any_build(ctx, id).await?;
             let Some(live) = self.inner.builds.get(id) else {
                 return Ok(build);
@@ -237,7 +256,7 @@ impl Engine {
         filter: &BuildFilter,
         page: &PageRequest,
     ) -> Result<Page<Build>> {
-        self.timed("image.build.list", async {
+        self.timed(ctx, "image.build.list", async {
             let builds = self.store().builds();
             let mut page = builds.list(&scope(ctx), filter, page).await?;
             for item in &mut page.items {

@@ -125,7 +125,7 @@ impl Engine {
     }
 
     pub async fn get_code_context(&self, ctx: &Ctx, id: &CodeContextId) -> Result<CodeContext> {
-        self.timed("code.context_get", self.any_context(ctx, id))
+        self.timed(ctx, "code.context_get", self.any_context(ctx, id))
             .await
     }
 
@@ -135,7 +135,7 @@ impl Engine {
         ctx: &Ctx,
         sandbox: &SandboxId,
     ) -> Result<Vec<CodeContext>> {
-        self.timed("code.context_list", async {
+        self.timed(ctx, "code.context_list", async {
             still_there(&self.any_sandbox(ctx, sandbox).await?)?;
             let mut contexts = self.store().code_contexts().list(sandbox).await?;
             contexts.retain(|context| context.expires_at > self.now());

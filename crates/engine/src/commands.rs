@@ -39,7 +39,8 @@ const SIGNAL_MAX: i32 = 64;
 
 impl Engine {
     pub async fn get_command(&self, ctx: &Ctx, id: &CommandId) -> Result<Command> {
-        self.timed("command.get", self.any_command(ctx, id)).await
+        self.timed(ctx, "command.get", self.any_command(ctx, id))
+            .await
     }
 
     /// Commands of one sandbox, newest first.
@@ -49,7 +50,7 @@ impl Engine {
         sandbox: &SandboxId,
         page: &PageRequest,
     ) -> Result<Page<Command>> {
-        self.timed("command.list", async {
+        self.timed(ctx, "command.list", async {
             self.any_sandbox(ctx, sandbox).await?;
             let mut page = self.store().commands().list(sandbox, page).await?;
             for item in &mut page.items {
@@ -76,7 +77,7 @@ impl Engine {
         id: &CommandId,
         patience: Option<Duration>,
     ) -> Result<Command> {
-        self.timed("command.wait", async {
+        self.timed(ctx, "command.wait", async {
             let Some(live) = self.live_command(ctx, id).await? else {
                 return self.any_command(ctx, id).await;
             };
@@ -130,7 +131,7 @@ impl Engine {
                 "one write to stdin may hold at most 8 MiB; send more in several",
             ));
         }
-        self.timed("command.stdin", async {
+        self.timed(ctx, "command.stdin", async {
             self.need_live_command(ctx, id)
                 .await?
                 .write_stdin(bytes)
@@ -141,7 +142,7 @@ impl Engine {
 
     /// Lets the command see the end of its input. Repeating it changes nothing.
     pub async fn close_stdin(&self, ctx: &Ctx, id: &CommandId) -> Result<()> {
-        self.timed("command.stdin_close", async {
+        self.timed(ctx, "command.stdin_close", async {
             self.need_live_command(ctx, id).await?.close_stdin().await
         })
         .await
@@ -149,7 +150,7 @@ impl Engine {
 
     /// Sets the size of the command's terminal and tells its foreground processes.
     pub async fn resize_command(&self, ctx: &Ctx, id: &CommandId, size: WindowSize) -> Result<()> {
-        self.timed("command.resize", async {
+        self.timed(ctx, "command.resize", async {
             self.need_live_command(ctx, id).await?.resize(size).await
         })
         .await

@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use pinfold_egress::{Authority, Outside};
 use pinfold_images::{HostImage, HostRoot};
 use pinfold_model::audit::AuditEvent;
-use pinfold_model::{Code, Error, Principal, Result, Role, Time};
+use pinfold_model::{Code, Error, Principal, Result, Role, Scopes, Time};
 use pinfold_store::{Home, Store};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -20,7 +20,7 @@ use crate::behind::Behind;
 use crate::builds::Builds;
 use crate::commands::Collecting;
 use crate::config::{EngineConfig, Parts};
-use crate::images::{Pulls, Unrecorded};
+use crate::images::{Exports, Pulls, Unrecorded};
 use crate::keys::{KeyCache, Pepper};
 use crate::links::LinkKey;
 use crate::live::{Ending, Registry, endings};
@@ -122,6 +122,7 @@ pub(crate) struct Inner {
     pub(crate) orgs: Orgs,
     pub(crate) trail: Behind<AuditEvent>,
     pub(crate) pulls: Pulls,
+    pub(crate) exports: Exports,
     pub(crate) ssh_logins: Logins,
     pub(crate) collecting: Collecting,
     started: AtomicBool,
@@ -175,6 +176,7 @@ impl Engine {
             orgs: Orgs::default(),
             trail,
             pulls: Pulls::default(),
+            exports: Exports::default(),
             ssh_logins: Logins::default(),
             collecting: Collecting::default(),
             started: AtomicBool::new(false),
@@ -192,6 +194,7 @@ impl Engine {
     /// and starts the reconcilers. Call it once, before the first use case.
     pub async fn start(&self) -> Result<()> {
         crate::recovery::recover(&self.inner.shared).await?;
+        crate::builds::recover(self).await?;
         crate::reconcile::start(&self.inner.shared);
         self.inner.started.store(true, Ordering::Release);
         Ok(())
@@ -229,6 +232,7 @@ impl Engine {
             org: self.inner.home.org.id.clone(),
             project: self.inner.home.project.id.clone(),
             role: Role::Admin,
+            scopes: Scopes::All,
             key: None,
         }
     }

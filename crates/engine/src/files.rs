@@ -22,13 +22,15 @@ use crate::live::Lease;
 use crate::usecase::Note;
 
 pub use at::FileAt;
-pub use entry::{FileEntry, FileKind, Listing};
+pub use entry::{DirectoryCursor, DirectoryPage, FileEntry, FileKind, Listing};
 pub use read::FileReader;
 pub use watch::{FileChange, FileChangeKind, FileWatch};
 pub use write::FileWriter;
 
 /// Entries of one listing at most.
 const LISTING: RangeInclusive<u32> = 1..=100_000;
+/// And of one part of it.
+const PAGE: RangeInclusive<usize> = 1..=1000;
 /// Permission bits, setuid, setgid and sticky included.
 const MODE_MAX: u32 = 0o7777;
 
@@ -117,7 +119,7 @@ impl Engine {
         path: FileAt<'_>,
         follow: Follow,
     ) -> Result<FileEntry> {
-        self.timed("file.stat", async {
+        self.timed(ctx, "file.stat", async {
             let lease = self.lease(ctx, id).await?;
             entry::stat(&lease, &path.located(&lease, follow)?).await
         })
@@ -136,7 +138,7 @@ impl Engine {
         if !LISTING.contains(&limit) {
             return Err(Error::invalid("limit", "limit must be from 1 to 100000"));
         }
-        self.timed("file.list", async {
+        self.timed(ctx, "file.list", async {
             let lease = self.lease(ctx, id).await?;
             let at = path.into().located(&lease, Follow::Yes)?;
             let listing = entry::list(&lease, &at, limit).await?;
@@ -144,6 +146,28 @@ impl Engine {
                 Some(_) => Ok(entry::links_resolved(&lease, &at, listing).await),
                 None => Ok(listing),
             }
+        })
+        .await
+    }
+
+    /// The part of a directory that begins at `after`, at most `limit` entries (1 to 1,000), for who
+    /// lists one of any size and keeps none of it. What changes meanwhile is listed or is not; the
+    /// rest is listed once.
+    pub async fn directory_page<'a>(
+        &self,
+        ctx: &Ctx,
+        id: &SandboxId,
+        path: impl Into<FileAt<'a>>,
+        after: &DirectoryCursor,
+        limit: usize,
+    ) -> Result<DirectoryPage> {
+        if !PAGE.contains(&limit) {
+            return Err(Error::invalid("limit", "limit must be from 1 to 1000"));
+        }
+        self.timed(ctx, "file.list", async {
+            let lease = self.lease(ctx, id).await?;
+            let at = path.into().located(&lease, Follow::Yes)?;
+            entry::page(&lease, &at, after, limit).await
         })
         .await
     }
@@ -157,8 +181,12 @@ impl Engine {
         path: impl Into<FileAt<'a>>,
         range: ReadRange,
     ) -> Result<FileReader> {
-        self.timed("file.read", self.open_file(ctx, id, path.into(), range))
-            .await
+        self.timed(
+            ctx,
+            "file.read",
+            self.open_file(ctx, id, path.into(), range),
+        )
+        .await
     }
 
     pub(crate) async fn open_file(
@@ -181,7 +209,7 @@ impl Engine {
         path: impl Into<FileAt<'a>>,
         max_bytes: usize,
     ) -> Result<(FileEntry, Vec<u8>)> {
-        self.timed("file.read", async {
+        self.timed(ctx, "file.read", async {
             let lease = self.lease(ctx, id).await?;
             let at = path.into().located(&lease, Follow::Yes)?;
             let range = ReadRange {
@@ -198,7 +226,7 @@ impl Engine {
 
     /// A tar of a directory or file, names relative to it.
     pub async fn archive(&self, ctx: &Ctx, id: &SandboxId, path: &str) -> Result<FileReader> {
-        self.timed("file.archive", async {
+        self.timed(ctx, "file.archive", async {
             let lease = self.lease(ctx, id).await?;
             let at = FileAt::from(path).located(&lease, Follow::Yes)?;
             FileReader::archive(lease, &at).await
@@ -265,7 +293,7 @@ impl Engine {
         path: &str,
         recursive: bool,
     ) -> Result<FileWatch> {
-        self.timed("file.watch", async {
+        self.timed(ctx, "file.watch", async {
             let lease = self.lease(ctx, id).await?;
             let at = FileAt::from(path).located(&lease, Follow::Yes)?;
             FileWatch::begin(lease, &at, recursive).await

@@ -1,6 +1,7 @@
 //! Use cases of images: importing, pulling, looking them up, removing them.
 
 mod described;
+mod export;
 mod flight;
 mod pull;
 mod snapshots;
@@ -10,20 +11,22 @@ use std::path::PathBuf;
 
 use pinfold_images::{HostRoot, Importer};
 use pinfold_model::{
-    Code, Ctx, Error, Image, ImageConfig, ImageId, ImageName, ImageSource, Result,
+    Code, Ctx, Error, Image, ImageConfig, ImageId, ImageName, ImageSource, Level, Resource, Result,
 };
-use pinfold_store::{Page, PageRequest};
+use pinfold_store::{Page, PageRequest, StepImage};
 
 use crate::engine::Shared;
 use crate::usecase::Note;
 use crate::{Engine, Share};
 
 pub use described::DescribeSnapshot;
+pub use export::ImageExport;
 pub use flight::{ImagePull, PullEnding, PullFailure};
 pub use pinfold_images::Progress as ImageProgress;
 pub use pull::PullImage;
 pub use snapshots::TakeSnapshot;
 
+pub(crate) use export::Exports;
 pub(crate) use flight::Pulls;
 pub(crate) use snapshots::{OnItsWay, Unrecorded, sweep as sweep_snapshots};
 
@@ -79,12 +82,13 @@ impl Engine {
 
     /// An image by id, or by name as the caller's project means it.
     pub async fn get_image(&self, ctx: &Ctx, name_or_id: &str) -> Result<Image> {
-        self.timed("image.get", self.image(ctx, name_or_id)).await
+        self.timed(ctx, "image.get", self.image(ctx, name_or_id))
+            .await
     }
 
     /// The images of the caller's project and the shared ones, newest first.
     pub async fn list_images(&self, ctx: &Ctx, page: &PageRequest) -> Result<Page<Image>> {
-        self.timed("image.list", async {
+        self.timed(ctx, "image.list", async {
             Ok(self
                 .store()
                 .images()
@@ -97,11 +101,17 @@ impl Engine {
     /// Removes an image that no live sandbox was made from, forks included. Its layers go when no
     /// other image refers to them.
     pub async fn remove_image(&self, ctx: &Ctx, name_or_id: &str) -> Result<()> {
-        let note = Note::new("image.remove");
+        self.remove_noted(ctx, Note::new("image.remove"), name_or_id)
+            .await
+    }
+
+    /// As a part of the use case that the note tells of, by whose scope it is admitted.
+    async fn remove_noted(&self, ctx: &Ctx, note: Note, name_or_id: &str) -> Result<()> {
         note.fact("image", name_or_id);
         self.audited(ctx, &note, async {
             let image = self.image(ctx, name_or_id).await?;
             note.about(image.id.as_str());
+            check_snapshot(ctx, &image, Level::Write)?;
             if image.project.is_none() {
                 ctx.require_admin()?;
             }
@@ -193,10 +203,36 @@ impl Engine {
     }
 }
 
+/// What was on a sandbox's disk takes the scope of snapshots, whoever comes to it as an image.
+pub(crate) fn check_snapshot(ctx: &Ctx, image: &Image, level: Level) -> Result<()> {
+    match image.source.is_snapshot() {
+        true => ctx.require(Resource::Snapshots, level),
+        false => Ok(()),
+    }
+}
+
 /// Removes an image, and the copy of a disk that it begins with where no other one does.
 pub(crate) async fn remove(shared: &Shared, image: &Image) -> Result<()> {
     let images = shared.store.images();
     images.delete(&image.id, shared.clock.now()).await?;
+    forget_disk(shared, image).await
+}
+
+/// Removes what a step of a build left, unless something has used it since it was listed.
+pub(crate) async fn retire_step(shared: &Shared, step: &StepImage) -> Result<()> {
+    let images = shared.store.images();
+    let Some(image) = images.get(&step.id).await? else {
+        return Ok(());
+    };
+    match images.retire_step(step, shared.clock.now()).await? {
+        true => forget_disk(shared, &image).await,
+        false => Ok(()),
+    }
+}
+
+/// Removes the copy of a disk that the image began with, where it was the last.
+async fn forget_disk(shared: &Shared, image: &Image) -> Result<()> {
+    let images = shared.store.images();
     if let Some(disk) = image.disk()
         && !images.disk_is_used(disk).await?
         && let Err(error) = shared.driver.remove_snapshot(disk).await

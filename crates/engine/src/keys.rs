@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use pinfold_model::sandbox::validate_name;
 use pinfold_model::{
-    Code, Ctx, Error, Key, KeyId, KeyKind, Principal, ProjectId, Quota, Result, Role,
+    Code, Ctx, Error, Key, KeyId, KeyKind, Principal, ProjectId, Quota, Result, Role, Scopes, Time,
 };
 use pinfold_store::{Page, PageRequest};
 
@@ -29,10 +29,32 @@ pub struct CreateKey {
     pub kind: KeyKind,
     /// `None`: the caller's own project.
     pub project: Option<ProjectId>,
-    /// From now; `None` never expires.
-    pub expires_in: Option<Duration>,
+    /// `None`: it lives as long as the key that makes it.
+    pub expires: Option<Expires>,
+    pub scopes: Scopes,
     /// Bounds of what it makes, beside its project's; none where not named.
     pub quota: QuotaChange,
+}
+
+/// When a new key ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expires {
+    In(Duration),
+    At(Time),
+}
+
+impl Expires {
+    fn at(self, now: Time) -> Result<Time> {
+        let at = match self {
+            Self::In(life) => later(now, life),
+            Self::At(at) => at,
+        };
+        if at > now && at <= later(now, KEY_LIFE_MAX) {
+            return Ok(at);
+        }
+        let text = "a key lives from 1 ms to 10 years";
+        Err(Error::invalid("expires_in_ms", text))
+    }
 }
 
 /// A new key and its secret, which is shown this once and kept nowhere.
@@ -84,28 +106,28 @@ impl Engine {
         Ok(principal)
     }
 
-    /// Makes a key. Needs the role admin; the key's project has to be of the caller's org.
+    /// Makes a key with no wider scopes than the caller's, and no longer life. Needs the role admin; the
+    /// key's project has to be of the caller's org.
     pub async fn create_key(&self, ctx: &Ctx, request: CreateKey) -> Result<CreatedKey> {
         let note = Note::new("key.create");
         self.audited(ctx, &note, async {
             ctx.require_admin()?;
             validate_name("name", &request.name)?;
-            if request
-                .expires_in
-                .is_some_and(|life| life.is_zero() || life > KEY_LIFE_MAX)
-            {
-                return Err(Error::invalid(
-                    "expires_in_ms",
-                    "a key lives from 1 ms to 10 years",
+            let now = self.now();
+            let wanted = request.expires.map(|expires| expires.at(now)).transpose()?;
+            only_sandboxes(request.quota)?;
+            if !ctx.principal.scopes.cover(&request.scopes) {
+                return Err(Error::new(
+                    Code::PermissionDenied,
+                    "a key with scopes makes keys with scopes, and none wider than its own",
                 ));
             }
-            only_sandboxes(request.quota)?;
             let project = match &request.project {
                 Some(id) => self.project_of_org(ctx, id).await?.id,
                 None => ctx.principal.project.clone(),
             };
             let secret = secret::generate(SECRET_PREFIX);
-            let now = self.now();
+            let expires_at = self.within_the_makers_life(ctx, wanted).await?;
             let key = Key {
                 id: KeyId::generate(),
                 org: ctx.principal.org.clone(),
@@ -113,16 +135,20 @@ impl Engine {
                 name: request.name,
                 kind: request.kind,
                 role: request.role,
+                scopes: request.scopes,
                 prefix: shown(&secret),
                 suffix: end_of(&secret),
                 quota: request.quota.apply(Quota::UNBOUNDED),
                 created_at: now,
-                expires_at: request.expires_in.map(|life| later(now, life)),
+                expires_at,
                 revoked_at: None,
                 last_used_at: None,
             };
             note.about(key.id.as_str());
             note.fact("role", key.role.as_str());
+            if let Some(scopes) = key.scopes.texts() {
+                note.fact("scopes", scopes);
+            }
             self.store()
                 .keys()
                 .insert(&key, self.inner.pepper.hash(&secret))
@@ -132,9 +158,30 @@ impl Engine {
         .await
     }
 
+    /// No key outlives the one that made it by making another.
+    async fn within_the_makers_life(
+        &self,
+        ctx: &Ctx,
+        wanted: Option<Time>,
+    ) -> Result<Option<Time>> {
+        let Some(id) = &ctx.principal.key else {
+            return Ok(wanted);
+        };
+        let maker = self.key_of_org(ctx, id).await?;
+        // What authenticated it may be older than its end.
+        principal(&maker, self.now())?;
+        match (wanted, maker.expires_at) {
+            (Some(wanted), Some(end)) if wanted > end => Err(Error::invalid(
+                "expires_in_ms",
+                format!("the key that makes it expires at {end}; the new one has to by then"),
+            )),
+            (wanted, end) => Ok(wanted.or(end)),
+        }
+    }
+
     /// Every key of the caller's org, newest first. Needs the role admin.
     pub async fn list_keys(&self, ctx: &Ctx, page: &PageRequest) -> Result<Page<Key>> {
-        self.timed("key.list", async {
+        self.timed(ctx, "key.list", async {
             ctx.require_admin()?;
             Ok(self.store().keys().list(&ctx.principal.org, page).await?)
         })
@@ -143,7 +190,7 @@ impl Engine {
 
     /// One key of the caller's org. Needs the role admin.
     pub async fn get_key(&self, ctx: &Ctx, id: &KeyId) -> Result<Key> {
-        self.timed("key.get", async {
+        self.timed(ctx, "key.get", async {
             ctx.require_admin()?;
             self.key_of_org(ctx, id).await
         })
@@ -178,15 +225,23 @@ impl Engine {
 
     /// Ends a key at once and for good; repeating it changes nothing. Needs the role admin.
     pub async fn revoke_key(&self, ctx: &Ctx, id: &KeyId) -> Result<Key> {
+        let (engine, ctx, id) = (self.clone(), ctx.clone(), id.clone());
+        // To its end even if the caller goes away: nobody stays in with a key that has ended.
+        self.detached(async move { engine.revoke(&ctx, &id).await })
+            .await
+    }
+
+    async fn revoke(&self, ctx: &Ctx, id: &KeyId) -> Result<Key> {
         let note = Note::new("key.revoke");
         note.about(id.as_str());
         self.audited(ctx, &note, async {
             ctx.require_admin()?;
             self.key_of_org(ctx, id).await?;
-            let key = self.store().keys().revoke(id, self.now()).await?;
+            let revoked = self.store().keys().revoke(id, self.now()).await;
+            // Also after an error: it may have been done all the same.
             self.inner.keys.forget(id);
             self.inner.ssh_logins.end_those_of(id);
-            Ok(key)
+            Ok(revoked?)
         })
         .await
     }
@@ -218,7 +273,8 @@ impl Engine {
                     role: Role::Admin,
                     kind: KeyKind::User,
                     project: None,
-                    expires_in: None,
+                    expires: None,
+                    scopes: Scopes::All,
                     quota: QuotaChange::default(),
                 };
                 self.create_key(&ctx, request).await.map(Some)
@@ -250,6 +306,7 @@ impl Engine {
                 name: "bootstrap".to_owned(),
                 kind: KeyKind::User,
                 role: Role::Admin,
+                scopes: Scopes::All,
                 prefix: secret.chars().take(4).collect(),
                 suffix: end_of(secret),
                 quota: Quota::UNBOUNDED,
@@ -265,7 +322,7 @@ impl Engine {
     }
 }
 
-pub(crate) fn principal(key: &Key, now: pinfold_model::Time) -> Result<Principal> {
+pub(crate) fn principal(key: &Key, now: Time) -> Result<Principal> {
     let expired = key.expires_at.is_some_and(|at| at <= now);
     if key.revoked_at.is_some() || expired {
         tracing::info!(key = %key.id, expired, "a dead key was presented");
@@ -275,6 +332,7 @@ pub(crate) fn principal(key: &Key, now: pinfold_model::Time) -> Result<Principal
         org: key.org.clone(),
         project: key.project.clone(),
         role: key.role,
+        scopes: key.scopes.clone(),
         key: Some(key.id.clone()),
     })
 }

@@ -26,6 +26,7 @@ mod images;
 mod keys;
 mod links;
 mod live;
+mod network_policies;
 mod objects;
 mod pipelines;
 mod previews;
@@ -38,6 +39,7 @@ mod sessions;
 mod ssh;
 mod steps;
 mod templates;
+mod turns;
 mod usage;
 mod usecase;
 
@@ -54,15 +56,16 @@ pub use commands::{
 pub use config::{EngineConfig, HostMounts, Lifetime, Parts, PullPolicy};
 pub use engine::{Drain, Engine};
 pub use files::{
-    FileAt, FileChange, FileChangeKind, FileEntry, FileKind, FileReader, FileWatch, FileWriter,
-    Listing, MakeDirectory, MoveFile, ReadRange, WriteFile,
+    DirectoryCursor, DirectoryPage, FileAt, FileChange, FileChangeKind, FileEntry, FileKind,
+    FileReader, FileWatch, FileWriter, Listing, MakeDirectory, MoveFile, ReadRange, WriteFile,
 };
 pub use images::{
-    DescribeSnapshot, ImageImport, ImageProgress, ImagePull, OnImageProgress, PullEnding,
-    PullFailure, PullImage, TakeSnapshot,
+    DescribeSnapshot, ImageExport, ImageImport, ImageProgress, ImagePull, OnImageProgress,
+    PullEnding, PullFailure, PullImage, TakeSnapshot,
 };
-pub use keys::{BOOTSTRAP_SECRET_MIN_CHARS, CreateKey, CreatedKey};
+pub use keys::{BOOTSTRAP_SECRET_MIN_CHARS, CreateKey, CreatedKey, Expires};
 pub use links::{Link, LinkUse, Linked, Redeemed};
+pub use network_policies::CreateNetworkPolicy;
 pub use objects::{CreateObject, ObjectBody, ObjectReader, ShownForm};
 pub use pipelines::{
     PIPELINE_DOCUMENT_MAX_BYTES, PipelineDocument, ReportBounds, RunEvent, RunReader, RunReport,
@@ -80,7 +83,7 @@ pub use secrets::{InvalidMasterKey, MasterKey, SecretsKey};
 pub use sessions::{OpenTerminal, Terminal, TerminalInput};
 pub use ssh::{CreateSshKey, CreatedSshKey, SshLogin};
 pub use templates::Share;
-pub use usage::{ProjectMonth, SandboxUsage};
+pub use usage::{ProjectMonth, SandboxUsage, SandboxUsed};
 
 pub use pinfold_egress::{Counts as NetworkCounts, Egress, Outside, Refused as NetworkRefused};
 pub use pinfold_images::{

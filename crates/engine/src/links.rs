@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use pinfold_model::sandbox::validate_path;
 use pinfold_model::{
-    Code, Ctx, Error, ObjectId, Principal, ProjectId, RequestId, Result, Role, SandboxId,
-    SandboxState, Time, limits,
+    Code, Ctx, Error, Level, ObjectId, Principal, ProjectId, RequestId, Resource, Result, Role,
+    SandboxId, SandboxState, Scopes, Time, limits,
 };
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +58,15 @@ impl Linked {
         match self {
             Self::ObjectDownload { .. } | Self::FileDownload { .. } => LinkUse::Read,
             Self::ObjectUpload { .. } => LinkUse::Write,
+        }
+    }
+
+    /// What whoever signs it has to be allowed.
+    const fn need(&self) -> (Resource, Level) {
+        match self {
+            Self::ObjectDownload { .. } => (Resource::Objects, Level::Read),
+            Self::ObjectUpload { .. } => (Resource::Objects, Level::Write),
+            Self::FileDownload { .. } => (Resource::Sandboxes, Level::Read),
         }
     }
 
@@ -200,7 +209,7 @@ impl Engine {
         wanted: LinkUse,
         request: RequestId,
     ) -> Result<Redeemed> {
-        self.timed("link.redeem", async {
+        self.measured("link.redeem", async {
             let claims = self.inner.link_key.open(token)?;
             let now = self.now();
             if claims.expires_ms <= now.as_millisecond() {
@@ -231,6 +240,8 @@ impl Engine {
                 org: claims.org,
                 project: claims.project,
                 role: Role::Member,
+                // The link itself says what it is for.
+                scopes: Scopes::All,
                 key: claims.key,
             };
             Ok(Redeemed {
@@ -253,6 +264,8 @@ impl Engine {
         note.about(linked.subject());
         note.fact("use", linked.name());
         self.audited_behind(ctx, &note, async {
+            let (resource, level) = linked.need();
+            ctx.require(resource, level)?;
             let lifetime = lifetime.unwrap_or(limits::LINK_DEFAULT);
             if !(Duration::from_secs(1)..=limits::LINK_MAX).contains(&lifetime) {
                 return Err(Error::invalid(

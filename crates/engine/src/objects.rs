@@ -15,7 +15,9 @@ mod removal;
 mod shown;
 
 use futures::stream::BoxStream;
-use pinfold_model::{Code, Ctx, Error, Object, ObjectId, ObjectState, Result, SandboxId};
+use pinfold_model::{
+    Code, Ctx, Error, Level, Object, ObjectId, ObjectState, Resource, Result, SandboxId,
+};
 use pinfold_store::{
     BlobLease, Content, Idempotency, Inserted, ObjectFilter, Page, PageRequest, StoreError,
 };
@@ -83,6 +85,7 @@ impl Engine {
         note.fact("sandbox", sandbox.as_str());
         note.fact("path", path.path());
         self.audited(ctx, &note, async {
+            ctx.require(Resource::Sandboxes, Level::Read)?;
             let copy = Copy {
                 request: &request,
                 sandbox,
@@ -202,7 +205,7 @@ impl Engine {
 
     /// An object as it is now; a deleted one with the time of its deletion.
     pub async fn get_object(&self, ctx: &Ctx, id: &ObjectId) -> Result<Object> {
-        self.timed("object.get", self.object(ctx, id)).await
+        self.timed(ctx, "object.get", self.object(ctx, id)).await
     }
 
     /// Newest first: of the caller's project, or of its whole org for an admin.
@@ -212,7 +215,7 @@ impl Engine {
         filter: &ObjectFilter,
         page: &PageRequest,
     ) -> Result<Page<Object>> {
-        self.timed("object.list", async {
+        self.timed(ctx, "object.list", async {
             let objects = self.store().objects();
             Ok(objects.list(&scope(ctx), filter, page).await?)
         })
@@ -252,7 +255,7 @@ impl Engine {
 
     /// How many bytes the objects of the caller's project hold, and its bound.
     pub async fn object_usage(&self, ctx: &Ctx) -> Result<(u64, Option<u64>)> {
-        self.timed("object.usage", async {
+        self.timed(ctx, "object.usage", async {
             let project = &ctx.principal.project;
             Ok(self.store().objects().usage(project).await?)
         })

@@ -90,7 +90,7 @@ impl Engine {
 
     /// A run as it is now.
     pub async fn get_run(&self, ctx: &Ctx, id: RunId) -> Result<PipelineRun> {
-        self.timed("pipeline.get", self.any_run(ctx, id)).await
+        self.timed(ctx, "pipeline.get", self.any_run(ctx, id)).await
     }
 
     /// Newest first; `None` is every state.
@@ -100,7 +100,7 @@ impl Engine {
         state: Option<RunState>,
         page: &PageRequest,
     ) -> Result<Page<PipelineRun>> {
-        self.timed("pipeline.list", async {
+        self.timed(ctx, "pipeline.list", async {
             let runs = self.store().pipeline_runs();
             let mut page = runs.list(&scope(ctx), state, page).await?;
             for item in &mut page.items {

@@ -137,7 +137,7 @@ impl Engine {
     }
 
     pub async fn get_preview(&self, ctx: &Ctx, id: &PreviewId) -> Result<Preview> {
-        self.timed("preview.get", self.preview(ctx, id)).await
+        self.timed(ctx, "preview.get", self.preview(ctx, id)).await
     }
 
     /// Those of one sandbox, newest first, also when the sandbox has ended.
@@ -148,7 +148,7 @@ impl Engine {
         which: ListedPreviews,
         page: &PageRequest,
     ) -> Result<Page<Preview>> {
-        self.timed("preview.list", async {
+        self.timed(ctx, "preview.list", async {
             self.any_sandbox(ctx, sandbox).await?;
             let filter = match which {
                 ListedPreviews::All => PreviewFilter::All,

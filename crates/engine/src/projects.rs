@@ -55,13 +55,13 @@ impl Engine {
 
     /// The caller's own project, or for an admin any of its org.
     pub async fn get_project(&self, ctx: &Ctx, id: &ProjectId) -> Result<Project> {
-        self.timed("project.get", self.project_of_caller(ctx, id))
+        self.timed(ctx, "project.get", self.project_of_caller(ctx, id))
             .await
     }
 
     /// Every project of the org for an admin, else the caller's own.
     pub async fn list_projects(&self, ctx: &Ctx, page: &PageRequest) -> Result<Page<Project>> {
-        self.timed("project.list", async {
+        self.timed(ctx, "project.list", async {
             if ctx.principal.role == Role::Admin {
                 return Ok(self
                     .store()

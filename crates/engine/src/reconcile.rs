@@ -34,9 +34,14 @@ async fn housekeeping(shared: Arc<Shared>) {
         report("idempotency keys", purge_idempotency(&shared).await);
         report("preview links", purge_preview_links(&shared).await);
         report("SSH keys", purge_ssh_keys(&shared).await);
+        report(
+            "network policies",
+            crate::network_policies::reconcile(&shared).await,
+        );
         report("journals", journals::retire(&shared).await);
         report("code contexts", crate::code::reconcile(&shared).await);
         report("runs of pipelines", purge_runs(&shared).await);
+        report("builds", purge_builds(&shared).await);
         report(
             "steps of builds",
             crate::builds::retire_steps(&shared).await,
@@ -123,6 +128,17 @@ async fn purge_runs(shared: &Shared) -> Result<()> {
         .unwrap_or(now);
     let purged = shared.store.pipeline_runs().purge(before).await?;
     tracing::debug!(purged, "runs of pipelines");
+    Ok(())
+}
+
+/// Builds are forgotten together with what their steps wrote, unless what they made is still there.
+async fn purge_builds(shared: &Shared) -> Result<()> {
+    let now = shared.clock.now();
+    let before = now
+        .checked_sub(shared.config.journal_retention)
+        .unwrap_or(now);
+    let purged = shared.store.builds().purge(before).await?;
+    tracing::debug!(purged, "builds");
     Ok(())
 }
 

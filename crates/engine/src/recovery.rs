@@ -70,9 +70,6 @@ pub(crate) async fn recover(shared: &Arc<Shared>) -> Result<()> {
     for run in shared.store.pipeline_runs().list_unfinished().await? {
         crate::pipelines::go_on(shared, run);
     }
-    for build in shared.store.builds().list_unfinished().await? {
-        crate::builds::lose(shared, build);
-    }
     let orphans = crate::reconcile::destroy_orphans(Arc::clone(shared), known);
     shared.tasks.spawn(orphans);
     Ok(())

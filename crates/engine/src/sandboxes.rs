@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pinfold_model::sandbox::EndReason;
-use pinfold_model::usage::Gauge;
 use pinfold_model::{
     Code, Ctx, Error, Isolation, Result, Sandbox, SandboxId, SandboxState, limits,
 };
@@ -73,7 +72,8 @@ impl Engine {
     }
 
     pub async fn get_sandbox(&self, ctx: &Ctx, id: &SandboxId) -> Result<Sandbox> {
-        self.timed("sandbox.get", self.any_sandbox(ctx, id)).await
+        self.timed(ctx, "sandbox.get", self.any_sandbox(ctx, id))
+            .await
     }
 
     /// Newest first.
@@ -83,7 +83,7 @@ impl Engine {
         filter: &SandboxFilter,
         page: &PageRequest,
     ) -> Result<Page<Sandbox>> {
-        self.timed("sandbox.list", async {
+        self.timed(ctx, "sandbox.list", async {
             let store = self.store().sandboxes();
             let mut page = store.list(&scope(ctx), filter, page).await?;
             for item in &mut page.items {
@@ -98,7 +98,7 @@ impl Engine {
 
     /// A stream of what the sandbox is, from now until it has ended.
     pub async fn watch_sandbox(&self, ctx: &Ctx, id: &SandboxId) -> Result<SandboxWatch> {
-        self.timed("sandbox.watch", async {
+        self.timed(ctx, "sandbox.watch", async {
             Ok(match self.live(ctx, id).await? {
                 Some(live) => SandboxWatch::live(live.watch()),
                 None => SandboxWatch::ended(self.recorded_sandbox(ctx, id).await?),
@@ -115,7 +115,7 @@ impl Engine {
         id: &SandboxId,
         patience: Duration,
     ) -> Result<Sandbox> {
-        self.timed("sandbox.wait", async {
+        self.timed(ctx, "sandbox.wait", async {
             let Some(live) = self.live(ctx, id).await? else {
                 return self.recorded_sandbox(ctx, id).await;
             };
@@ -182,12 +182,15 @@ impl Engine {
 
     /// Its idle timeout begins again, and so does its absolute lifetime, as long as it was.
     pub async fn keep_sandbox_alive(&self, ctx: &Ctx, id: &SandboxId) -> Result<Sandbox> {
-        let live = self.need_live(ctx, id).await?;
-        drop(live.use_it());
-        match live.sandbox().ttl {
-            Some(ttl) => self.extend_sandbox(ctx, id, ttl, None).await,
-            None => Ok(live.sandbox()),
-        }
+        self.timed(ctx, "sandbox.keep_alive", async {
+            let live = self.need_live(ctx, id).await?;
+            drop(live.use_it());
+            match live.sandbox().ttl {
+                Some(ttl) => self.extend_sandbox(ctx, id, ttl, None).await,
+                None => Ok(live.sandbox()),
+            }
+        })
+        .await
     }
 
     /// Ends a sandbox for good. Repeating it answers with the sandbox as it ended.
@@ -207,20 +210,6 @@ impl Engine {
                 return Ok(sandbox);
             }
             destroy_ended(self.shared(), sandbox).await
-        })
-        .await
-    }
-
-    /// What the sandbox uses at this moment.
-    pub async fn sandbox_gauge(&self, ctx: &Ctx, id: &SandboxId) -> Result<Gauge> {
-        self.timed("sandbox.gauge", async {
-            match self.live(ctx, id).await? {
-                Some(live) => live.gauge().await,
-                None => self
-                    .recorded_sandbox(ctx, id)
-                    .await
-                    .map(|_| Gauge::default()),
-            }
         })
         .await
     }

@@ -57,7 +57,7 @@ impl Engine {
 
     /// Newest first, of the caller's project.
     pub async fn list_secrets(&self, ctx: &Ctx, page: &PageRequest) -> Result<Page<Secret>> {
-        self.timed("secret.list", async {
+        self.timed(ctx, "secret.list", async {
             let project = &ctx.principal.project;
             Ok(self.store().secrets().list(project, page).await?)
         })
@@ -66,7 +66,7 @@ impl Engine {
 
     /// What is known of a secret beside its value.
     pub async fn get_secret(&self, ctx: &Ctx, name: &str) -> Result<Secret> {
-        self.timed("secret.get", async {
+        self.timed(ctx, "secret.get", async {
             validate_secret_name(name).map_err(|_| not_found(name))?;
             let project = &ctx.principal.project;
             let found = self.store().secrets().get(project, name).await?;

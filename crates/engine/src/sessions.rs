@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use pinfold_model::{
-    Code, Command, CommandId, CommandSpec, Ctx, Error, Program, Result, SandboxId, StdinMode,
-    WindowSize,
+    Code, Command, CommandId, CommandSpec, Ctx, Error, Level, Program, Resource, Result, SandboxId,
+    StdinMode, WindowSize,
 };
 
 use crate::commands::OutputReader;
@@ -55,6 +55,8 @@ impl Engine {
         id: &CommandId,
         after_seq: u64,
     ) -> Result<Terminal> {
+        // Whoever attaches may type.
+        ctx.require(Resource::Sandboxes, Level::Write)?;
         let command = self.any_command(ctx, id).await?;
         if command.spec.tty.is_none() {
             return Err(Error::new(

@@ -135,7 +135,7 @@ impl Engine {
         sandbox: &SandboxId,
         page: &PageRequest,
     ) -> Result<Page<SshKey>> {
-        self.timed("ssh_key.list", async {
+        self.timed(ctx, "ssh_key.list", async {
             self.any_sandbox(ctx, sandbox).await?;
             Ok(self
                 .store()
@@ -153,6 +153,14 @@ impl Engine {
         sandbox: &SandboxId,
         id: &SshKeyId,
     ) -> Result<()> {
+        let (engine, ctx) = (self.clone(), ctx.clone());
+        let (sandbox, id) = (sandbox.clone(), id.clone());
+        // To its end even if the caller goes away: nobody stays in with a key that has gone.
+        self.detached(async move { engine.delete_key_of(&ctx, &sandbox, &id).await })
+            .await
+    }
+
+    async fn delete_key_of(&self, ctx: &Ctx, sandbox: &SandboxId, id: &SshKeyId) -> Result<()> {
         let note = Note::new("ssh_key.delete");
         note.about(id.as_str());
         self.audited(ctx, &note, async {

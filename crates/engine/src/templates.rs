@@ -3,12 +3,13 @@
 use pinfold_model::sandbox::{validate_env, validate_network, validate_path};
 use pinfold_model::template::{TemplateSpec, validate_template_name};
 use pinfold_model::{
-    Code, Ctx, Error, ImageName, NetworkMode, NetworkPolicy, ProjectId, Resources, Result,
+    Code, Ctx, Error, ImageName, Level, NetworkMode, NetworkPolicy, ProjectId, Resources, Result,
     Template, TemplateVersionId, limits,
 };
 use pinfold_store::{Page, PageRequest};
 
 use crate::Engine;
+use crate::images::check_snapshot;
 use crate::usecase::Note;
 
 /// For whom an image or template is.
@@ -50,8 +51,9 @@ impl Engine {
         self.audited(ctx, &note, async {
             let owner = self.owner(ctx, share)?;
             validate(name, &spec)?;
-            self.present_image(ctx, &spec.image.to_string(), share)
-                .await?;
+            let wanted = spec.image.to_string();
+            let image = self.present_image(ctx, &wanted, share).await?;
+            check_snapshot(ctx, &image, Level::Read)?;
             let at = self.now();
             Ok(self
                 .store()
@@ -71,6 +73,7 @@ impl Engine {
         version: Option<u32>,
     ) -> Result<Template> {
         self.timed(
+            ctx,
             "template.get",
             self.template(&ctx.principal.project, name, version),
         )
@@ -83,7 +86,7 @@ impl Engine {
         ctx: &Ctx,
         id: &TemplateVersionId,
     ) -> Result<Template> {
-        self.timed("template.get", async {
+        self.timed(ctx, "template.get", async {
             self.template_version(ctx, id).await
         })
         .await
@@ -96,7 +99,7 @@ impl Engine {
         name: &str,
         page: &PageRequest,
     ) -> Result<Page<Template>> {
-        self.timed("template.versions", async {
+        self.timed(ctx, "template.versions", async {
             let template = self.template(&ctx.principal.project, name, None).await?;
             let templates = self.store().templates();
             Ok(templates.versions(&template.id, page).await?)
@@ -106,7 +109,7 @@ impl Engine {
 
     /// The latest version of each template that the caller's project may use.
     pub async fn list_templates(&self, ctx: &Ctx, page: &PageRequest) -> Result<Page<Template>> {
-        self.timed("template.list", async {
+        self.timed(ctx, "template.list", async {
             Ok(self
                 .store()
                 .templates()

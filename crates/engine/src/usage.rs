@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use pinfold_model::usage::{Month, UsageTotals};
-use pinfold_model::{Ctx, Error, Project, ProjectId, Result, SandboxId, Time};
+use pinfold_model::usage::{Gauge, LifeUsage, Month, UsageTotals};
+use pinfold_model::{Ctx, Error, Project, ProjectId, Result, Sandbox, SandboxId, Time};
 use pinfold_store::{Page, PageRequest};
 
 use crate::Engine;
+use crate::clock::until;
 
 /// How often totals are looked at until nothing moves meanwhile, and the pause between.
 const USAGE_LOOKS_MAX: u32 = 5;
@@ -23,6 +24,15 @@ pub struct SandboxUsage {
     pub cpu_seconds: f64,
 }
 
+/// One sandbox: what it uses at this moment, and has used since it was made.
+#[derive(Debug, Clone)]
+pub struct SandboxUsed {
+    pub sandbox: Sandbox,
+    /// All zero when it does not run.
+    pub now: Gauge,
+    pub life: LifeUsage,
+}
+
 /// A project in one calendar month.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProjectMonth {
@@ -35,7 +45,7 @@ impl Engine {
     /// What the caller's project used from `from` (included) to `to` (not included), up to this
     /// moment. CPU really used is counted up to the last record, at most a minute ago.
     pub async fn project_usage(&self, ctx: &Ctx, from: Time, to: Time) -> Result<UsageTotals> {
-        self.timed("usage.project", async {
+        self.timed(ctx, "usage.project", async {
             check_period(from, to)?;
             self.totals(&ctx.principal.project, from, to).await
         })
@@ -44,7 +54,7 @@ impl Engine {
 
     /// The caller's project and what it used in this calendar month (UTC) up to now.
     pub async fn project_month(&self, ctx: &Ctx) -> Result<ProjectMonth> {
-        self.timed("usage.month", async {
+        self.timed(ctx, "usage.month", async {
             let month = Month::of(self.now());
             let id = &ctx.principal.project;
             let project = self.project_of_org(ctx, id).await?;
@@ -81,6 +91,50 @@ impl Engine {
         }
     }
 
+    /// What a sandbox uses and has used, live or ended.
+    pub async fn sandbox_used(&self, ctx: &Ctx, id: &SandboxId) -> Result<SandboxUsed> {
+        self.timed(ctx, "sandbox.usage", async {
+            let (sandbox, now) = match self.live(ctx, id).await? {
+                Some(live) => (live.sandbox(), live.gauge().await?),
+                None => (self.recorded_sandbox(ctx, id).await?, Gauge::default()),
+            };
+            let running = self.running_time(&sandbox).await?;
+            let end = sandbox.ended_at.unwrap_or_else(|| self.now());
+            let life = LifeUsage {
+                from: sandbox.created_at,
+                to: sandbox.ended_at,
+                elapsed: until(sandbox.created_at, end),
+                running,
+                resources: sandbox.spec.resources,
+            };
+            Ok(SandboxUsed { sandbox, now, life })
+        })
+        .await
+    }
+
+    /// From the records of its meter and what is not recorded yet, looked at as in
+    /// [`Engine::totals`].
+    async fn running_time(&self, sandbox: &Sandbox) -> Result<Duration> {
+        // The reserved CPU of a sandbox never changes, so this gives the time back exactly.
+        let vcpu_millis = u64::from(sandbox.spec.resources.vcpu_millis.max(1));
+        let live = || self.inner.registry.sandbox(&sandbox.id);
+        let stamp = || live().map(|live| live.usage_stamp());
+        let mut looks = 1;
+        loop {
+            let before = stamp();
+            let reserved = self.store().usage().reserved(&sandbox.id).await?;
+            let now = self.now();
+            let unrecorded = live().map(|live| live.unrecorded_running(now));
+            let settled = before != Some(None) && before == stamp();
+            if settled || looks == USAGE_LOOKS_MAX {
+                let recorded = Duration::from_millis(reserved / vcpu_millis);
+                return Ok(recorded + unrecorded.unwrap_or_default());
+            }
+            looks += 1;
+            tokio::time::sleep(USAGE_LOOK_PAUSE).await;
+        }
+    }
+
     /// `None` while a record is being written.
     fn usage_stamps(&self, project: &ProjectId) -> Option<BTreeMap<SandboxId, u64>> {
         let live = self.inner.registry.sandboxes_of(project);
@@ -98,7 +152,7 @@ impl Engine {
         to: Time,
         page: &PageRequest,
     ) -> Result<Page<SandboxUsage>> {
-        self.timed("usage.sandboxes", async {
+        self.timed(ctx, "usage.sandboxes", async {
             check_period(from, to)?;
             let project = &ctx.principal.project;
             let found = self

@@ -1,4 +1,6 @@
-//! The one place where use cases are timed, counted and audited.
+//! The one place where use cases are admitted by the scopes of their caller, timed, counted and audited.
+
+mod scopes;
 
 use std::future::Future;
 use std::sync::{Mutex, OnceLock};
@@ -55,7 +57,7 @@ impl Engine {
         note: &Note,
         work: impl Future<Output = Result<T>>,
     ) -> Result<T> {
-        let result = self.timed(note.action, work).await;
+        let result = self.timed(ctx, note.action, Box::pin(work)).await;
         self.audit(ctx, note, result.as_ref().err()).await;
         result
     }
@@ -76,26 +78,39 @@ impl Engine {
         note: &Note,
         work: impl Future<Output = Result<T>>,
     ) -> Result<T> {
-        let result = self.timed(note.action, work).await;
+        let result = self.timed(ctx, note.action, Box::pin(work)).await;
         let event = self.event(ctx, note, result.as_ref().err());
         self.inner.trail.put(event).await;
         result
     }
 
-    /// Runs a use case that only reads: timed and counted.
+    /// Runs a use case that only reads: the caller's scopes allow it, and it is timed and counted.
+    // Each layer holds the work it awaits once more, so there are few, and those above hand it on boxed:
+    // without that, use cases outgrow the stack of a thread in builds that are not optimised.
     pub(crate) async fn timed<T>(
+        &self,
+        ctx: &Ctx,
+        action: &'static str,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let began = Instant::now();
+        let result = match scopes::admit(ctx, action) {
+            Ok(()) => work.await,
+            Err(denied) => Err(denied),
+        };
+        count(action, began, result.as_ref().err());
+        result
+    }
+
+    /// The same where no key calls: what was shown is the proof.
+    pub(crate) async fn measured<T>(
         &self,
         action: &'static str,
         work: impl Future<Output = Result<T>>,
     ) -> Result<T> {
         let began = Instant::now();
         let result = work.await;
-        metrics::histogram!("pinfold_use_case_seconds", "action" => action).record(began.elapsed());
-        if let Err(error) = &result {
-            let code = error.code().as_str();
-            metrics::counter!("pinfold_use_case_failures_total", "action" => action, "code" => code)
-                .increment(1);
-        }
+        count(action, began, result.as_ref().err());
         result
     }
 
@@ -119,6 +134,15 @@ impl Engine {
             outcome: outcome(error),
             details,
         }
+    }
+}
+
+fn count(action: &'static str, began: Instant, error: Option<&Error>) {
+    metrics::histogram!("pinfold_use_case_seconds", "action" => action).record(began.elapsed());
+    if let Some(error) = error {
+        let code = error.code().as_str();
+        metrics::counter!("pinfold_use_case_failures_total", "action" => action, "code" => code)
+            .increment(1);
     }
 }
 

@@ -27,6 +27,7 @@ mod suite {
     mod interpreters;
     mod lifetimes;
     mod links;
+    mod network_policies;
     pub(crate) mod objects;
     mod objects_bounds;
     mod pipeline_events;

@@ -30,6 +30,7 @@ impl Authenticate for OneKey {
             org: OrgId::generate(),
             project: ProjectId::generate(),
             role: Role::Member,
+            scopes: pinfold_model::Scopes::All,
             key: Some(KEY.clone()),
         };
         Ok(Ctx {

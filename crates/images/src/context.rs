@@ -1,10 +1,11 @@
 //! Contexts of builds: tars, plain or compressed, that callers send. Hostile by assumption: read as
-//! streams, bounded, and never put on this machine's disk. What is copied out of one is a new tar,
+//! streams, within the bounds below, and never put on this machine's disk. What is copied out of one is a new tar,
 //! made here entry by entry, which the guest of a sandbox unpacks.
 //!
 //! A context is read once to know what it holds and what that hashes to, and once more for each
 //! copy that is really made.
 
+mod entries;
 mod ignore;
 mod index;
 mod recast;
@@ -21,10 +22,14 @@ pub use select::Selection;
 
 /// Entries of a context at most.
 pub const CONTEXT_ENTRIES_MAX: usize = 500_000;
-/// Bytes of a context at most, once decompressed.
+/// Names of a path of it at most, one below the other.
+pub const CONTEXT_DEPTH_MAX: usize = 256;
+/// Bytes of a context at most, once decompressed; also of one archive that is unpacked out of it.
 pub(crate) const CONTEXT_MAX_BYTES: u64 = 64 << 30;
-/// Bytes of all its names and link targets.
+/// Bytes of all its names and link targets; also of all names that one copy selects.
 pub(crate) const NAMES_MAX_BYTES: usize = 128 << 20;
+/// Bytes of names times bytes of patterns that are matched with them: some minutes at the worst.
+pub(crate) const MATCHING_MAX: u64 = 1 << 36;
 /// Bytes of its `.dockerignore`.
 pub(crate) const IGNORE_MAX_BYTES: u64 = 1 << 20;
 

@@ -1,7 +1,7 @@
 //! Dockerfiles: read, and evaluated to what has to be done. Pure: touches no file and no sandbox.
 //!
 //! ```text
-//! text -> parse (a library's grammar) -> stages -> evaluate (variables, scopes) -> operations
+//! text -> parse (a library's grammar) -> stages -> Evaluator (variables, scopes) -> operations
 //! ```
 //! What changes a file system becomes an [`Operation`]; everything else only changes the image's
 //! configuration, which is known without running anything.
@@ -10,15 +10,15 @@ mod evaluate;
 mod expand;
 mod heredocs;
 mod parse;
+mod room;
 mod words;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
-use pinfold_model::ImageConfig;
 use serde::Serialize;
 
-pub use evaluate::Evaluation;
+pub use evaluate::{Evaluation, Evaluator};
 
 /// Bytes of a Dockerfile at most.
 pub const DOCKERFILE_MAX_BYTES: usize = 1 << 20;
@@ -72,6 +72,8 @@ pub struct Dockerfile {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Stage {
     line: usize,
+    /// As it was written, in one line, shortened.
+    text: String,
     name: Option<String>,
     from: String,
     platform: Option<String>,
@@ -86,6 +88,8 @@ struct Step {
     text: String,
     instruction: Instruction,
 }
+
+type Variables = BTreeMap<String, String>;
 
 /// `NAME` or `NAME=VALUE`; the value as it was written, quotes and all.
 type Assignment = (String, Option<String>);
@@ -232,11 +236,6 @@ impl Dockerfile {
         parse::parse(text)
     }
 
-    #[must_use]
-    pub fn stage_count(&self) -> usize {
-        self.stages.len()
-    }
-
     /// How a stage is called: its name, or its number.
     #[must_use]
     pub fn stage_name(&self, stage: usize) -> String {
@@ -248,7 +247,7 @@ impl Dockerfile {
     #[must_use]
     pub fn stage_text(&self, stage: usize) -> (usize, String) {
         let found = self.stages.get(stage);
-        found.map_or((0, String::new()), |s| (s.line, format!("FROM {}", s.from)))
+        found.map_or((0, String::new()), |s| (s.line, s.text.clone()))
     }
 
     /// Lines and texts of what will be [`Operation`]s of a stage.
@@ -266,116 +265,35 @@ impl Dockerfile {
         self.stage_before(self.stages.len(), name)
     }
 
-    /// Every stage that the target needs, itself included, in order. `None` is the last stage.
-    ///
-    /// # Errors
-    /// There is no such stage, or a `FROM` cannot be expanded.
-    pub fn needed(
-        &self,
-        target: Option<&str>,
-        args: &BTreeMap<String, String>,
-    ) -> Result<Vec<usize>, DockerfileError> {
-        let last = self.stages.len() - 1;
-        let target = match target {
-            None => last,
-            Some(name) => self.find_stage(name).ok_or_else(|| {
-                DockerfileError::whole(format!("it has no stage {name:?} to build"))
-            })?,
-        };
-        let mut needed = vec![false; self.stages.len()];
-        needed[target] = true;
-        for at in (0..=target).rev() {
-            if !needed[at] {
-                continue;
-            }
-            if let Base::Stage(base) = self.base(at, args)? {
-                needed[base] = true;
-            }
-            for step in &self.stages[at].steps {
-                if let Instruction::Copy(Copy {
-                    from: Some(from), ..
-                }) = &step.instruction
-                    && let Some(stage) = self.stage_before(at, from)
-                {
-                    needed[stage] = true;
-                }
-            }
-        }
-        Ok((0..=target).filter(|at| needed[*at]).collect())
-    }
-
-    /// What a stage begins with.
-    ///
-    /// # Errors
-    /// Its `FROM` cannot be expanded, or comes to nothing.
-    pub fn base(
-        &self,
-        stage: usize,
-        args: &BTreeMap<String, String>,
-    ) -> Result<Base, DockerfileError> {
-        let globals = evaluate::globals(self, args)?;
-        let found = &self.stages[stage];
-        let expanded = |text: &str| {
-            let expanded = expand::word(text, self.escape, &globals);
-            expanded.map_err(|problem| DockerfileError::at(found.line, problem))
-        };
-        let name = expanded(&found.from)?;
-        if name.is_empty() {
-            let problem = format!("FROM {} comes to nothing; give the ARG a value", found.from);
-            return Err(DockerfileError::at(found.line, problem));
-        }
-        let platform = found.platform.as_deref().map(expanded).transpose()?;
-        let platform = platform.filter(|platform| !platform.is_empty());
-        if name == "scratch" {
-            return Ok(Base::Scratch);
-        }
-        let earlier = self.stages[..stage].iter().position(|earlier| {
-            earlier
-                .name
-                .as_ref()
-                .is_some_and(|n| n.eq_ignore_ascii_case(&name))
-        });
-        Ok(match earlier {
-            Some(earlier) => Base::Stage(earlier),
-            None => Base::Image { name, platform },
-        })
-    }
-
     /// A stage by name or number, of those before `stage`.
     fn stage_before(&self, stage: usize, name: &str) -> Option<usize> {
-        let by_name = self.stages[..stage].iter().rposition(|s| {
+        let by_number = || name.parse().ok().filter(|number| *number < stage);
+        self.named_before(stage, name).or_else(by_number)
+    }
+
+    /// The last stage of a name, of those before `stage`.
+    fn named_before(&self, stage: usize, name: &str) -> Option<usize> {
+        let has_name = |s: &Stage| {
             s.name
                 .as_ref()
                 .is_some_and(|n| n.eq_ignore_ascii_case(name))
-        });
-        by_name.or_else(|| name.parse().ok().filter(|number| *number < stage))
-    }
-
-    /// What building a stage on `base` comes to.
-    ///
-    /// # Errors
-    /// An instruction cannot be expanded, or comes to something impossible.
-    pub fn evaluate(
-        &self,
-        stage: usize,
-        base: &ImageConfig,
-        args: &BTreeMap<String, String>,
-    ) -> Result<Evaluation, DockerfileError> {
-        evaluate::stage(self, stage, base, args)
+        };
+        self.stages[..stage].iter().rposition(has_name)
     }
 
     /// Arguments that no `ARG` takes.
     #[must_use]
     pub fn unused<'a>(&self, args: &'a BTreeMap<String, String>) -> Vec<&'a str> {
-        let declared = |name: &str| {
-            let of_stage = self.stages.iter().flat_map(|stage| &stage.steps).any(|step| {
-                matches!(&step.instruction, Instruction::Arg(list) if list.iter().any(|(n, _)| n == name))
-            });
-            of_stage || self.globals.iter().any(|(n, _)| n == name)
-        };
+        let steps = self.stages.iter().flat_map(|stage| &stage.steps);
+        let of_stages = steps.filter_map(|step| match &step.instruction {
+            Instruction::Arg(list) => Some(list),
+            _ => None,
+        });
+        let declared = of_stages.flatten().chain(&self.globals);
+        let declared: HashSet<&str> = declared.map(|(name, _)| name.as_str()).collect();
         let names = args.keys().map(String::as_str);
         names
-            .filter(|name| !declared(name) && !evaluate::is_proxy(name))
+            .filter(|name| !declared.contains(name) && !evaluate::is_proxy(name))
             .collect()
     }
 

@@ -1,5 +1,5 @@
 //! Images on disk: a content-addressed store of unpacked layers, safe import of root-filesystem
-//! tars and OCI layouts, pulling from registries, and the generated `host` image.
+//! tars and OCI layouts, writing such layouts, pulling from registries, and the generated `host` image.
 //!
 //! Archives and registries are hostile by assumption. Nothing here talks to a database: the caller
 //! keeps the image records and holds the [`Lease`] of what it was given until they are written.
@@ -10,6 +10,7 @@ mod context;
 mod detect;
 mod dockerfile;
 mod error;
+mod export;
 mod host;
 mod import;
 mod limits;
@@ -23,14 +24,15 @@ mod store;
 mod unpack;
 
 pub use context::{
-    CONTEXT_ENTRIES_MAX, Context, ContextError, Ignore, Owner, Pattern, Selection, Style, files,
-    recast, unpacked, wildcard, written,
+    CONTEXT_DEPTH_MAX, CONTEXT_ENTRIES_MAX, Context, ContextError, Ignore, Owner, Pattern,
+    Selection, Style, files, recast, unpacked, wildcard, written,
 };
 pub use dockerfile::{
     Action, Base, CopyAction, CopyFrom, CopyKind, DOCKERFILE_MAX_BYTES, Dockerfile,
-    DockerfileError, Evaluation, Operation, RunAction, RunProgram,
+    DockerfileError, Evaluation, Evaluator, Operation, RunAction, RunProgram,
 };
 pub use error::{ImportError, StoreError};
+pub use export::{Export, ExportError, LayerTree, OciLayoutTar};
 pub use host::{Bind, HostError, HostImage, HostRoot};
 pub use import::{Imported, Importer};
 pub use limits::Limits;

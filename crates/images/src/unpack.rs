@@ -22,8 +22,13 @@ use pinfold_model::Digest;
 
 use crate::error::ImportError;
 use crate::limits::Limits;
-use archive::Archive;
+pub(crate) use archive::{Archive, Member};
+pub(crate) use header::EntryKind;
 use writer::Writer;
+
+pub(crate) use tree::{is_whiteout, lstat};
+pub(crate) use writer::{OPAQUE_NAME, WHITEOUT_PREFIX, opaque_xattr};
+pub(crate) use xattr::kept;
 
 /// What the tar is, which decides what `.wh.` names mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

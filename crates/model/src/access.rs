@@ -4,6 +4,7 @@ use crate::Time;
 use crate::error::{Code, Error, Result};
 use crate::id::{KeyId, OrgId, ProjectId, RequestId};
 use crate::limits;
+use crate::scope::{Level, Resource, Scope, Scopes};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Org {
@@ -130,6 +131,8 @@ pub struct Key {
     pub name: String,
     pub kind: KeyKind,
     pub role: Role,
+    /// What it is confined to beside that.
+    pub scopes: Scopes,
     /// The first characters of the secret, for recognising it.
     pub prefix: String,
     /// Its last characters; empty where they are not known.
@@ -149,6 +152,7 @@ pub struct Principal {
     /// The project that new things belong to.
     pub project: ProjectId,
     pub role: Role,
+    pub scopes: Scopes,
     /// `None`: the process itself (embedded use, reconcilers).
     pub key: Option<KeyId>,
 }
@@ -176,6 +180,18 @@ impl Ctx {
         Err(Error::new(
             Code::PermissionDenied,
             "this needs a key with the role admin",
+        ))
+    }
+
+    /// That the caller's key is not confined to other things.
+    pub fn require(&self, resource: Resource, level: Level) -> Result<()> {
+        if self.principal.scopes.allow(resource, level) {
+            return Ok(());
+        }
+        let scope = Scope { resource, level };
+        Err(Error::new(
+            Code::PermissionDenied,
+            format!("this needs a key with the scope {scope}"),
         ))
     }
 

@@ -18,7 +18,7 @@ use crate::limits;
 use crate::network::NetworkPolicy;
 use crate::pipeline::StepRun;
 use crate::resources::{NetworkMode, Resources};
-use crate::sandbox::{validate_env, validate_metadata};
+use crate::sandbox::{validate_env, validate_metadata, validate_network};
 use crate::secret_env::SecretEnv;
 
 /// What a build may take from earlier builds of its project.
@@ -69,7 +69,7 @@ impl BuildSpec {
     /// reported.
     pub fn validate(&self) -> Result<()> {
         self.resources.validate()?;
-        self.network_policy.validate()?;
+        validate_network(self.network, &self.network_policy)?;
         validate_env(&self.args)?;
         validate_env(self.secrets.values())?;
         validate_metadata(&self.labels)?;
@@ -304,6 +304,19 @@ mod tests {
         assert!(BuildSpec { setup, ..spec() }.validate().is_err());
         let timeout = Duration::from_secs(86_401);
         assert!(BuildSpec { timeout, ..spec() }.validate().is_err());
+        let network_policy = NetworkPolicy {
+            deny: vec!["example.com".parse().expect("a rule")],
+            ..NetworkPolicy::default()
+        };
+        let ruled = |network| BuildSpec {
+            network,
+            network_policy: network_policy.clone(),
+            ..spec()
+        };
+        assert!(ruled(NetworkMode::Policy).validate().is_ok());
+        for network in [NetworkMode::Open, NetworkMode::None] {
+            assert!(ruled(network).validate().is_err(), "nobody obeys the rules");
+        }
     }
 
     #[test]

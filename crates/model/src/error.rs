@@ -75,6 +75,7 @@ codes! {
     ImageNotFound = "image_not_found" => NotFound,
     TemplateNotFound = "template_not_found" => NotFound,
     SecretNotFound = "secret_not_found" => NotFound,
+    NetworkPolicyNotFound = "network_policy_not_found" => NotFound,
     BuildNotFound = "build_not_found" => NotFound,
     /// The server has not the key that secrets are sealed under.
     SecretsLocked = "secrets_locked" => Unavailable,

@@ -112,6 +112,8 @@ id!(/// A key that opens one sandbox over SSH.
     SshKeyId, "ssh");
 id!(/// The making of an image from a Dockerfile.
     BuildId, "bld");
+id!(/// Rules that have a name.
+    NetworkPolicyId, "np");
 id!(/// A credential that is kept sealed.
     SecretId, "sec");
 id!(/// A named blob.

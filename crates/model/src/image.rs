@@ -261,6 +261,11 @@ pub enum ImageSource {
 }
 
 impl ImageSource {
+    #[must_use]
+    pub const fn is_snapshot(&self) -> bool {
+        matches!(self, Self::Snapshot { .. })
+    }
+
     /// Shows this machine's own view below whatever else it holds.
     #[must_use]
     pub const fn is_on_host(&self) -> bool {

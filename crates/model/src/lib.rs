@@ -22,6 +22,7 @@ pub mod pipeline;
 pub mod preview;
 pub mod resources;
 pub mod sandbox;
+pub mod scope;
 pub mod secret;
 pub mod secret_env;
 pub mod setup;
@@ -39,18 +40,19 @@ pub use command::{
 pub use credential::{Credential, Destination};
 pub use error::{Code, Error, ErrorKind, Result};
 pub use id::{
-    AuditId, BlobId, BuildId, CodeContextId, CommandId, ImageId, KeyId, ObjectId, OrgId, PreviewId,
-    ProjectId, PullId, RequestId, RunId, SandboxId, SecretId, SessionId, SshKeyId, TemplateId,
-    TemplateVersionId,
+    AuditId, BlobId, BuildId, CodeContextId, CommandId, ImageId, KeyId, NetworkPolicyId, ObjectId,
+    OrgId, PreviewId, ProjectId, PullId, RequestId, RunId, SandboxId, SecretId, SessionId,
+    SshKeyId, TemplateId, TemplateVersionId,
 };
 pub use image::{Digest, Image, ImageConfig, ImageName, ImageSource};
 pub use isolation::Isolation;
-pub use network::NetworkPolicy;
+pub use network::{NamedPolicy, NetworkPolicy};
 pub use object::{Object, ObjectSource, ObjectState};
 pub use pipeline::PipelineRun;
 pub use preview::{Preview, PreviewAccess, PreviewState, Slug};
 pub use resources::{NetworkMode, Resources};
 pub use sandbox::{Sandbox, SandboxSpec, SandboxState};
+pub use scope::{Level, Resource, Scope, Scopes};
 pub use secret::{Secret, SecretValue};
 pub use secret_env::SecretEnv;
 pub use setup::Setup;

@@ -38,7 +38,10 @@ pub const BUILD_TIMEOUT_DEFAULT: Duration = Duration::from_secs(3600);
 pub const BUILD_SETUP_MAX: usize = 200;
 /// Text files that a build is given beside its context, and bytes of all of them.
 pub const BUILD_FILES_MAX: usize = 1000;
-pub const BUILD_FILES_MAX_BYTES: usize = 4 << 20;
+pub const BUILD_FILES_MAX_BYTES: usize = 1 << 20;
+/// Builds of one project that have not ended, and images that builds made which it keeps.
+pub const BUILDS_UNENDED_MAX: u64 = 100;
+pub const BUILT_IMAGES_MAX: u64 = 1000;
 /// What steps of builds left that a project keeps for later ones, and for how long unused.
 pub const BUILD_STEPS_KEPT_MAX: usize = 500;
 pub const BUILD_STEPS_KEPT_FOR: Duration = Duration::from_secs(14 * 24 * 3600);
@@ -60,6 +63,10 @@ pub const OBJECT_UPLOAD_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How long a signed URL is valid: by default, and at most.
 pub const LINK_DEFAULT: Duration = Duration::from_secs(3600);
 pub const LINK_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Named network policies of one project.
+pub const NETWORK_POLICIES_MAX: u32 = 1000;
+/// What people say about a thing beside its name.
+pub const DESCRIPTION_MAX_CHARS: usize = 1000;
 /// Secrets of one project.
 pub const SECRETS_MAX: u32 = 1000;
 pub const SECRET_VALUE_MAX_BYTES: usize = 32 << 10;

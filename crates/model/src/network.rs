@@ -4,6 +4,8 @@
 //! A name is allowed as a name and an address as an address: a rule for `example.com` says nothing
 //! about the addresses it has today. What no rule allows is denied, and a rule that denies wins.
 
+mod named;
+
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
@@ -13,6 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::limits;
+
+pub use named::NamedPolicy;
 
 /// The rules of one sandbox. Empty, it allows nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -139,6 +143,21 @@ impl NetworkPolicy {
 }
 
 impl Rule {
+    /// The addresses that it is about; `None` where it is about names.
+    #[must_use]
+    pub const fn net(&self) -> Option<IpNet> {
+        match &self.place {
+            Place::Net(net) => Some(*net),
+            Place::Name(_) | Place::Below(_) | Place::AnyName => None,
+        }
+    }
+
+    /// The first and the last port that it is about; `None`: all.
+    #[must_use]
+    pub fn ports(&self) -> Option<(u16, u16)> {
+        (self.ports != Ports::ALL).then_some((self.ports.first, self.ports.last))
+    }
+
     fn is_name(&self, name: &HostName) -> bool {
         match &self.place {
             Place::Name(own) => own == name,

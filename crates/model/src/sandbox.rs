@@ -13,7 +13,9 @@ use serde::{Deserialize, Serialize};
 use crate::Time;
 use crate::credential::{self, Credential};
 use crate::error::{Code, Error, Result};
-use crate::id::{ImageId, KeyId, ProjectId, SandboxId, TemplateId, TemplateVersionId};
+use crate::id::{
+    ImageId, KeyId, NetworkPolicyId, ProjectId, SandboxId, TemplateId, TemplateVersionId,
+};
 use crate::limits;
 use crate::network::NetworkPolicy;
 use crate::resources::{NetworkMode, Resources};
@@ -265,6 +267,9 @@ pub struct SandboxSpec {
     /// Of mode `policy`; empty in any other.
     #[serde(default)]
     pub network_policy: NetworkPolicy,
+    /// Whose rules those are: a policy of the project that it follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network_policy_id: Option<NetworkPolicyId>,
     /// Added to the environment of every command, over the image's own.
     pub env: BTreeMap<String, String>,
     /// Default working directory of commands.
@@ -329,16 +334,21 @@ impl SandboxExtras {
     pub fn validate(&self) -> Result<()> {
         self.setup.validate()?;
         validate_secret_names(&self.secrets)?;
-        let texts = self.annotations.iter();
-        let bytes: usize = texts.map(|(name, text)| name.len() + text.len()).sum();
-        if bytes > limits::ANNOTATIONS_MAX_BYTES {
-            return Err(Error::invalid(
-                "body",
-                format!("the request is too large: {bytes} bytes of it are to be kept"),
-            ));
-        }
-        Ok(())
+        validate_annotations(&self.annotations)
     }
+}
+
+/// What facades keep with things is bounded.
+pub fn validate_annotations(annotations: &BTreeMap<String, String>) -> Result<()> {
+    let texts = annotations.iter();
+    let bytes: usize = texts.map(|(name, text)| name.len() + text.len()).sum();
+    if bytes > limits::ANNOTATIONS_MAX_BYTES {
+        return Err(Error::invalid(
+            "body",
+            format!("the request is too large: {bytes} bytes of it are to be kept"),
+        ));
+    }
+    Ok(())
 }
 
 impl SandboxSpec {

@@ -1,7 +1,10 @@
 //! Metering: what was used, added up over time.
 
+use std::time::Duration;
+
 use crate::Time;
 use crate::id::{ProjectId, SandboxId};
+use crate::resources::Resources;
 
 /// What one sandbox used from `from` to `to`. Records of one sandbox never overlap.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +31,39 @@ pub struct UsageTotals {
     pub memory_gib_seconds: f64,
     pub wall_seconds: f64,
     pub cpu_seconds: f64,
+}
+
+/// What one sandbox used from the moment it was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LifeUsage {
+    pub from: Time,
+    /// When it ended; `None` while it has not.
+    pub to: Option<Time>,
+    /// Up to its end, or to now.
+    pub elapsed: Duration,
+    /// Of that, while it ran: neither suspended nor stopped.
+    pub running: Duration,
+    pub resources: Resources,
+}
+
+impl LifeUsage {
+    /// Reserved vCPUs x time running.
+    #[must_use]
+    pub fn vcpu_seconds(&self) -> f64 {
+        f64::from(self.resources.vcpu_millis) / 1000.0 * self.running.as_secs_f64()
+    }
+
+    /// Reserved memory x time running.
+    #[must_use]
+    pub fn memory_gib_seconds(&self) -> f64 {
+        f64::from(self.resources.memory_mib) / 1024.0 * self.running.as_secs_f64()
+    }
+
+    /// What its disk may hold x time since it was made: a disk is there also while nothing runs.
+    #[must_use]
+    pub fn disk_gib_seconds(&self) -> f64 {
+        f64::from(self.resources.disk_mib) / 1024.0 * self.elapsed.as_secs_f64()
+    }
 }
 
 /// A calendar month in UTC, the period that usage is commonly shown for.

@@ -7,6 +7,7 @@ mod cli;
 mod client;
 mod commands;
 mod compose;
+mod download;
 mod exit;
 mod output;
 mod paths;

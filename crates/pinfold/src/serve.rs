@@ -103,14 +103,23 @@ pub(crate) async fn serve(settings: Settings) -> Result<Ending> {
     let ssh = door.map(|door| door.serve(engine.clone()));
     let forced = until_ended(listener, router, &mut signals).await;
     cleaning.abort();
-    if let Some(ssh) = ssh {
-        ssh.end().await;
-    }
     if let Some(signal) = forced {
-        tracing::warn!(signal, "ending at once");
-        return Ok(Ending::Command(ExitStatus::Signal(signal)));
+        return Ok(at_once(signal));
     }
-    end(engine, store, settings.drain, &mut signals).await
+    let ended = async {
+        if let Some(ssh) = ssh {
+            ssh.end().await;
+        }
+        engine.shutdown(settings.drain).await;
+        store.close().await;
+    };
+    tokio::select! {
+        () = ended => {
+            tracing::info!("ended");
+            Ok(Ending::Done)
+        }
+        signal = signals.next_ending() => Ok(at_once(signal)),
+    }
 }
 
 async fn bind(listen: &str) -> Result<TcpListener> {
@@ -215,18 +224,10 @@ async fn until_ended(
     }
 }
 
-async fn end(engine: Engine, store: Store, drain: Drain, signals: &mut Signals) -> Result<Ending> {
-    let ended = async {
-        engine.shutdown(drain).await;
-        store.close().await;
-    };
-    tokio::select! {
-        () = ended => {
-            tracing::info!("ended");
-            Ok(Ending::Done)
-        }
-        signal = signals.next_ending() => Ok(Ending::Command(ExitStatus::Signal(signal))),
-    }
+/// Nothing more is waited for.
+fn at_once(signal: i32) -> Ending {
+    tracing::warn!(signal, "ending at once");
+    Ending::Command(ExitStatus::Signal(signal))
 }
 
 /// Where clients of this machine find the listener.

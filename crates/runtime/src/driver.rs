@@ -63,6 +63,14 @@ pub enum Moment {
     Still,
 }
 
+/// What a snapshot holds, as a layer in overlayfs's form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotTree {
+    pub path: PathBuf,
+    /// Files in it that every sandbox has of its own.
+    pub own: Vec<String>,
+}
+
 /// What a driver found when it looked around.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remains {
@@ -114,7 +122,7 @@ pub trait Driver: Send + Sync + 'static {
     async fn stop(&self, id: &SandboxId) -> Result<(), DriverError>;
 
     /// Whether disks can be copied here; otherwise why not. Asked before anything is recorded. The
-    /// four methods below are for those that can.
+    /// methods of snapshots below are for those that can.
     fn check_copy(&self) -> Result<(), DriverError> {
         Err(DriverError::Unsupported(
             "disks cannot be copied here".to_owned(),
@@ -136,6 +144,14 @@ pub trait Driver: Send + Sync + 'static {
     /// Every snapshot there is.
     async fn snapshots(&self) -> Result<Vec<ImageId>, DriverError> {
         Ok(Vec::new())
+    }
+
+    /// Where this machine has what a snapshot holds over the layers of its image.
+    async fn snapshot_tree(&self, _: &ImageId) -> Result<SnapshotTree, DriverError> {
+        self.check_copy()?;
+        Err(DriverError::Unsupported(
+            "snapshots cannot be read here".to_owned(),
+        ))
     }
 
     /// Disks that began with it stay as they are. Removing what does not exist succeeds.

@@ -47,7 +47,9 @@ use pinfold_model::usage::Gauge;
 use pinfold_model::{ImageId, Isolation, NetworkMode, SandboxId};
 use pinfold_proto::spawn::Setup;
 
-use crate::driver::{BootError, BootSpec, Driver, DriverError, Gate, Moment, Remains};
+use crate::driver::{
+    BootError, BootSpec, Driver, DriverError, Gate, Moment, Remains, SnapshotTree,
+};
 use crate::guest::{Guest, GuestError};
 use cgroup::Cgroups;
 pub use disk::Disks;
@@ -315,6 +317,10 @@ impl Driver for NamespaceDriver {
 
     async fn snapshots(&self) -> Result<Vec<ImageId>, DriverError> {
         self.inner.snapshots().await
+    }
+
+    async fn snapshot_tree(&self, snapshot: &ImageId) -> Result<SnapshotTree, DriverError> {
+        self.inner.snapshot_tree(snapshot).await
     }
 
     async fn remove_snapshot(&self, snapshot: &ImageId) -> Result<(), DriverError> {

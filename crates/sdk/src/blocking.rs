@@ -15,8 +15,8 @@ use crate::body::Upload;
 use crate::error::{Error, Result};
 
 pub use api::{
-    Audit, Builds, Code, Commands, Files, Images, Keys, Objects, Pipelines, Previews, Projects,
-    Sandboxes, Secrets, SshKeys, Templates, UsageReports,
+    Audit, Builds, Code, Commands, Files, Images, Keys, NetworkPolicies, Objects, Pipelines,
+    Previews, Projects, Sandboxes, Secrets, SshKeys, Templates, UsageReports,
 };
 pub use streams::{
     BuildStream, ByteStream, CodeStream, CommandStream, EventStream, Items, PipelineStream, Pty,
@@ -154,6 +154,12 @@ impl Client {
     #[must_use]
     pub fn secrets(&self) -> Secrets {
         Secrets::new(&self.driver, self.inner.secrets())
+    }
+
+    /// Rules that sandboxes follow.
+    #[must_use]
+    pub fn network_policies(&self) -> NetworkPolicies {
+        NetworkPolicies::new(&self.driver, self.inner.network_policies())
     }
 
     #[must_use]

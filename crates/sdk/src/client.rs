@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::files::Files;
 use crate::images::Images;
 use crate::in_process::Destination;
+use crate::network_policies::NetworkPolicies;
 use crate::objects::Objects;
 use crate::pipelines::Pipelines;
 use crate::previews::Previews;
@@ -170,6 +171,12 @@ impl Client {
     #[must_use]
     pub fn secrets(&self) -> Secrets {
         Secrets::new(self.clone())
+    }
+
+    /// Rules that sandboxes follow.
+    #[must_use]
+    pub fn network_policies(&self) -> NetworkPolicies {
+        NetworkPolicies::new(self.clone())
     }
 
     #[must_use]

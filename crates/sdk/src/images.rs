@@ -71,6 +71,14 @@ impl Images {
         }
     }
 
+    /// An image as an OCI layout in a tar, with plain layers, as it is read. The server reads all of
+    /// it once before it answers.
+    pub async fn export(&self, name: &str) -> Result<ByteStream> {
+        let call = self.client.get(&["images", name, "export"]);
+        let response = self.client.send(call.unbounded()).await?;
+        Ok(ByteStream::new(response, self.client.url()))
+    }
+
     /// Pulls an image from a registry into the caller's project and waits for it, however long that
     /// takes; the pull itself goes on if this is dropped.
     ///

@@ -1,10 +1,13 @@
 //! Channels of a connection. Each has a task that ends with its connection.
 
 pub(crate) mod forward;
-pub(crate) mod inbox;
+pub(crate) mod input;
+pub(crate) mod output;
 mod program;
+mod requests;
 pub(crate) mod session;
 mod setup;
+mod signals;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -13,25 +16,23 @@ use pinfold_engine::{Engine, SshLogin};
 use pinfold_model::{Ctx, SandboxId};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
-use crate::gateway::Shared;
+use crate::connection::Connection;
 
 pub(crate) use setup::Setup;
 
 /// What a channel works with.
 #[derive(Clone)]
 pub(crate) struct Place {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) connection: Arc<Connection>,
     pub(crate) login: Arc<SshLogin>,
-    pub(crate) over: CancellationToken,
 }
 
 impl Place {
     /// What every use case takes.
     pub(crate) fn engine(&self) -> (&Engine, &Ctx, &SandboxId) {
         let login = &self.login;
-        (&self.shared.engine, login.ctx(), login.sandbox())
+        (&self.connection.shared.engine, login.ctx(), login.sandbox())
     }
 
     /// Runs the task of a channel until its connection ends.
@@ -43,7 +44,8 @@ impl Place {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let (tasks, over) = (self.shared.tasks.clone(), self.over.clone());
+        let connection = &self.connection;
+        let (tasks, over) = (connection.shared.tasks.clone(), connection.over.clone());
         let work = work(self);
         tasks.spawn(async move {
             tokio::select! {

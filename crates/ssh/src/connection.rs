@@ -18,9 +18,9 @@ use pinfold_engine::SshLogin;
 use russh::Disconnect;
 use russh::server::{RunningSession, run_stream};
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::net::{Shutdown, shutdown};
+use rustix::net::{Shutdown, shutdown, sockopt};
 use tokio::net::TcpStream;
-use tokio::sync::SetOnce;
+use tokio::sync::{Semaphore, SetOnce};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -39,6 +39,31 @@ pub(crate) struct Connection {
     pub(crate) login: SetOnce<Arc<SshLogin>>,
     /// Ends the tasks of its channels.
     pub(crate) over: CancellationToken,
+    /// Room for more channels.
+    pub(crate) channels: Arc<Semaphore>,
+    /// And for more sessions of SFTP among them.
+    pub(crate) sftp: Arc<Semaphore>,
+    /// And for more files that they have open.
+    pub(crate) files: Arc<Semaphore>,
+}
+
+impl Connection {
+    fn new(shared: Arc<Shared>, peer: IpAddr) -> Self {
+        let limits = shared.limits;
+        Self {
+            shared,
+            peer,
+            login: SetOnce::new(),
+            over: CancellationToken::new(),
+            channels: Arc::new(Semaphore::new(limits.channels)),
+            sftp: Arc::new(Semaphore::new(limits.sftp)),
+            files: Arc::new(Semaphore::new(limits.files)),
+        }
+    }
+
+    pub(crate) fn channels_open(&self) -> usize {
+        self.shared.limits.channels - self.channels.available_permits()
+    }
 }
 
 /// Why a connection has to end.
@@ -50,17 +75,15 @@ enum End {
 
 pub(crate) async fn run(shared: Arc<Shared>, socket: TcpStream, peer: IpAddr, stranger: Stranger) {
     let deadline = Instant::now() + shared.limits.handshake;
-    // It works without it too.
+    // It works without them too.
     let _ = socket.set_nodelay(true);
+    if let Err(error) = keep_alive(&socket) {
+        tracing::debug!(%error, "cannot set TCP keep-alive");
+    }
     let Ok(cutter) = socket.as_fd().try_clone_to_owned() else {
         return;
     };
-    let connection = Arc::new(Connection {
-        shared: Arc::clone(&shared),
-        peer,
-        login: SetOnce::new(),
-        over: CancellationToken::new(),
-    });
+    let connection = Arc::new(Connection::new(Arc::clone(&shared), peer));
     let _ends_channels = connection.over.clone().drop_guard();
     let handler = Handler::new(Arc::clone(&connection));
     let begun = timeout_at(
@@ -144,6 +167,15 @@ async fn must_end(
         end = draining => end,
         () = vanished(cutter) => End::Cut,
     }
+}
+
+/// Finds clients that vanished without a word within two minutes: the questions of SSH are neither asked
+/// nor answered while a connection waits for what one of its channels takes.
+fn keep_alive(socket: &TcpStream) -> rustix::io::Result<()> {
+    sockopt::set_socket_keepalive(socket, true)?;
+    sockopt::set_tcp_keepidle(socket, Duration::from_secs(60))?;
+    sockopt::set_tcp_keepintvl(socket, Duration::from_secs(15))?;
+    sockopt::set_tcp_keepcnt(socket, 4)
 }
 
 /// Completes when the client has closed its side and nobody has read that for a while.

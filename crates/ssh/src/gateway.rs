@@ -1,13 +1,11 @@
 //! The listener: takes connections within bounds, and ends all of them with the server.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
 use pinfold_engine::Engine;
-use pinfold_model::SandboxId;
 use russh::keys::ssh_key::{Algorithm, EcdsaCurve};
 use russh::server::Config;
 use russh::{MethodKind, MethodSet, Preferred, SshId, compression, kex};
@@ -16,20 +14,21 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::channel::output::PACKETS_MAX;
 use crate::connection;
 use crate::host_key::HostKey;
 use crate::limits::Limits;
+use crate::seats::Seats;
 use crate::strangers::Strangers;
 
 /// Between two attempts to accept where descriptors have run out.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// Packets of a channel that wait for its task.
-const CHANNEL_PACKETS: usize = 8;
-/// What channels want to send and their connection has not taken yet: more than the windows of a
-/// client hold, so that a connection that waits for one channel's input holds up no output.
-const CONNECTION_PACKETS: usize = 1024;
-const WINDOW_BYTES: u32 = 1 << 20;
-const PACKET_BYTES: u32 = 32 << 10;
+pub(crate) const CHANNEL_PACKETS: usize = 8;
+/// What a client may send on a channel before it hears that there is more room.
+pub(crate) const WINDOW_BYTES: u32 = 1 << 20;
+/// In one packet, and what one may hold beside the data of a channel.
+pub(crate) const PACKET_BYTES: usize = 32 << 10;
 /// Between a key that is refused and the answer: nobody tries many, or learns from the time.
 const REJECTION: Duration = Duration::from_millis(300);
 
@@ -48,14 +47,8 @@ pub(crate) struct Shared {
     pub(crate) draining: CancellationToken,
     /// Tasks of channels.
     pub(crate) tasks: TaskTracker,
+    pub(crate) seats: Seats,
     strangers: Strangers,
-    inside: Mutex<HashMap<SandboxId, usize>>,
-}
-
-/// One connection's place in its sandbox.
-pub(crate) struct Seat {
-    shared: Arc<Shared>,
-    sandbox: SandboxId,
 }
 
 impl Gateway {
@@ -70,8 +63,8 @@ impl Gateway {
             limits,
             draining: draining.clone(),
             tasks: connections.clone(),
+            seats: Seats::new(&limits),
             strangers: Strangers::new(limits.strangers),
-            inside: Mutex::default(),
         });
         connections.spawn(accept(listener, shared));
         Self {
@@ -89,40 +82,11 @@ impl Gateway {
     }
 }
 
-impl Shared {
-    /// A place in the sandbox, where there is one left.
-    pub(crate) fn sit(self: &Arc<Self>, sandbox: &SandboxId) -> Option<Seat> {
-        let mut inside = self.inside();
-        let taken = inside.entry(sandbox.clone()).or_default();
-        if *taken >= self.limits.per_sandbox {
-            return None;
-        }
-        *taken += 1;
-        Some(Seat {
-            shared: Arc::clone(self),
-            sandbox: sandbox.clone(),
-        })
-    }
-
-    fn inside(&self) -> MutexGuard<'_, HashMap<SandboxId, usize>> {
-        self.inside.lock().expect("no panic under this lock")
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut inside = self.shared.inside();
-        if let Some(taken) = inside.get_mut(&self.sandbox) {
-            *taken -= 1;
-            if *taken == 0 {
-                inside.remove(&self.sandbox);
-            }
-        }
-    }
-}
-
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
-    let places = Arc::new(Semaphore::new(shared.limits.connections));
+    // Strangers take none of the places of who has logged in. Those that had to go for others leave
+    // in a moment, and there is room for as many more until they have.
+    let limits = &shared.limits;
+    let places = Arc::new(Semaphore::new(limits.connections + 2 * limits.strangers));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -167,9 +131,10 @@ fn config(key: &HostKey, limits: &Limits) -> Config {
         auth_rejection_time_initial: Some(Duration::ZERO),
         keys: vec![key.private()],
         window_size: WINDOW_BYTES,
-        maximum_packet_size: PACKET_BYTES,
+        maximum_packet_size: PACKET_BYTES as u32,
         channel_buffer_size: CHANNEL_PACKETS,
-        event_buffer_size: CONNECTION_PACKETS,
+        // As many as all channels may have on their way, so that none waits for another's.
+        event_buffer_size: limits.channels * PACKETS_MAX,
         preferred: preferred(),
         max_auth_attempts: limits.attempts,
         // A client that lives answers the questions below; this ends what is left of one that has

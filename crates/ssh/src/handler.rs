@@ -12,23 +12,26 @@ use russh::keys::{HashAlg, PublicKey};
 use russh::server::{
     Auth, ChannelOpenHandle, Handler as SshHandler, Msg, PublicKeyOffer, Session, VerifiedPublicKey,
 };
-use russh::{Channel, ChannelId, ChannelOpenFailure, Disconnect, Error, Pty};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use russh::{Channel, ChannelId, ChannelOpenFailure, Disconnect, Error, Pty, Sig};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
 use crate::channel::{Place, Setup, forward, session};
 use crate::connection::Connection;
-use crate::gateway::Seat;
+use crate::fault;
+use crate::gateway::PACKET_BYTES;
+use crate::seats::Seat;
 
 /// RFC 4254, section 5.1.
 const ADMINISTRATIVELY_PROHIBITED: u32 = 1;
+/// A line that is longer cannot be run: execve(2), MAX_ARG_STRLEN.
+const COMMAND_MAX_BYTES: usize = 128 << 10;
 
 pub(crate) struct Handler {
     connection: Arc<Connection>,
     /// Whose proof has been seen.
     key: Option<SshKey>,
     seat: Option<Seat>,
-    channels: Arc<Semaphore>,
     channels_left: usize,
     /// Of session channels, with the tasks that end before them.
     setups: HashMap<ChannelId, (Setup, JoinHandle<()>)>,
@@ -42,7 +45,6 @@ impl Handler {
             connection,
             key: None,
             seat: None,
-            channels: Arc::new(Semaphore::new(limits.channels)),
             setups: HashMap::new(),
         }
     }
@@ -54,8 +56,7 @@ impl Handler {
         match engine.find_ssh_key(user, &fingerprint).await {
             Ok(known) => known,
             Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::error!(error, "cannot look for a key");
+                fault::log(&error, "cannot look for a key of an SSH client");
                 None
             }
         }
@@ -65,10 +66,14 @@ impl Handler {
     async fn enter(&mut self) -> Result<(), String> {
         let key = self.key.as_ref().ok_or("no key")?;
         let shared = &self.connection.shared;
-        let seat = shared.sit(&key.sandbox);
-        let seat = seat.ok_or("the sandbox has too many SSH connections; close one of them")?;
+        let seat = shared.seats.sit(key);
+        let seat =
+            seat.map_err(|full| format!("{full} has too many SSH connections; close one of them"))?;
         let login = shared.engine.enter_over_ssh(key, self.connection.peer);
-        let login = login.await.map_err(|error| error.message().to_owned())?;
+        let login = login.await.map_err(|error| {
+            fault::log(&error, "an SSH client was not let in");
+            error.message().to_owned()
+        })?;
         self.seat = Some(seat);
         // It is set once: a connection has one login.
         let _ = self.connection.login.set(Arc::new(login));
@@ -80,17 +85,26 @@ impl Handler {
     fn place(&mut self) -> Option<(Place, OwnedSemaphorePermit)> {
         let login: &Arc<SshLogin> = self.connection.login.get()?;
         self.channels_left = self.channels_left.checked_sub(1)?;
-        let permit = Arc::clone(&self.channels).try_acquire_owned().ok()?;
+        let channels = Arc::clone(&self.connection.channels);
+        let permit = channels.try_acquire_owned().ok()?;
         let place = Place {
-            shared: Arc::clone(&self.connection.shared),
+            connection: Arc::clone(&self.connection),
             login: Arc::clone(login),
-            over: self.connection.over.clone(),
         };
         Some((place, permit))
     }
 
     fn setup(&mut self, channel: ChannelId) -> Option<&mut Setup> {
         self.setups.get_mut(&channel).map(|(setup, _)| setup)
+    }
+
+    /// The library takes packets eight times as large as we say that we do. One that is too large has
+    /// been handed to its channel, so the connection ends before there are more.
+    fn bounded(bytes: usize) -> Result<(), Error> {
+        match bytes <= PACKET_BYTES {
+            true => Ok(()),
+            false => Err(Error::PacketSize(bytes)),
+        }
     }
 
     fn answer(channel: ChannelId, good: bool, session: &mut Session) -> Result<(), Error> {
@@ -197,6 +211,7 @@ impl SshHandler for Handler {
         _: &[(Pty, u32)],
         session: &mut Session,
     ) -> Result<(), Error> {
+        Self::bounded(term.len())?;
         let good = self
             .setup(channel)
             .is_some_and(|setup| setup.terminal(term, columns, rows));
@@ -210,6 +225,7 @@ impl SshHandler for Handler {
         value: &str,
         session: &mut Session,
     ) -> Result<(), Error> {
+        Self::bounded(name.len() + value.len())?;
         let good = self
             .setup(channel)
             .is_some_and(|setup| setup.variable(name, value));
@@ -228,10 +244,14 @@ impl SshHandler for Handler {
     async fn exec_request(
         &mut self,
         channel: ChannelId,
-        _: &[u8],
+        line: &[u8],
         session: &mut Session,
     ) -> Result<(), Error> {
         let good = self.setup(channel).is_some_and(Setup::start);
+        // A long one is taken once, by what starts it.
+        if !good || line.len() > COMMAND_MAX_BYTES {
+            Self::bounded(line.len())?;
+        }
         Self::answer(channel, good, session)
     }
 
@@ -241,6 +261,7 @@ impl SshHandler for Handler {
         name: &str,
         session: &mut Session,
     ) -> Result<(), Error> {
+        Self::bounded(name.len())?;
         let good = self
             .setup(channel)
             .is_some_and(|setup| session::is_subsystem(name) && setup.start());
@@ -263,11 +284,33 @@ impl SshHandler for Handler {
         &mut self,
         channel: ChannelId,
         _: bool,
-        _: &str,
-        _: &str,
+        protocol: &str,
+        cookie: &str,
         _: u32,
         session: &mut Session,
     ) -> Result<(), Error> {
+        Self::bounded(protocol.len() + cookie.len())?;
         session.channel_failure(channel)
+    }
+
+    async fn data(&mut self, _: ChannelId, data: &[u8], _: &mut Session) -> Result<(), Error> {
+        Self::bounded(data.len())
+    }
+
+    async fn extended_data(
+        &mut self,
+        _: ChannelId,
+        _: u32,
+        data: &[u8],
+        _: &mut Session,
+    ) -> Result<(), Error> {
+        Self::bounded(data.len())
+    }
+
+    async fn signal(&mut self, _: ChannelId, signal: Sig, _: &mut Session) -> Result<(), Error> {
+        match signal {
+            Sig::Custom(name) => Self::bounded(name.len()),
+            _ => Ok(()),
+        }
     }
 }

@@ -12,10 +12,12 @@
 
 mod channel;
 mod connection;
+mod fault;
 mod gateway;
 mod handler;
 mod host_key;
 mod limits;
+mod seats;
 mod sftp;
 mod strangers;
 

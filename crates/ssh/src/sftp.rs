@@ -1,6 +1,8 @@
 //! The subsystem `sftp`, version 3, over the engine's files.
 //!
-//! Requests are done one after the other in the order in which they come; clients send many ahead.
+//! Requests are done one after the other in the order in which they come; clients send many ahead,
+//! some all of a file's. They wait as bytes beside the answers, so that a client that is not read is
+//! never the reason why it does not read.
 //! A file that is written replaces its target when it is closed, whole, or not at all.
 
 mod attributes;
@@ -11,81 +13,80 @@ mod reading;
 mod requests;
 mod writing;
 
-use std::io;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::{Stream, stream};
+use futures::StreamExt;
+use russh::Channel;
 use russh::server::Msg;
-use russh::{Channel, ChannelMsg};
 use russh_sftp::protocol::{Packet, StatusCode};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio_util::io::StreamReader;
+use tokio::io::DuplexStream;
+use tokio_util::codec::{FramedRead, LengthDelimitedCodec};
 
 use crate::channel::Place;
-use crate::channel::inbox::{Inbox, inbox};
+use crate::channel::input::{End, input};
+use crate::channel::output::{Output, Stream};
 use requests::Files;
 
 /// One request or answer: what OpenSSH takes and asks for at most.
 const PACKET_MAX_BYTES: u32 = 256 << 10;
 /// Bytes of one read or write, beside what stands around them in their packet.
 const DATA_MAX_BYTES: u32 = PACKET_MAX_BYTES - 1024;
+/// Requests that wait: 80,000 reads. A client that asks for all of a large file before it takes any of
+/// it gets that far.
+const ROOM_BYTES: usize = 2 << 20;
+/// What a session says that did not end well.
+const BROKEN: u32 = 1;
 
 pub(crate) async fn run(place: Place, channel: Channel<Msg>) {
     let (reader, writer) = channel.split();
-    let (inbox, stuck) = inbox(reader, place.shared.limits.stall);
-    let requests = StreamReader::new(Box::pin(content(inbox)));
-    let answers = Box::pin(writer.make_writer());
-    tokio::select! {
-        () = serve(Files::new(place), requests, answers) => {}
-        () = stuck => tracing::debug!("a session of SFTP was given up: its files take nothing"),
-    }
-    // Fails where the client has gone.
-    let _ = writer.exit_status(0).await;
-    let _ = writer.eof().await;
-    let _ = writer.close().await;
+    let output = Output::new(writer);
+    let seats = Arc::clone(&place.connection.sftp);
+    let Ok(_seat) = seats.try_acquire_owned() else {
+        tracing::debug!("a connection wants more sessions of SFTP than it may have");
+        output.exit(BROKEN).await;
+        return output.close().await;
+    };
+    let (requests, arriving) = input(&place, reader, ROOM_BYTES, |_| {});
+    let status = tokio::select! {
+        status = serve(Files::new(place), requests, &output) => status,
+        end = arriving => {
+            if end == End::Stuck {
+                tracing::debug!("a session of SFTP was given up: its client takes no answers");
+            }
+            BROKEN
+        }
+    };
+    output.exit(status).await;
+    output.end().await;
+    output.close().await;
 }
 
-/// Ends with the client's end of input, or with what is no SFTP.
-async fn serve(
-    mut files: Files,
-    mut requests: impl AsyncRead + Unpin,
-    mut answers: impl AsyncWrite + Unpin,
-) {
-    while let Some(mut packet) = next(&mut requests).await {
+/// Answers up to the client's end of input, or up to what is no SFTP. All is well where that end comes
+/// between two requests and no file is left half written.
+async fn serve(mut files: Files, requests: DuplexStream, output: &Output) -> u32 {
+    let mut packets = LengthDelimitedCodec::builder();
+    packets.max_frame_length(PACKET_MAX_BYTES as usize);
+    let mut requests = FramedRead::new(requests, packets.new_codec());
+    while let Some(packet) = requests.next().await {
+        let mut packet = match packet {
+            Ok(packet) => packet.freeze(),
+            Err(error) => {
+                tracing::debug!(%error, "no packet of SFTP");
+                return BROKEN;
+            }
+        };
         let answer = match Packet::try_from(&mut packet) {
             Ok(request) => files.answer(request).await,
             Err(_) => Packet::error(0, StatusCode::BadMessage),
         };
         let Ok(answer) = Bytes::try_from(answer) else {
-            return;
+            tracing::error!("an answer of SFTP cannot be written");
+            return BROKEN;
         };
-        if answers.write_all(&answer).await.is_err() {
-            return;
+        if output.write(Stream::Stdout, answer).await.is_err() {
+            return BROKEN;
         }
     }
-}
-
-/// What a client sends on its channel, up to its end.
-fn content(inbox: Inbox) -> impl Stream<Item = io::Result<Bytes>> {
-    stream::unfold(inbox, |mut inbox| async move {
-        loop {
-            match inbox.next().await? {
-                ChannelMsg::Data { data } => return Some((Ok(data), inbox)),
-                ChannelMsg::Eof | ChannelMsg::Close => return None,
-                _ => {}
-            }
-        }
-    })
-}
-
-/// The next packet without its length.
-async fn next(stream: &mut (impl AsyncRead + Unpin)) -> Option<Bytes> {
-    let length = stream.read_u32().await.ok()?;
-    if !(1..=PACKET_MAX_BYTES).contains(&length) {
-        tracing::debug!(length, "no packet of SFTP");
-        return None;
-    }
-    let mut packet = vec![0; length as usize];
-    stream.read_exact(&mut packet).await.ok()?;
-    Some(packet.into())
+    if files.are_whole() { 0 } else { BROKEN }
 }

@@ -4,10 +4,10 @@
 //! neither overwrites the other. The image of a build and its completion are one transaction.
 
 use pinfold_model::build::{BuildSpec, BuildState};
-use pinfold_model::{Build, BuildId, Image};
+use pinfold_model::{Build, BuildId, Image, ProjectId, Time, limits};
 
 use crate::db::{Db, Query, Row, Sql, Tx, statements, to_json};
-use crate::error::{Result, StoreError, Thing};
+use crate::error::{QuotaKind, QuotaOf, Result, StoreError, Thing};
 use crate::idempotency::{Claim, Idempotency, Inserted, claim_in};
 use crate::images;
 use crate::page::{Page, PageRequest};
@@ -25,6 +25,24 @@ pub struct BuildFilter {
     pub state: Option<BuildState>,
     /// The name that was asked for, without its tag.
     pub name: Option<String>,
+}
+
+/// How much of builds a project may have at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BuildBounds {
+    /// Builds that have not ended.
+    pub unended: u64,
+    /// Images that builds made and are about to make.
+    pub images: u64,
+}
+
+impl Default for BuildBounds {
+    fn default() -> Self {
+        Self {
+            unended: limits::BUILDS_UNENDED_MAX,
+            images: limits::BUILT_IMAGES_MAX,
+        }
+    }
 }
 
 macro_rules! select {
@@ -49,6 +67,20 @@ statements! {
              cancel, created_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, $10)",
     );
+    // The lock makes those who build for one project queue up, so each counts the one before it.
+    LOCK_PROJECT = Sql::split(
+        "SELECT id FROM projects WHERE id = $1",
+        "SELECT id FROM projects WHERE id = $1 FOR NO KEY UPDATE",
+    );
+    UNENDED = Sql::both(
+        "SELECT COUNT(*) AS number FROM builds WHERE project_id = $1 AND ended_at IS NULL",
+    );
+    // `source` is the JSON of an enum whose variant this is.
+    IMAGES = Sql::both(
+        "SELECT COUNT(*) AS number FROM images \
+         WHERE scope = $1 AND deleted_at IS NULL AND step_key IS NULL \
+             AND source LIKE '{\"build\":%'",
+    );
     GET = Sql::both(concat!(select!(), "WHERE id = $1"));
     IN_PROJECT = Sql::both(concat!(select!(), "WHERE project_id = $1", listed!()));
     IN_ORG = Sql::both(concat!(select!(), "WHERE org_id = $1", listed!()));
@@ -62,6 +94,10 @@ statements! {
     );
     CANCEL = Sql::both("UPDATE builds SET cancel = 1 WHERE id = $1 AND ended_at IS NULL");
     DELETE = Sql::both("DELETE FROM builds WHERE id = $1 AND ended_at IS NOT NULL");
+    PURGE = Sql::both(
+        "DELETE FROM builds WHERE ended_at < $1 AND NOT EXISTS \
+             (SELECT 1 FROM images WHERE images.id = builds.image_id AND images.deleted_at IS NULL)",
+    );
 }
 
 impl<'a> Builds<'a> {
@@ -70,10 +106,15 @@ impl<'a> Builds<'a> {
     }
 
     /// Records a queued build; with a claim, exactly once.
+    ///
+    /// # Errors
+    /// [`StoreError::QuotaExceeded`], [`StoreError::IdempotencyConflict`]. After an error nothing is
+    /// recorded.
     pub async fn insert(
         &self,
         build: &Build,
         claim: Option<&Idempotency>,
+        bounds: BuildBounds,
     ) -> Result<Inserted<Build>> {
         let mut tx = self.db.begin().await?;
         if let Some(claim) = claim {
@@ -88,6 +129,7 @@ impl<'a> Builds<'a> {
                 }
             }
         }
+        admit(&mut tx, &build.project, bounds).await?;
         let inserted = tx.execute(bind_new(build)).await;
         inserted.map_err(|e| e.on_missing(Thing::Project, build.project.as_str()))?;
         tx.commit().await?;
@@ -158,6 +200,37 @@ impl<'a> Builds<'a> {
     /// Forgets a build that has ended; answers whether there was one.
     pub async fn delete(&self, id: &BuildId) -> Result<bool> {
         Ok(self.db.execute(DELETE.bind(id.as_str())).await? > 0)
+    }
+
+    /// Forgets builds that ended before `before` and whose image, if they made one, is gone; answers
+    /// how many.
+    pub async fn purge(&self, before: Time) -> Result<u64> {
+        self.db.execute(PURGE.bind(before)).await
+    }
+}
+
+/// Whether the project may have one more.
+async fn admit(tx: &mut Tx, project: &ProjectId, bounds: BuildBounds) -> Result<()> {
+    tx.row(LOCK_PROJECT.bind(project.as_str())).await?;
+    let mut count = async |sql: &Sql| {
+        let row = tx.row(sql.bind(project.as_str())).await?;
+        row.map_or(Ok(0), |row| row.number("number"))
+    };
+    let (unended, images) = (count(&UNENDED).await?, count(&IMAGES).await?);
+    let held = [
+        (QuotaKind::UnendedBuilds, bounds.unended, unended),
+        // Each of those on their way may become one.
+        (QuotaKind::BuiltImages, bounds.images, images + unended),
+    ];
+    match held.into_iter().find(|(_, limit, used)| used >= limit) {
+        None => Ok(()),
+        Some((quota, limit, used)) => Err(StoreError::QuotaExceeded {
+            of: QuotaOf::Project,
+            quota,
+            limit,
+            used,
+            wanted: 1,
+        }),
     }
 }
 

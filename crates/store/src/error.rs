@@ -21,6 +21,7 @@ pub enum Thing {
     SshKey,
     Object,
     Secret,
+    NetworkPolicy,
     Build,
     AuditEvent,
 }
@@ -43,6 +44,7 @@ impl Thing {
             Self::SshKey => "SSH key",
             Self::Object => "object",
             Self::Secret => "secret",
+            Self::NetworkPolicy => "network policy",
             Self::Build => "build",
             Self::AuditEvent => "audit event",
         }
@@ -62,6 +64,7 @@ impl Thing {
             Self::SshKey => Code::SshKeyNotFound,
             Self::Object => Code::ObjectNotFound,
             Self::Secret => Code::SecretNotFound,
+            Self::NetworkPolicy => Code::NetworkPolicyNotFound,
             Self::Build => Code::BuildNotFound,
             // Nothing looks an event up by its id, so none can be missing for a caller.
             Self::AuditEvent => Code::Internal,
@@ -88,8 +91,8 @@ impl QuotaOf {
     }
 }
 
-/// Which bound was met: of a project's or key's quota, or of one sandbox (active previews,
-/// SSH keys).
+/// Which bound was met: of a project's or key's quota, of a project's builds, or of one sandbox
+/// (active previews, SSH keys).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QuotaKind {
     LiveSandboxes,
@@ -97,7 +100,10 @@ pub enum QuotaKind {
     MemoryMib,
     ActivePreviews,
     SshKeys,
+    NetworkPolicies,
     ObjectBytes,
+    UnendedBuilds,
+    BuiltImages,
 }
 
 impl QuotaKind {
@@ -109,7 +115,10 @@ impl QuotaKind {
             Self::MemoryMib => "memory_mib",
             Self::ActivePreviews => "active_previews",
             Self::SshKeys => "ssh_keys",
+            Self::NetworkPolicies => "network_policies",
             Self::ObjectBytes => "object_bytes",
+            Self::UnendedBuilds => "unended_builds",
+            Self::BuiltImages => "built_images",
         }
     }
 
@@ -122,7 +131,10 @@ impl QuotaKind {
             | Self::MemoryMib
             | Self::ActivePreviews
             | Self::SshKeys
-            | Self::ObjectBytes => amount.into(),
+            | Self::NetworkPolicies
+            | Self::ObjectBytes
+            | Self::UnendedBuilds
+            | Self::BuiltImages => amount.into(),
         }
     }
 }
@@ -315,8 +327,19 @@ fn quota_text(of: QuotaOf, quota: QuotaKind, limit: u64, used: u64) -> String {
         QuotaKind::ActivePreviews => format!(
             "a sandbox may have {limit} active previews and this one has {used}; revoke one of them"
         ),
+        QuotaKind::NetworkPolicies => format!(
+            "a project may have {limit} network policies and this one has {used}; delete one of them"
+        ),
         QuotaKind::SshKeys => format!(
             "a sandbox may have {limit} SSH keys and this one has {used}; delete one of them"
+        ),
+        QuotaKind::UnendedBuilds => format!(
+            "a project may have {limit} builds that have not ended and this one has {used}; wait for \
+             one to end, or cancel one"
+        ),
+        QuotaKind::BuiltImages => format!(
+            "a project may keep {limit} images that builds made and this one has {used}, builds that \
+             have not ended included; remove images that are no longer needed"
         ),
     }
 }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use pinfold_model::{Key, KeyId, OrgId, Quota, Time};
+use pinfold_model::{Key, KeyId, OrgId, Quota, Scopes, Time};
 
-use crate::db::{Db, Row, Sql, statements};
+use crate::db::{Db, Row, Sql, statements, to_json};
 use crate::error::{Result, StoreError, Thing};
 use crate::page::{Page, PageRequest};
 use crate::quota::{bind_quota, to_quota};
@@ -21,14 +21,15 @@ const TOUCH_EVERY: Duration = Duration::from_secs(60);
 macro_rules! columns {
     () => {
         "id, org_id, project_id, name, kind, role, prefix, suffix, quota_live_sandboxes, \
-         quota_vcpu_millis, quota_memory_mib, created_at, expires_at, revoked_at, last_used_at"
+         quota_vcpu_millis, quota_memory_mib, created_at, expires_at, revoked_at, last_used_at, \
+         scopes"
     };
 }
 
 statements! {
     INSERT = Sql::both(concat!(
         "INSERT INTO keys (", columns!(), ", secret_hash) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)"
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)"
     ));
     BY_HASH = Sql::both(concat!("SELECT ", columns!(), " FROM keys WHERE secret_hash = $1"));
     GET = Sql::both(concat!("SELECT ", columns!(), " FROM keys WHERE id = $1"));
@@ -73,6 +74,7 @@ impl<'a> Keys<'a> {
             .bind(key.expires_at)
             .bind(key.revoked_at)
             .bind(key.last_used_at)
+            .bind(key.scopes.texts().as_ref().map(to_json))
             .bind(secret_hash);
         let done = self.db.execute(insert).await;
         done.map_err(|e| {
@@ -146,5 +148,15 @@ fn to_key(row: &Row) -> Result<Key> {
         expires_at: row.opt_time("expires_at")?,
         revoked_at: row.opt_time("revoked_at")?,
         last_used_at: row.opt_time("last_used_at")?,
+        scopes: to_scopes(row)?,
     })
+}
+
+fn to_scopes(row: &Row) -> Result<Scopes> {
+    let Some(text) = row.opt_text("scopes")? else {
+        return Ok(Scopes::All);
+    };
+    let corrupt = |error: &dyn std::fmt::Display| StoreError::corrupt("scopes", error.to_string());
+    let texts: Vec<String> = serde_json::from_str(&text).map_err(|error| corrupt(&error))?;
+    Scopes::parse(&texts).map_err(|error| corrupt(&error))
 }

@@ -87,7 +87,10 @@ statements! {
         columns!()
     ));
     DELETE_METADATA = Sql::both("DELETE FROM sandbox_metadata WHERE sandbox_id = $1");
-    SET_SPEC = Sql::both("UPDATE sandboxes SET spec = $2 WHERE id = $1 AND live = 1");
+    SET_SPEC = Sql::both(
+        "UPDATE sandboxes SET spec = $2, network_policy_id = $3 \
+         WHERE id = $1 AND state <> 'destroyed'",
+    );
     TOUCH = Sql::both(
         "UPDATE sandboxes SET last_active_at = $2 WHERE id = $1 AND last_active_at <= $3",
     );
@@ -226,11 +229,10 @@ impl<'a> Sandboxes<'a> {
     /// be as it was.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] for a sandbox that is not live.
+    /// [`StoreError::NotFound`] for a sandbox that is not there, or destroyed.
     pub async fn describe(&self, id: &SandboxId, spec: &SandboxSpec) -> Result<()> {
         let mut tx = self.db.begin().await?;
-        let set = SET_SPEC.bind(id.as_str()).bind(to_json(spec));
-        if tx.execute(set).await? == 0 {
+        if tx.execute(set_spec(id, spec)).await? == 0 {
             return Err(StoreError::not_found(Thing::Sandbox, id.as_str()));
         }
         tx.execute(DELETE_METADATA.bind(id.as_str())).await?;
@@ -242,10 +244,9 @@ impl<'a> Sandboxes<'a> {
     /// Everything else has to be as it was.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] for a sandbox that is not live.
+    /// [`StoreError::NotFound`] for a sandbox that is not there, or destroyed.
     pub async fn set_spec(&self, id: &SandboxId, spec: &SandboxSpec) -> Result<()> {
-        let set = SET_SPEC.bind(id.as_str()).bind(to_json(spec));
-        match self.db.execute(set).await? {
+        match self.db.execute(set_spec(id, spec)).await? {
             0 => Err(StoreError::not_found(Thing::Sandbox, id.as_str())),
             _ => Ok(()),
         }
@@ -257,6 +258,13 @@ impl<'a> Sandboxes<'a> {
         self.db.execute(touch).await?;
         Ok(())
     }
+}
+
+fn set_spec(id: &SandboxId, spec: &SandboxSpec) -> Query {
+    SET_SPEC
+        .bind(id.as_str())
+        .bind(to_json(spec))
+        .bind(spec.network_policy_id.as_ref().map(|id| id.as_str()))
 }
 
 fn get(id: &SandboxId) -> Query {

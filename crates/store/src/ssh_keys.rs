@@ -18,7 +18,7 @@ macro_rules! select {
     () => {
         "SELECT k.id, k.sandbox_id, k.project_id, k.public_key, k.fingerprint, k.created_by, \
              k.created_at, k.expires_at \
-         FROM ssh_keys k JOIN sandboxes s ON s.id = k.sandbox_id "
+         FROM ssh_keys k "
     };
 }
 
@@ -41,7 +41,8 @@ statements! {
     ));
     LIST = Sql::both(concat!(
         select!(),
-        "WHERE k.sandbox_id = $1 AND (k.created_at, k.id) < ($2, $3) \
+        "JOIN sandboxes s ON s.id = k.sandbox_id \
+         WHERE k.sandbox_id = $1 AND (k.created_at, k.id) < ($2, $3) \
          AND s.live = 1 AND (k.expires_at IS NULL OR k.expires_at > $5) \
          ORDER BY k.created_at DESC, k.id DESC LIMIT $4"
     ));

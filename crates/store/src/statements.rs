@@ -2,8 +2,9 @@
 
 use crate::db::Sql;
 use crate::{
-    audit, builds, code_contexts, commands, idempotency, images, keys, objects, pipeline_runs,
-    previews, projects, sandboxes, secrets, settings, snapshots, ssh_keys, templates, usage,
+    audit, builds, code_contexts, commands, idempotency, images, keys, network_policies, objects,
+    pipeline_runs, previews, projects, sandboxes, secrets, settings, snapshots, ssh_keys,
+    templates, usage,
 };
 
 pub(crate) fn all() -> impl Iterator<Item = &'static Sql> {
@@ -16,6 +17,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Sql> {
         images::ALL,
         images::STEPS,
         keys::ALL,
+        network_policies::ALL,
         pipeline_runs::ALL,
         previews::ALL,
         objects::ALL,

@@ -5,9 +5,9 @@ use std::path::Path;
 use crate::db::Db;
 use crate::error::Result;
 use crate::{
-    Audit, Builds, CodeContexts, Commands, IdempotencyKeys, Images, Keys, Objects, PipelineRuns,
-    Previews, Projects, Sandboxes, Secrets, Settings, Snapshots, SshKeys, Templates, Usage,
-    statements,
+    Audit, Builds, CodeContexts, Commands, IdempotencyKeys, Images, Keys, NetworkPolicies, Objects,
+    PipelineRuns, Previews, Projects, Sandboxes, Secrets, Settings, Snapshots, SshKeys, Templates,
+    Usage, statements,
 };
 
 /// A database with an up-to-date schema. Cheap to clone; clones share its connections.
@@ -108,6 +108,11 @@ impl Store {
     #[must_use]
     pub fn secrets(&self) -> Secrets<'_> {
         Secrets::new(&self.db)
+    }
+
+    #[must_use]
+    pub fn network_policies(&self) -> NetworkPolicies<'_> {
+        NetworkPolicies::new(&self.db)
     }
 
     #[must_use]

@@ -65,6 +65,10 @@ statements! {
              COALESCE(SUM(CAST(cpu_used_us AS DOUBLE PRECISION)), 0.0) AS cpu_used_us \
          FROM usage_records WHERE project_id = $1 AND from_at >= $2 AND from_at < $3",
     );
+    RESERVED = Sql::both(
+        "SELECT CAST(COALESCE(SUM(vcpu_millis_ms), 0) AS BIGINT) AS vcpu_millis_ms \
+         FROM usage_records WHERE sandbox_id = $1",
+    );
     // Sandboxes that existed in the period, used or not.
     BY_SANDBOX = Sql::both(
         "SELECT s.id AS sandbox_id, s.created_at AS created_at, \
@@ -125,6 +129,13 @@ impl<'a> Usage<'a> {
     pub async fn mark(&self, sandbox: &SandboxId) -> Result<Option<UsageMark>> {
         let row = self.db.row(MARK.bind(sandbox.as_str())).await?;
         row.as_ref().map(to_mark).transpose()
+    }
+
+    /// Reserved vCPU x time running of a sandbox's whole life, as far as it is recorded: thousandths of
+    /// a vCPU x milliseconds.
+    pub async fn reserved(&self, sandbox: &SandboxId) -> Result<u64> {
+        let row = self.db.row(RESERVED.bind(sandbox.as_str())).await?;
+        row.map_or(Ok(0), |row| row.number("vcpu_millis_ms"))
     }
 
     pub async fn list(&self, sandbox: &SandboxId, page: &PageRequest) -> Result<Page<UsageRecord>> {

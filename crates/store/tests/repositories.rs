@@ -18,6 +18,8 @@ mod idempotency;
 mod images;
 #[path = "repositories/keys.rs"]
 mod keys;
+#[path = "repositories/network_policies.rs"]
+mod network_policies;
 #[path = "repositories/objects.rs"]
 mod objects;
 #[path = "repositories/pages.rs"]

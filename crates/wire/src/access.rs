@@ -111,6 +111,9 @@ pub struct Key {
     pub name: String,
     pub kind: KeyKind,
     pub role: Role,
+    /// What it is confined to, such as `sandboxes:write`; `null` is nothing.
+    #[serde(default)]
+    pub scopes: Option<Vec<String>>,
     /// The first characters of the secret, for recognising it.
     pub prefix: String,
     /// Bounds what the key makes, beside its project's quota.
@@ -135,7 +138,13 @@ pub struct CreateKey {
     /// The caller's own project when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project_id: Option<String>,
-    /// From now; never expires when absent.
+    /// What it is confined to: `RESOURCE:read` or `RESOURCE:write` (which includes reading), where
+    /// `RESOURCE` is `sandboxes`, `images`, `snapshots`, `objects`, `secrets`, `network_policies`,
+    /// `axons` or `account`.
+    /// Nothing when absent. A key with scopes makes none that is wider.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<Vec<String>>,
+    /// From now; when absent it lives as long as the key that makes it, and never longer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_in_ms: Option<u64>,
     /// Bounds what the key makes, beside its project's quota; none when absent.
@@ -181,6 +190,9 @@ pub struct WhoAmI {
     /// Where new things belong.
     pub project_id: String,
     pub role: Role,
+    /// What the key is confined to; `null` is nothing.
+    #[serde(default)]
+    pub scopes: Option<Vec<String>>,
     pub key_id: Option<String>,
 }
 

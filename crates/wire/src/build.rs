@@ -68,7 +68,7 @@ pub struct CreateBuild {
     /// Who runs them; the image's user when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub setup_user: Option<String>,
-    /// Text files by absolute path, put into the image before `setup`; at most 4 MiB together.
+    /// Text files by absolute path, put into the image before `setup`; at most 1 MiB together.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<String, String>,
     /// Over those of the Dockerfile.
@@ -93,6 +93,10 @@ pub struct CreateBuild {
     pub network: Option<NetworkMode>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network_policy: Option<NetworkPolicy>,
+    /// The id of a network policy of the project, or its name where no other has that, instead of
+    /// rules: the steps obey it as it is when the build is accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network_policy_id: Option<String>,
     /// Of the whole build from its submission, 1 to 86400000; one hour when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,

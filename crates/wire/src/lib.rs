@@ -18,6 +18,7 @@ mod error;
 mod file;
 mod image;
 mod journal;
+mod network_policy;
 mod object;
 mod page;
 mod pipeline;
@@ -59,6 +60,7 @@ pub use image::{
     PullQuery, PullState, PutImageQuery, TakeSnapshot,
 };
 pub use journal::{LogPage, LogsQuery, OutputQuery, Record, StreamName, StreamQuery};
+pub use network_policy::{CreateNetworkPolicy, NamedNetworkPolicy, UpdateNetworkPolicy};
 pub use object::{
     CreateObject, LinkUse, ListObjects, Object, ObjectState, SignFile, SignObject, SignedUrl,
     UploadObjectQuery,
@@ -82,7 +84,7 @@ pub use secret::{BindCredential, Credential, PutSecret, Secret};
 pub use server::{Health, Isolation};
 pub use ssh::{CreateSshKey, CreatedSshKey, SshGateway, SshKey};
 pub use template::{PutTemplate, Template, TemplateQuery};
-pub use usage::{Gauge, ListSandboxUsage, SandboxUsage, Usage, UsageQuery};
+pub use usage::{Gauge, LifeUsage, ListSandboxUsage, SandboxUsage, Usage, UsageQuery};
 
 /// Names of headers that both sides use.
 pub mod header {

@@ -153,6 +153,10 @@ pub struct CreateSandbox {
     /// Given without `network`, it means the mode `policy`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network_policy: Option<NetworkPolicy>,
+    /// The id of a network policy of the project to follow, or its name where no other has that. Not
+    /// together with `network_policy`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network_policy_id: Option<String>,
     /// Added to the environment of every command.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
@@ -215,6 +219,9 @@ pub struct Sandbox {
     /// Of the mode `policy`.
     #[serde(default)]
     pub network_policy: Option<NetworkPolicy>,
+    /// The network policy that it follows: those rules are its own as long as it does.
+    #[serde(default)]
+    pub network_policy_id: Option<String>,
     pub env_names: Vec<String>,
     pub workdir: String,
     pub user: String,

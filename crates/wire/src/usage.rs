@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What a sandbox uses at this moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What a sandbox uses at this moment, all zero when it does not run, and has used since it was made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Gauge {
     pub memory_bytes: u64,
@@ -14,6 +14,26 @@ pub struct Gauge {
     pub disk_bytes: u64,
     /// Times the kernel ended a process for want of memory.
     pub oom_kills: u64,
+    pub life: LifeUsage,
+}
+
+/// What a sandbox used from the moment it was made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct LifeUsage {
+    pub from: String,
+    /// When it ended; `null` while it has not.
+    pub to: Option<String>,
+    /// Up to its end, or to now.
+    pub elapsed_seconds: f64,
+    /// Of that, while it ran: neither suspended nor stopped.
+    pub running_seconds: f64,
+    /// Reserved vCPUs x time running.
+    pub vcpu_seconds: f64,
+    /// Reserved memory x time running.
+    pub memory_gib_seconds: f64,
+    /// What its disk may hold x time since it was made.
+    pub disk_gib_seconds: f64,
 }
 
 /// Usage of the caller's project over a period.

@@ -126,6 +126,12 @@ class Server:
         options = {"timeout": 60, "trust_env": False, **options}
         return httpx.request(method, f"{self.url}{path}", headers=headers, **options)
 
+    def cli(self, *args: str | Path) -> subprocess.CompletedProcess[str]:
+        """Runs the command line with the server's own key."""
+        env = {**os.environ, "PINFOLD_URL": self.url, "PINFOLD_API_KEY": self.key}
+        command = [self.binary, *map(str, args)]
+        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
+
     def log(self, last_bytes: int = 4000) -> str:
         """What it said last."""
         said = (self.directory / "server.log").read_bytes()

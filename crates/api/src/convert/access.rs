@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use pinfold_engine::{CreateKey, CreatedKey, QuotaChange};
-use pinfold_model::{Error, Key, KeyKind, Principal, Project, Quota, Result, Role};
+use pinfold_engine::{CreateKey, CreatedKey, Expires, QuotaChange};
+use pinfold_model::{Error, Key, KeyKind, Principal, Project, Quota, Result, Role, Scopes};
 use pinfold_wire as wire;
 
 use super::quantity::time;
@@ -65,6 +65,7 @@ pub(crate) fn key(key: Key) -> wire::Key {
             KeyKind::Pat => wire::KeyKind::Pat,
         },
         role: role(key.role),
+        scopes: key.scopes.texts(),
         prefix: key.prefix,
         quota: quota(key.quota),
         created_at: time(key.created_at),
@@ -97,7 +98,13 @@ pub(crate) fn create_key(request: wire::CreateKey) -> Result<CreateKey> {
             .as_str()
             .parse()?,
         project: project.transpose()?,
-        expires_in: request.expires_in_ms.map(Duration::from_millis),
+        scopes: match &request.scopes {
+            Some(texts) => Scopes::parse(texts)?,
+            None => Scopes::All,
+        },
+        expires: request
+            .expires_in_ms
+            .map(|ms| Expires::In(Duration::from_millis(ms))),
         quota: quota_change(request.quota)?,
     })
 }
@@ -114,6 +121,7 @@ pub(crate) fn whoami(principal: &Principal) -> wire::WhoAmI {
         org_id: principal.org.to_string(),
         project_id: principal.project.to_string(),
         role: role(principal.role),
+        scopes: principal.scopes.texts(),
         key_id: principal.key.as_ref().map(ToString::to_string),
     }
 }

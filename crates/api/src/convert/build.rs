@@ -35,6 +35,7 @@ pub(crate) fn from_wire(request: wire::CreateBuild) -> Result<engine::CreateBuil
             .network_policy
             .map(sandbox::from_policy)
             .transpose()?,
+        network_policy_id: request.network_policy_id,
         timeout: request.timeout_ms.map(Duration::from_millis),
         ..engine::CreateBuild::new(request.name.parse()?, request.dockerfile)
     })

@@ -40,6 +40,7 @@ pub(crate) fn to_wire(sandbox: Sandbox) -> wire::Sandbox {
         disk_mib: spec.resources.disk_mib,
         pids: spec.resources.pids,
         network_policy: policy(spec.network, &spec.network_policy),
+        network_policy_id: spec.network_policy_id.map(Into::into),
         network: network(spec.network),
         env_names: spec.env.into_keys().collect(),
         workdir: spec.workdir,
@@ -97,7 +98,7 @@ pub(crate) fn policy(mode: NetworkMode, policy: &NetworkPolicy) -> Option<wire::
     (mode == NetworkMode::Policy).then(|| policy_to_wire(policy))
 }
 
-fn policy_to_wire(policy: &NetworkPolicy) -> wire::NetworkPolicy {
+pub(super) fn policy_to_wire(policy: &NetworkPolicy) -> wire::NetworkPolicy {
     let texts = |rules: &[Rule]| rules.iter().map(ToString::to_string).collect();
     wire::NetworkPolicy {
         allow: texts(&policy.allow),
@@ -106,13 +107,14 @@ fn policy_to_wire(policy: &NetworkPolicy) -> wire::NetworkPolicy {
 }
 
 pub(crate) fn from_policy(policy: wire::NetworkPolicy) -> Result<NetworkPolicy> {
-    let rules = |texts: Vec<String>| -> Result<Vec<Rule>> {
-        texts.into_iter().map(Rule::try_from).collect()
-    };
     Ok(NetworkPolicy {
         allow: rules(policy.allow)?,
         deny: rules(policy.deny)?,
     })
+}
+
+pub(super) fn rules(texts: Vec<String>) -> Result<Vec<Rule>> {
+    texts.into_iter().map(Rule::try_from).collect()
 }
 
 pub(crate) fn network_to_wire(network: SandboxNetwork) -> wire::SandboxNetwork {
@@ -195,6 +197,7 @@ pub(crate) fn from_wire(request: wire::CreateSandbox) -> Result<CreateSandbox> {
         pids: request.pids,
         network: request.network.map(from_network).transpose()?,
         network_policy: request.network_policy.map(from_policy).transpose()?,
+        network_policy_id: request.network_policy_id,
         env: request.env,
         workdir: request.workdir,
         user: request.user,

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use pinfold_engine::SandboxUsage;
-use pinfold_model::usage::{Gauge, UsageTotals};
+use pinfold_engine::{SandboxUsage, SandboxUsed};
+use pinfold_model::usage::{LifeUsage, UsageTotals};
 use pinfold_model::{Error, ProjectId, Result, Time};
 use pinfold_wire as wire;
 
@@ -12,14 +12,28 @@ use super::quantity::{parse_time, time};
 /// The period when the caller does not name its beginning.
 const PERIOD_DEFAULT: Duration = Duration::from_secs(30 * 24 * 3600);
 
-pub(crate) fn gauge(gauge: Gauge) -> wire::Gauge {
+pub(crate) fn used(used: SandboxUsed) -> wire::Gauge {
+    let gauge = used.now;
     wire::Gauge {
+        life: life(used.life),
         memory_bytes: gauge.memory_bytes,
         memory_peak_bytes: gauge.memory_peak_bytes,
         cpu_used_us: gauge.cpu_used_us,
         processes: gauge.processes,
         disk_bytes: gauge.disk_bytes,
         oom_kills: gauge.oom_kills,
+    }
+}
+
+fn life(life: LifeUsage) -> wire::LifeUsage {
+    wire::LifeUsage {
+        from: time(life.from),
+        to: life.to.map(time),
+        elapsed_seconds: life.elapsed.as_secs_f64(),
+        running_seconds: life.running.as_secs_f64(),
+        vcpu_seconds: life.vcpu_seconds(),
+        memory_gib_seconds: life.memory_gib_seconds(),
+        disk_gib_seconds: life.disk_gib_seconds(),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::world::{NOWHERE, SECRET_VALUE, World};
 
 /// What a member of another project gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stranger {
+pub(crate) enum Stranger {
     /// The thing does not exist for it.
     NotFound,
     /// Only admins may.
@@ -21,15 +21,15 @@ enum Stranger {
     Signed,
 }
 
-struct Case {
-    target: String,
-    body: Value,
-    stranger: Stranger,
+pub(crate) struct Case {
+    pub(crate) target: String,
+    pub(crate) body: Value,
+    pub(crate) stranger: Stranger,
 }
 
 /// The case of one operation. Whatever names a thing in its path is about that thing; the others are
 /// listed one by one.
-fn case(world: &World, method: &str, path: &str) -> Case {
+pub(crate) fn case(world: &World, method: &str, path: &str) -> Case {
     use Stranger::{Forbidden, NotFound, Own, Public, Signed};
     let target = path
         .replace("{sandbox_id}", world.sandbox.as_str())
@@ -41,6 +41,7 @@ fn case(world: &World, method: &str, path: &str) -> Case {
         .replace("{key_id}", "key_00000000000000000000000000000000")
         .replace("{preview_id}", world.preview.as_str())
         .replace("{ssh_key_id}", world.ssh_key.as_str())
+        .replace("{network_policy_id}", world.network_policy.as_str())
         .replace("{image}", world.image.as_str())
         .replace("{object_id}", world.object.as_str())
         .replace("{pull_id}", world.pull.as_str())
@@ -85,7 +86,8 @@ fn case(world: &World, method: &str, path: &str) -> Case {
         ("put", "{image}") => (Forbidden, Value::Null, ""),
         (
             "get",
-            "projects" | "sandboxes" | "images" | "templates" | "secrets" | "usage" | "audit",
+            "projects" | "sandboxes" | "images" | "templates" | "secrets" | "usage" | "audit"
+            | "network-policies",
         )
         | ("get", "isolation" | "whoami")
             if !path.contains('{') =>
@@ -108,6 +110,9 @@ fn case(world: &World, method: &str, path: &str) -> Case {
         ("post", "signal") => (NotFound, json!({"signal": "INT"}), ""),
         ("post", "previews") => (NotFound, json!({"port": 80}), ""),
         ("post", "ssh-keys") => (NotFound, json!({}), ""),
+        ("post", "network-policies") => (Own, json!({"name": "n"}), ""),
+        ("patch", "{network_policy_id}") => (NotFound, json!({"allow": ["a.example"]}), ""),
+        ("get" | "delete", "{network_policy_id}") => (NotFound, Value::Null, ""),
         ("get", "ssh-keys") | ("delete", "{ssh_key_id}") => (NotFound, Value::Null, ""),
         ("post", "mkdir") => (NotFound, json!({"path": "/a"}), ""),
         ("post", "move") => (NotFound, json!({"from": "/a", "to": "/b"}), ""),
@@ -125,7 +130,7 @@ fn case(world: &World, method: &str, path: &str) -> Case {
         | ("get", "previews")
         | ("post", "links")
         | ("get" | "delete", "{preview_id}")
-        | ("get", "commands" | "usage" | "logs" | "stream" | "output" | "pty")
+        | ("get", "commands" | "export" | "usage" | "logs" | "stream" | "output" | "pty")
         | ("get" | "delete", "{sandbox_id}" | "{command_id}" | "{project_id}")
         | ("get" | "delete", "{image}" | "{template}" | "{secret}") => (NotFound, Value::Null, ""),
         _ => panic!("{method} {path} has no case: say who may call it"),
@@ -180,6 +185,7 @@ async fn every_route_hides_other_projects_and_keeps_admins_work_to_admins() {
         world.image.as_str(),
         world.preview.as_str(),
         world.ssh_key.as_str(),
+        world.network_policy.as_str(),
         world.object.as_str(),
         world.pull.as_str(),
         world.build.as_str(),

@@ -6,5 +6,6 @@ mod access;
 mod document;
 mod objects;
 mod requests;
+mod scopes;
 mod secrets;
 mod world;

@@ -12,8 +12,8 @@ use axum::http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use pinfold_api::{ApiConfig, router};
 use pinfold_engine::{
-    CreateKey, CreateObject, Engine, EngineConfig, MasterKey, Parts, PullImage, PullPolicy,
-    SecretsKey, SystemClock,
+    CreateKey, CreateNetworkPolicy, CreateObject, Engine, EngineConfig, MasterKey, Parts,
+    PullImage, PullPolicy, SecretsKey, SystemClock,
 };
 use pinfold_images::LayerStore;
 use pinfold_model::build::{BuildCache, BuildFailure, BuildFault, BuildSpec, BuildState};
@@ -24,14 +24,14 @@ use pinfold_model::usage::Gauge;
 use pinfold_model::{
     Build, BuildId, CodeContext, CodeContextId, CodeLanguage, Command, CommandId, CommandSpec,
     CommandState, Credential, Ctx, ExitStatus, Image, ImageConfig, ImageId, ImageSource, Isolation,
-    KeyKind, NetworkMode, NetworkPolicy, ObjectId, Preview, PreviewAccess, PreviewId, Program,
-    Project, ProjectId, PullId, Purpose, Resources, Role, RunId, Sandbox, SandboxId, SandboxSpec,
-    SandboxState, SecretEnv, SecretValue, Slug, SshKey, SshKeyId, Time,
+    KeyKind, NetworkMode, NetworkPolicy, NetworkPolicyId, ObjectId, Preview, PreviewAccess,
+    PreviewId, Program, Project, ProjectId, PullId, Purpose, Resources, Role, RunId, Sandbox,
+    SandboxId, SandboxSpec, SandboxState, SecretEnv, SecretValue, Slug, SshKey, SshKeyId, Time,
 };
 use pinfold_runtime::driver::{BootError, BootSpec, Driver, DriverError, Remains};
 use pinfold_runtime::guest::Guest;
 use pinfold_runtime::journal::Journals;
-use pinfold_store::{Blobs, KeptPreview, NewRun, Store, Transition};
+use pinfold_store::{Blobs, BuildBounds, KeptPreview, NewRun, Store, Transition};
 use serde_json::Value;
 use tempfile::TempDir;
 use tower::ServiceExt;
@@ -108,6 +108,7 @@ pub(crate) struct World {
     pub(crate) image: ImageId,
     pub(crate) preview: PreviewId,
     pub(crate) ssh_key: SshKeyId,
+    pub(crate) network_policy: NetworkPolicyId,
     pub(crate) object: ObjectId,
     pub(crate) pull: PullId,
     pub(crate) project: ProjectId,
@@ -177,6 +178,7 @@ impl World {
         let object = uploading(&engine, &owner).await;
         let pull = pulling(&engine, &owner).await;
         secret(&engine, &owner).await;
+        let network_policy = network_policy(&engine, &owner).await;
         let config = ApiConfig::new(dir.path().to_owned(), Arc::new(|| "pinfold_up 1\n".into()));
         Self {
             admin: key(&engine, &system, Role::Admin, &own.id).await,
@@ -192,6 +194,7 @@ impl World {
             image: image.id,
             preview,
             ssh_key,
+            network_policy,
             object,
             pull,
             project: own.id,
@@ -272,6 +275,16 @@ async fn secret(engine: &Engine, key: &str) {
     put.expect("a secret");
 }
 
+async fn network_policy(engine: &Engine, key: &str) -> NetworkPolicyId {
+    let ctx = Ctx::new(engine.authenticate(key).await.expect("a good key"));
+    let request = CreateNetworkPolicy {
+        name: "private".to_owned(),
+        ..CreateNetworkPolicy::default()
+    };
+    let made = engine.create_network_policy(&ctx, request, None).await;
+    made.expect("a policy").value.id
+}
+
 async fn uploading(engine: &Engine, secret: &str) -> ObjectId {
     let ctx = Ctx::new(engine.authenticate(secret).await.expect("a good key"));
     let request = CreateObject {
@@ -296,7 +309,8 @@ async fn key(engine: &Engine, ctx: &Ctx, role: Role, project: &ProjectId) -> Str
         role,
         kind: KeyKind::User,
         project: Some(project.clone()),
-        expires_in: None,
+        expires: None,
+        scopes: pinfold_model::Scopes::All,
         quota: Default::default(),
     };
     engine.create_key(ctx, request).await.expect("a key").secret
@@ -331,6 +345,7 @@ fn sandbox(project: &ProjectId, image: &ImageId) -> Sandbox {
         resources: Resources::default(),
         network: NetworkMode::None,
         network_policy: NetworkPolicy::default(),
+        network_policy_id: None,
         env: BTreeMap::from([("TOKEN".to_owned(), "hidden-value".to_owned())]),
         workdir: "/root".to_owned(),
         user: "root".to_owned(),
@@ -521,7 +536,8 @@ async fn ended_build(store: &Store, project: &Project) -> BuildId {
         ended_at: None,
     };
     let builds = store.builds();
-    builds.insert(&build, None).await.expect("recorded");
+    let bounds = BuildBounds::default();
+    builds.insert(&build, None, bounds).await.expect("recorded");
     build.state = BuildState::Failed;
     build.failure = Some(BuildFailure::new(BuildFault::BaseImage, "none"));
     build.ended_at = Some(now());

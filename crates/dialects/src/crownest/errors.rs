@@ -97,6 +97,7 @@ pub(super) const fn word_of(code: Code) -> Word {
         | Code::ObjectGone
         | Code::PreviewNotFound
         | Code::SshKeyNotFound
+        | Code::NetworkPolicyNotFound
         | Code::PreviewGone => Word::NotFound,
         Code::FileNotFound => Word::FileNotFound,
         Code::ParentNotFound => Word::ParentDirectoryNotFound,

@@ -8,7 +8,7 @@ use pinfold_http::{Caller, Draining, Json, Path, Query};
 use pinfold_model::{Code, Ctx, Sandbox, SandboxId, SandboxState};
 
 use super::errors::{Refused, Retry};
-use super::poll::{self, Pages, RequestKey};
+use super::poll::{self, Again, Pages, RequestKey};
 use super::to_wire::Status;
 use super::{blueprints, from_wire, ids, to_wire, wire};
 
@@ -178,12 +178,15 @@ pub(super) async fn suspend(
     State(engine): State<Engine>,
     Caller(ctx): Caller,
     Path(id): Path<String>,
+    Again(again): Again,
     _: Json<wire::Anything>,
 ) -> Answer {
     let id = ids::devbox(&id)?;
     let now = engine.get_sandbox(&ctx, &id).await?;
-    if to_wire::status(&now) != Status::Running {
-        return Err(Refused::bad("the devbox is not running"));
+    match to_wire::status(&now) {
+        Status::Running => {}
+        Status::Suspended if again => return answer(now),
+        _ => return Err(Refused::bad("the devbox is not running")),
     }
     match engine.stop_sandbox(&ctx, &id).await {
         Err(error) if error.code() == Code::Unsupported => {
@@ -197,6 +200,7 @@ pub(super) async fn resume(
     State(engine): State<Engine>,
     Caller(ctx): Caller,
     Path(id): Path<String>,
+    Again(again): Again,
     _: Json<wire::Anything>,
 ) -> Answer {
     let id = ids::devbox(&id)?;
@@ -204,6 +208,7 @@ pub(super) async fn resume(
     match now.state {
         SandboxState::Stopped => answer(engine.start_sandbox(&ctx, &id).await?),
         SandboxState::Suspended => answer(engine.resume_sandbox(&ctx, &id).await?),
+        SandboxState::Running if again => answer(now),
         SandboxState::Creating
         | SandboxState::Running
         | SandboxState::Failed

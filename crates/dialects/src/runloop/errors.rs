@@ -19,32 +19,28 @@ pub(super) const FACADE: Facade = Facade {
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// Resources of the vendor that this server does not have (see `coverage.md`).
-const ABSENT: [&str; 17] = [
+const ABSENT: [&str; 14] = [
     "account",
     "accounts",
     "agents",
-    "apikeys",
     "axons",
     "benchmark_jobs",
     "benchmark_runs",
     "benchmarks",
     "gateway-configs",
     "mcp-configs",
-    "network-policies",
     "repositories",
-    "restricted_keys",
     "scenarios",
     "devboxes/browsers",
     "devboxes/computers",
     "devboxes/evictions",
 ];
 /// What is asked of one devbox, and is not offered.
-const ABSENT_OF_DEVBOXES: [&str; 5] = [
+const ABSENT_OF_DEVBOXES: [&str; 4] = [
     "enable_tunnel",
     "create_pty_tunnel",
     "create_gateway_token",
     "create_mcp_token",
-    "usage",
 ];
 
 /// The status for one of our codes. Total: a new code does not compile until it has one.
@@ -85,6 +81,7 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         | Code::RunNotFound
         | Code::BuildNotFound
         | Code::SshKeyNotFound
+        | Code::NetworkPolicyNotFound
         | Code::ObjectNotFound
         | Code::PreviewNotFound
         | Code::PreviewGone

@@ -63,7 +63,7 @@ pub(super) async fn execute(
     Path(devbox): Path<String>,
     RequestKey(key): RequestKey,
     Query(query): Query<wire::ExecutionQuery>,
-    headers: HeaderMap,
+    (headers, draining): (HeaderMap, Draining),
     Json(request): Json<wire::Execute>,
 ) -> Answer {
     let devbox = ids::devbox(&devbox)?;
@@ -74,8 +74,23 @@ pub(super) async fn execute(
     let key = request.command_id.filter(|_| !old).or(key);
     let started = engine.start_command(&ctx, &devbox, spec, key.as_deref());
     let id = started.await?.value.id;
-    engine.wait_command(&ctx, &id, Some(patience)).await?;
+    ended(&engine, &ctx, &id, patience, draining).await?;
     shown(&engine, &ctx, &id, &query).await
+}
+
+/// Waits a while for the end; a server that stops waits no longer than that.
+async fn ended(
+    engine: &Engine,
+    ctx: &Ctx,
+    id: &CommandId,
+    patience: Duration,
+    draining: Draining,
+) -> Result<(), Refused> {
+    tokio::select! {
+        ended = engine.wait_command(ctx, id, Some(patience)) => drop(ended?),
+        () = draining.wait_owned() => {}
+    }
+    Ok(())
 }
 
 pub(super) async fn show(
@@ -134,15 +149,14 @@ pub(super) async fn kill(
     Caller(ctx): Caller,
     Path((devbox, id)): Path<(String, String)>,
     Query(query): Query<wire::ExecutionQuery>,
+    draining: Draining,
     _: Json<wire::Anything>,
 ) -> Answer {
     let found = of(&engine, &ctx, &devbox, &id).await?;
     engine
         .cancel_command(&ctx, &found.id, CancelMode::Force)
         .await?;
-    engine
-        .wait_command(&ctx, &found.id, Some(KILL_WAIT))
-        .await?;
+    ended(&engine, &ctx, &found.id, KILL_WAIT, draining).await?;
     shown(&engine, &ctx, &found.id, &query).await
 }
 

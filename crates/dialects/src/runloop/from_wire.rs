@@ -1,18 +1,22 @@
 //! From the vendor's requests to the engine's words: its defaults, sizes and bounds. Pure.
 
 pub(super) mod blueprint;
+pub(super) mod network_policy;
+mod shell;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pinfold_engine::{CreateSandbox, ImageOrTemplate, Wait};
 use pinfold_model::sandbox::{IdleAction, SandboxExtras, TtlCounts};
 use pinfold_model::setup::{Account, Setup, SetupFile, SetupObject};
-use pinfold_model::{CommandSpec, ImageId, NetworkMode, NetworkPolicy, Program, StdinMode};
+use pinfold_model::{ImageId, NetworkMode, NetworkPolicy, Program};
 use serde_json::{Map, Value};
 
 use super::errors::Refused;
 use super::{ids, wire};
+
+use shell::shell;
+pub(super) use shell::{command, line_of, shell_name};
 
 /// What a devbox is made from where nothing is named: what the operator set under this name.
 pub(super) const TEMPLATE: &str = "base";
@@ -22,28 +26,14 @@ const KEEP_ALIVE: u64 = 3600;
 const KEEP_ALIVE_MAX: u64 = 48 * 3600;
 const GIB: u32 = 1024;
 
-/// A login shell of bash, or of sh where the image has none.
-const LOGIN_SHELL: &str =
-    r#"command -v bash >/dev/null 2>&1 && exec bash -lc "$1"; exec sh -lc "$1""#;
-/// Does $1 in the shell named $2. The lock is the kernel's, so it goes with whoever holds it; nothing
-/// that the line starts inherits it.
-const NAMED_SHELL: &str = r#"exec bash -lc '
-_runloop=$HOME/.runloop/shells/$2
-mkdir -p "${_runloop%/*}" && exec 9>>"$_runloop.lock" && flock 9 || exit 126
-if [ -f "$_runloop" ]; then . "$_runloop"; fi
-_runloop_leave() {
-    umask 077
-    { export -p; declare -f; alias -p; printf "cd -- %q\n" "$PWD"; } > "$_runloop.new"
-    mv -f "$_runloop.new" "$_runloop"
-}
-trap _runloop_leave EXIT
-shopt -s expand_aliases
-eval "$1" 9>&-
-' bash "$1" "$2""#;
-const SHELL_NAME_MAX_BYTES: usize = 64;
-/// Clones $2 into $1 at $3 (the default branch where that is empty), then does $4 in there.
+/// Clones $2 into $1 at $3 (the default branch where that is empty), then does $4 in there. Begun anew
+/// it goes on with what is there.
 const CLONE: &str = r#"set -e
-git clone --quiet -- "$2" "$1"
+if [ ! -e "$1/.git" ]; then
+    rm -rf -- "$1.part"
+    git clone --quiet -- "$2" "$1.part"
+    mv -T -- "$1.part" "$1"
+fi
 cd -- "$1"
 if [ -n "$3" ]; then git checkout --quiet "$3"; fi
 if [ -n "$4" ]; then eval "$4"; fi"#;
@@ -107,6 +97,12 @@ pub(super) fn create(
     for mount in request.code_mounts.unwrap_or_default() {
         setup.once.push(clone(&who, &mount)?);
     }
+    let follows = launch.network_policy_id.as_deref();
+    let follows = follows.map(ids::network_policy).transpose()?;
+    let (network, network_policy) = match (&follows, built) {
+        (None, Some(built)) => (Some(built.network), Some(built.network_policy)),
+        _ => (None, None),
+    };
     let mut sandbox = CreateSandbox {
         name: request.name,
         from,
@@ -123,8 +119,9 @@ pub(super) fn create(
             annotations: annotation.kept(),
             ttl_counts: TtlCounts::WhileRunning,
         },
-        network: built.as_ref().map(|built| built.network),
-        network_policy: built.map(|built| built.network_policy),
+        network,
+        network_policy,
+        network_policy_id: follows.map(Into::into),
         wait: Wait::No,
         ..CreateSandbox::default()
     };
@@ -177,7 +174,6 @@ fn refuse_absent_launch(launch: &wire::LaunchParameters) -> Result<(), Refused> 
     let given = |value: Option<&Value>| value.is_some_and(|value| !value.is_null());
     for (field, named) in [
         ("required_services", !services.is_empty()),
-        ("network_policy_id", launch.network_policy_id.is_some()),
         (
             "lifecycle.resume_triggers",
             given(lifecycle.and_then(|of| of.resume_triggers.as_ref())),
@@ -364,86 +360,6 @@ fn commands(lines: &[String]) -> Vec<Program> {
     lines.iter().map(|line| shell(line)).collect()
 }
 
-/// What a login shell of the devbox's user makes of a line.
-pub(super) fn shell(line: &str) -> Program {
-    Program::Argv(
-        ["sh", "-c", LOGIN_SHELL, "sh", line]
-            .map(str::to_owned)
-            .into(),
-    )
-}
-
-/// The same in a shell that has a name: its directory, exports, functions and aliases are those that
-/// the last line left, and lines wait for each other. What is left stands in a file, so the shell
-/// outlives servers and restarts.
-fn shell_named(name: &str, line: &str) -> Program {
-    let argv = ["sh", "-c", NAMED_SHELL, "sh", line, &file_name(name)];
-    Program::Argv(argv.map(str::to_owned).into())
-}
-
-/// A name as a part of a path: nothing in it means anything to a file system.
-fn file_name(name: &str) -> String {
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
-    let escaped = |byte: u8| match plain(&byte) {
-        true => char::from(byte).to_string(),
-        false => format!("%{byte:02x}"),
-    };
-    name.bytes().map(escaped).collect()
-}
-
-/// The line that a program was made of, or the program as it is.
-pub(super) fn line_of(program: &Program) -> String {
-    match program {
-        Program::Shell(line) => line.clone(),
-        Program::Argv(argv) => match argv.as_slice() {
-            [_, _, script, _, line, ..]
-                if [LOGIN_SHELL, NAMED_SHELL].contains(&script.as_str()) =>
-            {
-                line.clone()
-            }
-            other => other.join(" "),
-        },
-    }
-}
-
-/// Where the name of an execution's shell is kept: in its environment.
-const SHELL_NAME: &str = "RUNLOOP_SHELL_NAME";
-
-/// The name of the shell that an execution is in, if it is in one.
-pub(super) fn shell_name(spec: &CommandSpec) -> Option<String> {
-    spec.env.get(SHELL_NAME).cloned()
-}
-
-pub(super) fn command(request: &wire::Execute) -> Result<CommandSpec, Refused> {
-    let line = request.command.as_str();
-    if line.trim().is_empty() {
-        return Err(Refused::invalid("command", "must not be empty"));
-    }
-    let attach_stdin = request.attach_stdin.unwrap_or(false);
-    if let Some(name) = &request.shell_name {
-        if name.is_empty() || name.len() > SHELL_NAME_MAX_BYTES {
-            let bounds = format!("must be 1 to {SHELL_NAME_MAX_BYTES} bytes long");
-            return Err(Refused::invalid("shell_name", bounds));
-        }
-        return Ok(CommandSpec {
-            env: BTreeMap::from([(SHELL_NAME.to_owned(), name.clone())]),
-            stdin: stdin(attach_stdin),
-            ..CommandSpec::new(shell_named(name, line))
-        });
-    }
-    Ok(CommandSpec {
-        stdin: stdin(attach_stdin),
-        ..CommandSpec::new(shell(line))
-    })
-}
-
-const fn stdin(attached: bool) -> StdinMode {
-    match attached {
-        true => StdinMode::Open,
-        false => StdinMode::Null,
-    }
-}
-
 /// A path as the engine takes it: relative ones begin at home there, too.
 pub(super) fn from_home(path: &str) -> &str {
     match path {
@@ -537,12 +453,6 @@ mod tests {
         for bad in ["", "..", "a/b", "-x", "a b", "$(x)"] {
             assert!(mount(bad).is_err(), "{bad:?}");
         }
-    }
-
-    #[test]
-    fn names_of_shells_are_no_paths() {
-        assert_eq!(file_name("a-1"), "a-1");
-        assert_eq!(file_name("../é /"), "%2e%2e%2f%c3%a9%20%2f");
     }
 
     #[test]

@@ -10,8 +10,9 @@ use super::{executions, ids, to_wire, wire};
 
 /// Without an execution in the request: the last so many.
 const COMMANDS_MAX: u32 = 50;
-/// Lines of one answer at most.
+/// Lines of one answer at most, and bytes of their text.
 const LINES_MAX: usize = 10_000;
+const BYTES_MAX: usize = 4 << 20;
 /// Pieces of one command's output at most; its streams have all.
 const CHUNKS_MAX: usize = 1000;
 
@@ -29,16 +30,20 @@ pub(super) async fn of_devbox(
             engine.list_commands(&ctx, &id, &page).await?.items
         }
     };
-    let mut logs = Vec::new();
-    for command in commands.into_iter().rev() {
+    let (mut logs, mut room) = (Vec::new(), BYTES_MAX);
+    'all: for command in commands.into_iter().rev() {
         let text = match engine.read_text(&ctx, &command.id, 0, CHUNKS_MAX).await {
             Err(error) if error.code() == Code::OutputGone => TextPage::default(),
             text => text?,
         };
-        let left = LINES_MAX - logs.len();
-        logs.extend(to_wire::logs(&command, &text).take(left));
-        if logs.len() == LINES_MAX {
-            break;
+        for log in to_wire::logs(&command, text) {
+            let text = log.message.as_ref().or(log.cmd.as_ref());
+            let bytes = text.map_or(0, String::len);
+            if logs.len() == LINES_MAX || bytes > room {
+                break 'all;
+            }
+            room -= bytes;
+            logs.push(log);
         }
     }
     Ok(Json(wire::Logs { logs }))

@@ -13,7 +13,7 @@ use pinfold_http::{BaseUrl, Caller, Json, Path, Query, RequestTag};
 use pinfold_model::{Code, Error, Object, ObjectState};
 
 use super::errors::Refused;
-use super::poll::{Pages, RequestKey};
+use super::poll::{Again, Pages, RequestKey};
 use super::{ids, to_wire, wire};
 use crate::content;
 
@@ -105,12 +105,16 @@ pub(super) async fn complete(
     State(engine): State<Engine>,
     Caller(ctx): Caller,
     Path(id): Path<String>,
+    Again(again): Again,
     _: Json<wire::Anything>,
 ) -> Answer {
     let id = ids::object(&id)?;
     let now = engine.get_object(&ctx, &id).await?;
     if now.state == ObjectState::Deleted {
         return Err(Error::new(Code::ObjectGone, "the object has been deleted").into());
+    }
+    if again && now.state == ObjectState::Sealed {
+        return Ok(Json(to_wire::object(now)));
     }
     now.state.require_uploading()?;
     Ok(Json(to_wire::object(

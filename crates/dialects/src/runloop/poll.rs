@@ -1,5 +1,6 @@
 //! Long polls, and pages that are filtered here: what several kinds of things need.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
@@ -30,6 +31,19 @@ impl<S: Sync> FromRequestParts<S> for RequestKey {
             .unwrap_or_default();
         let usable = (1..=limits::IDEMPOTENCY_KEY_MAX_CHARS).contains(&text.len());
         Ok(Self(usable.then(|| text.to_owned())))
+    }
+}
+
+/// Whether the SDK asks once more, since no answer has reached it: what is there by now is the answer.
+pub(super) struct Again(pub(super) bool);
+
+impl<S: Sync> FromRequestParts<S> for Again {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let count = parts.headers.get("x-stainless-retry-count");
+        let count = count.and_then(|count| count.to_str().ok()?.parse::<u32>().ok());
+        Ok(Self(count.is_some_and(|count| count > 0)))
     }
 }
 

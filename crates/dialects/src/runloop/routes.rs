@@ -9,8 +9,8 @@ use pinfold_engine::Engine;
 use pinfold_http::{Authenticate, authenticated};
 
 use super::{
-    blueprints, devboxes, errors, executions, files, logs, objects, secrets, snapshots, ssh,
-    stream, tunnels,
+    account, blueprints, devboxes, errors, executions, files, logs, network_policies, objects,
+    secrets, snapshots, ssh, stream, tunnels, usage,
 };
 
 #[rustfmt::skip]
@@ -27,6 +27,7 @@ pub(crate) fn router(engine: Engine, authority: Arc<dyn Authenticate>) -> Router
         .route("/v1/devboxes/{devbox}/snapshot_disk_async", post(snapshots::create))
         .route("/v1/devboxes/{devbox}", get(devboxes::show).post(devboxes::update))
         .route("/v1/devboxes/{devbox}/logs", get(logs::of_devbox))
+        .route("/v1/devboxes/{devbox}/usage", get(usage::of_devbox))
         .route("/v1/devboxes/{devbox}/wait_for_status", post(devboxes::wait))
         .route("/v1/devboxes/{devbox}/suspend", post(devboxes::suspend))
         .route("/v1/devboxes/{devbox}/resume", post(devboxes::resume))
@@ -68,6 +69,13 @@ pub(crate) fn router(engine: Engine, authority: Arc<dyn Authenticate>) -> Router
         .route("/v1/secrets/id/{id}", get(secrets::show_by_id))
         .route("/v1/secrets/id/{id}/update", post(secrets::update_by_id))
         .route("/v1/secrets/id/{id}/delete", post(secrets::delete_by_id))
+        .route("/v1/network-policies", get(network_policies::list).post(network_policies::create))
+        .route("/v1/network-policies/{policy}",
+            get(network_policies::show).post(network_policies::update))
+        .route("/v1/network-policies/{policy}/delete", post(network_policies::delete))
+        .route("/v1/accounts/me", get(account::me))
+        .route("/v1/apikeys", post(account::create_key))
+        .route("/v1/restricted_keys", post(account::create_restricted))
         .route("/v1/{*rest}", any(errors::not_offered));
     // The URL is the proof: it takes no key.
     let signed = Router::new()

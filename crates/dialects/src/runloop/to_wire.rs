@@ -1,23 +1,29 @@
 //! From the engine's things to the vendor's, one module for each kind. Pure.
 
+mod account;
 mod blueprint;
 mod devbox;
 mod execution;
 mod log;
+mod network_policy;
 mod object;
 mod secret;
 mod snapshot;
+mod usage;
 
 use pinfold_model::Time;
 
+pub(super) use account::{LEVELS, NO_ACCESS, RESOURCES, account, created_key};
 pub(super) use blueprint::{Fate, blueprint, blueprint_logs, blueprint_status};
 pub(super) use devbox::{Status, devbox, status};
 pub(super) use execution::{execution, sync_execution};
 pub(super) use log::logs;
+pub(super) use network_policy::network_policy;
 pub(super) use object::{content_type, content_type_of, object, object_state};
 
 pub(super) use secret::secret;
 pub(super) use snapshot::{snapshot, snapshot_status};
+pub(super) use usage::usage;
 
 /// Milliseconds since the epoch.
 pub(super) fn time(time: Time) -> i64 {

@@ -1,16 +1,20 @@
 //! The vendor's requests and resources as they stand on the wire. Unknown fields of requests are
 //! ignored; `null` is as good as nothing. One module for each kind of thing.
 
+mod account;
 mod blueprint;
 mod devbox;
 mod execution;
 mod log;
+mod network_policy;
 mod object;
 mod secret;
 mod snapshot;
+mod usage;
 
 use serde::{Deserialize, Serialize};
 
+pub(super) use account::{Account, Billing, CreateKey, CreatedKey, Scope};
 pub(super) use blueprint::{
     Blueprint, BlueprintLog, BlueprintLogs, BlueprintParameters, BlueprintPreview, Blueprints,
     CreateBlueprint, ListBlueprints, SaidOfBlueprint,
@@ -24,12 +28,17 @@ pub(super) use execution::{
     Update, WriteFile,
 };
 pub(super) use log::{Log, Logs, LogsQuery};
+pub(super) use network_policy::{
+    AllowedCidr, Egress, ListNetworkPolicies, NetworkPolicies, NetworkPolicy, PortRule,
+    PutNetworkPolicy,
+};
 pub(super) use object::{
     CreateObject, DownloadUrl, DownloadUrlQuery, ListObjects, Object, Objects,
 };
 
 pub(super) use secret::{CreateSecret, ListSecrets, Secret, SecretValue, Secrets};
 pub(super) use snapshot::{DescribeSnapshot, ListSnapshots, Snapshot, SnapshotStatus, Snapshots};
+pub(super) use usage::Usage;
 
 /// The answer where there is nothing to say: clients want an object.
 #[derive(Debug, Serialize)]

@@ -64,6 +64,7 @@ const fn public(code: Code) -> (StatusCode, &'static str) {
         | Code::ObjectNotFound
         | Code::PreviewNotFound
         | Code::SshKeyNotFound
+        | Code::NetworkPolicyNotFound
         | Code::SecretNotFound
         | Code::BuildNotFound
         | Code::RunNotFound

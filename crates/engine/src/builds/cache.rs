@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use pinfold_model::build::BuildCache;
-use pinfold_model::{Code, Digest, Image, ImageId, Result, limits};
+use pinfold_model::{Digest, Image, ImageId, Result, limits};
 use serde::Serialize;
 use sha2::Digest as _;
 
@@ -66,16 +66,28 @@ impl Cache {
         let images = owner.shared.store.images();
         let found = images.find_step(&owner.build.project, key.as_str()).await?;
         let found = found.filter(|image| image.disk().is_some_and(|disk| copies.contains(disk)));
-        if let Some(image) = &found {
-            images
-                .step_used(&image.id, owner.shared.clock.now())
-                .await?;
+        let Some(image) = found else {
+            return Ok(None);
+        };
+        owner.stand_on(&image.id);
+        // One that nobody can note anything about has been let go since it was found.
+        let used = images.step_used(&image.id, owner.shared.clock.now());
+        Ok(used.await?.then_some(image))
+    }
+
+    /// Notes that a step before one that was found was of use.
+    pub(super) async fn passed(&self, owner: &Owner, key: &Key) -> Result<()> {
+        if self.copies.is_none() {
+            return Ok(());
         }
-        Ok(found)
+        let (images, now) = (owner.shared.store.images(), owner.shared.clock.now());
+        let project = &owner.build.project;
+        Ok(images.step_passed(project, key.as_str(), now).await?)
     }
 }
 
-/// Lets go of what no build has taken for long, and of the oldest where a project has too much.
+/// Lets go of what no build has taken for long, and of the oldest where a project has too much; never
+/// of what a build stands on at this moment.
 pub(crate) async fn retire_steps(shared: &Shared) -> Result<()> {
     let now = shared.clock.now();
     let before = now.checked_sub(limits::BUILD_STEPS_KEPT_FOR).unwrap_or(now);
@@ -89,14 +101,10 @@ pub(crate) async fn retire_steps(shared: &Shared) -> Result<()> {
         if kept <= limits::BUILD_STEPS_KEPT_MAX && step.used_at >= before {
             continue;
         }
-        let Some(image) = shared.store.images().get(&step.id).await? else {
+        if shared.builds.stands_on(&step.id) {
             continue;
-        };
-        match images::remove(shared, &image).await {
-            // A build stands on it at this moment.
-            Err(error) if error.code() == Code::InUse => {}
-            done => done?,
         }
+        images::retire_step(shared, &step).await?;
     }
     Ok(())
 }

@@ -1,9 +1,10 @@
 //! The context of a build: an object, read as a stream.
 
 use std::io::{self, Read};
+use std::sync::Arc;
 
 use futures::TryStreamExt;
-use pinfold_images::{Context, ContextError};
+use pinfold_images::{Context, ContextError, CopyAction, CopyKind, Selection};
 use pinfold_model::build::{BuildFailure, BuildFault};
 use pinfold_store::BlobReader;
 use tokio_util::io::{StreamReader, SyncIoBridge};
@@ -13,11 +14,22 @@ use super::owner::{Owner, failure};
 /// What the context holds.
 pub(super) async fn read_context(owner: &Owner) -> Result<Context, BuildFailure> {
     let reader = open_context(owner).await?;
-    let read = tokio::task::spawn_blocking(move || Context::read(reader)).await;
-    match read {
-        Ok(read) => read.map_err(context_failure),
-        Err(error) => Err(failure(&pinfold_model::Error::internal(error))),
-    }
+    let read = owner.blocking(move || Context::read(reader)).await?;
+    read.map_err(context_failure)
+}
+
+/// What a copy takes from it.
+pub(super) async fn select(
+    owner: &Owner,
+    context: &Arc<Context>,
+    copy: &CopyAction,
+) -> Result<Selection, BuildFailure> {
+    let (context, paths) = (Arc::clone(context), copy.paths.clone());
+    let unpack = copy.kind == CopyKind::Add;
+    let selected = owner
+        .blocking(move || context.select(&paths, unpack))
+        .await?;
+    selected.map_err(context_failure)
 }
 
 /// Its bytes, for a blocking task.

@@ -2,24 +2,25 @@
 //! guest of the sandbox that they go into. No path of either is resolved on this machine.
 
 use std::ffi::OsStr;
-use std::io::Write;
+use std::io::{self, Write};
 use std::sync::Arc;
 
-use pinfold_images::{ContextError, CopyAction, Owner as Ids, Selection, Style};
+use pinfold_images::{Context, ContextError, CopyAction, Owner as Ids, Style};
+use pinfold_model::Image;
 use pinfold_model::build::{BuildFailure, BuildFault};
-use pinfold_model::{Error, Image};
 use pinfold_runtime::guest::{FileKind, FilePath, GuestError};
+use tokio::sync::oneshot;
 use tokio_util::io::SyncIoBridge;
 
-use super::context::{context_failure, open_context};
+use super::context::{context_failure, open_context, select};
 use super::make::Use;
 use super::owner::{Owner, failure};
 use super::ownership;
 use crate::errors::guest_error;
 use crate::live::{Lease, LiveSandbox};
 
-/// Entries of a directory that are looked at for a wildcard.
-const LISTED_MAX: usize = 100_000;
+/// Bytes of names that are looked at for the wildcards of one copy, and of the paths that they come to.
+const MATCHING_MAX_BYTES: usize = 32 << 20;
 const PAGE: u32 = 1000;
 /// Of everything that is copied out of a context, unless something else was asked for.
 const ROOT: Ids = Ids { uid: 0, gid: 0 };
@@ -45,18 +46,17 @@ impl Owner {
         };
         let style = self.style(copy, only, Some(ROOT), &lease).await?;
         let files = copy.files.clone();
-        pour(&lease, "/", move |sink| {
-            pinfold_images::files(&files, &style, sink)
-        })
-        .await
+        let write = move |sink: &mut dyn Write| pinfold_images::files(&files, &style, sink);
+        self.pour(&lease, "/", write).await
     }
 
     pub(super) async fn copy_context(
         &self,
         copy: &CopyAction,
-        selection: &Selection,
+        context: &Arc<Context>,
         sandbox: &Arc<LiveSandbox>,
     ) -> Result<(), BuildFailure> {
+        let selection = Arc::new(select(self, context, copy).await?);
         let lease = self.lease(sandbox).await?;
         let style = self
             .style(copy, selection.single_file(), Some(ROOT), &lease)
@@ -65,17 +65,16 @@ impl Owner {
             return Err(not_a_directory(copy));
         }
         if selection.has_entries() || selection.archives().is_empty() {
-            let (source, selection) = (open_context(self).await?, selection.clone());
-            let style = style.clone();
-            pour(&lease, "/", move |sink| {
+            let (source, selection) = (open_context(self).await?, Arc::clone(&selection));
+            let recast = move |sink: &mut dyn Write| {
                 pinfold_images::recast(source, &selection, &style, sink)
-            })
-            .await?;
+            };
+            self.pour(&lease, "/", recast).await?;
         }
         for name in selection.archives() {
             let (source, name) = (open_context(self).await?, name.clone());
             let unpack = move |sink: &mut dyn Write| pinfold_images::unpacked(source, &name, sink);
-            pour(&lease, &copy.destination, unpack).await?;
+            self.pour(&lease, &copy.destination, unpack).await?;
         }
         Ok(())
     }
@@ -91,8 +90,9 @@ impl Owner {
         let out = self.lease(&source).await?;
         let into = self.lease(sandbox).await?;
         let mut sources = Vec::new();
+        let mut room = Room(MATCHING_MAX_BYTES);
         for path in &copy.paths {
-            sources.extend(matching(&out, path).await?);
+            sources.extend(matching(&out, path, &mut room).await?);
         }
         if sources.len() > 1 && !copy.into_directory {
             return Err(not_a_directory(copy));
@@ -103,11 +103,19 @@ impl Owner {
             let file = (stat.kind != FileKind::Directory).then(|| base_name(&path));
             let style = self.style(copy, file, None, &into).await?;
             let transfer = out.guest().archive(&at).await.map_err(guest_failure)?;
-            let tar = SyncIoBridge::new(transfer);
-            pour(&into, "/", move |sink| {
-                pinfold_images::written(tar, &style, sink)
-            })
-            .await?;
+            let mut tar = SyncIoBridge::new(transfer);
+            let (give_back, given_back) = oneshot::channel();
+            let write = move |sink: &mut dyn Write| {
+                pinfold_images::written(&mut tar, &style, sink)?;
+                io::copy(&mut tar, &mut io::sink()).map_err(ContextError::Read)?;
+                let _ = give_back.send(tar.into_inner());
+                Ok(())
+            };
+            self.pour(&into, "/", write).await?;
+            // An archive that broke off ends as one that is whole: only the guest knows.
+            if let Ok(transfer) = given_back.await {
+                transfer.finish().await.map_err(guest_failure)?;
+            }
         }
         drop((out, into));
         let id = source.id().clone();
@@ -156,45 +164,58 @@ impl Owner {
             _ => Ok(style),
         }
     }
+
+    /// Writes a tar into the sandbox, below `directory`, in a thread of its own.
+    async fn pour<F>(&self, lease: &Lease, directory: &str, write: F) -> Result<(), BuildFailure>
+    where
+        F: FnOnce(&mut dyn Write) -> Result<(), ContextError> + Send + 'static,
+    {
+        let begun = lease.guest().extract(&FilePath::new(directory), true).await;
+        let mut sink = SyncIoBridge::new(begun.map_err(guest_failure)?);
+        let writing = self.blocking(move || {
+            let written = write(&mut sink);
+            (written, sink.into_inner())
+        });
+        let (written, transfer) = writing.await?;
+        // Where the sandbox stopped reading, the end of the transfer knows why.
+        let unpacked = transfer.finish().await.map_err(guest_failure);
+        match written {
+            Err(ContextError::Write(_)) | Ok(()) => unpacked.map(drop),
+            Err(error) => Err(context_failure(error)),
+        }
+    }
 }
 
-/// Writes a tar into the sandbox, below `directory`, in a thread of its own.
-async fn pour<F>(lease: &Lease, directory: &str, write: F) -> Result<(), BuildFailure>
-where
-    F: FnOnce(&mut dyn Write) -> Result<(), ContextError> + Send + 'static,
-{
-    let begun = lease.guest().extract(&FilePath::new(directory), true).await;
-    let mut sink = SyncIoBridge::new(begun.map_err(guest_failure)?);
-    let writing = tokio::task::spawn_blocking(move || {
-        let written = write(&mut sink);
-        (written, sink.into_inner())
-    });
-    let (written, transfer) = writing
-        .await
-        .map_err(|error| failure(&Error::internal(error)))?;
-    // Where the sandbox stopped reading, the end of the transfer knows why.
-    let unpacked = transfer.finish().await.map_err(guest_failure);
-    match written {
-        Err(ContextError::Write(_)) | Ok(()) => unpacked.map(drop),
-        Err(error) => Err(context_failure(error)),
+/// Bytes that the wildcards of a copy may still come to.
+struct Room(usize);
+
+impl Room {
+    fn take(&mut self, path: &str, bytes: usize) -> Result<(), BuildFailure> {
+        let left = self.0.checked_sub(bytes);
+        self.0 =
+            left.ok_or_else(|| refused(path, "too many names for the wildcards of one copy"))?;
+        Ok(())
     }
 }
 
 /// What a source of another sandbox names; every path is absolute there.
-async fn matching(lease: &Lease, path: &str) -> Result<Vec<String>, BuildFailure> {
+async fn matching(lease: &Lease, path: &str, room: &mut Room) -> Result<Vec<String>, BuildFailure> {
     let mut found = vec![String::new()];
     for part in path.split('/').filter(|part| !part.is_empty()) {
+        let pattern = pinfold_images::wildcard(part).transpose();
+        let pattern = pattern.map_err(|why| refused(path, &why))?;
         let mut next = Vec::new();
         for directory in found {
-            match pinfold_images::wildcard(part) {
-                None => next.push(format!("{directory}/{part}")),
-                Some(pattern) => {
-                    let pattern = pattern.map_err(|why| refused(path, &why))?;
-                    let mut names = names_in(lease, &format!("{directory}/")).await?;
-                    names.retain(|name| pattern.is_match(name));
-                    names.sort_unstable();
-                    next.extend(names.into_iter().map(|name| format!("{directory}/{name}")));
-                }
+            let mut names = vec![part.to_owned()];
+            if let Some(pattern) = &pattern {
+                names = names_in(lease, &format!("{directory}/"), room).await?;
+                names.retain(|name| pattern.is_match(name));
+                names.sort_unstable();
+            }
+            for name in names {
+                let one = format!("{directory}/{name}");
+                room.take(path, one.len())?;
+                next.push(one);
             }
         }
         found = next;
@@ -211,20 +232,20 @@ async fn matching(lease: &Lease, path: &str) -> Result<Vec<String>, BuildFailure
         .collect())
 }
 
-async fn names_in(lease: &Lease, directory: &str) -> Result<Vec<String>, BuildFailure> {
+async fn names_in(
+    lease: &Lease,
+    directory: &str,
+    room: &mut Room,
+) -> Result<Vec<String>, BuildFailure> {
     let at = FilePath::new(directory);
     let mut names: Vec<String> = Vec::new();
     loop {
         let after = names.last().cloned().unwrap_or_default();
         let page = lease.guest().list(&at, OsStr::new(&after), PAGE).await;
         let page = page.map_err(guest_failure)?;
-        let found = page.entries.iter().filter_map(|entry| entry.name.to_str());
-        names.extend(found.map(str::to_owned));
-        if names.len() > LISTED_MAX {
-            return Err(refused(
-                directory,
-                "the directory has too many entries for a wildcard",
-            ));
+        for name in page.entries.iter().filter_map(|entry| entry.name.to_str()) {
+            room.take(directory, name.len() + 1)?;
+            names.push(name.to_owned());
         }
         if !page.more || names.last().is_none_or(|last| *last == after) {
             return Ok(names);

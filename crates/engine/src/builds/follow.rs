@@ -63,7 +63,7 @@ impl Engine {
         id: &BuildId,
         after_seq: u64,
     ) -> Result<BuildReader> {
-        self.timed("image.build.follow", async {
+        self.timed(ctx, "image.build.follow", async {
             self.any_build(ctx, id).await?;
             let build = match self.inner.builds.get(id) {
                 Some(live) => live.watch(),

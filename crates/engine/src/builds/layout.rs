@@ -1,6 +1,9 @@
-//! The steps of a build, laid out from its Dockerfile before anything is resolved. Pure.
+//! The steps of a build, laid out from its Dockerfile before anything is resolved. Pure, and not
+//! quick: what a large file says is worked out in a thread.
 
-use pinfold_images::{Dockerfile, DockerfileError};
+use std::sync::Arc;
+
+use pinfold_images::{Dockerfile, DockerfileError, Evaluator};
 use pinfold_model::build::{BuildSpec, BuildStep};
 use pinfold_model::pipeline::StepRun;
 
@@ -28,14 +31,23 @@ pub(super) struct StageSteps {
     pub(super) from: usize,
 }
 
-pub(super) fn lay_out(file: &Dockerfile, spec: &BuildSpec) -> Result<Layout, DockerfileError> {
+/// Reads the Dockerfile of a build.
+pub(super) fn read(spec: &BuildSpec) -> Result<(Evaluator, Layout), DockerfileError> {
+    let file = Dockerfile::parse(&spec.dockerfile)?;
+    let mut evaluator = Evaluator::new(Arc::new(file), spec.args.clone())?;
+    let stages = evaluator.needed(spec.target.as_deref())?;
+    let layout = lay_out(evaluator.file(), stages, spec);
+    Ok((evaluator, layout))
+}
+
+fn lay_out(file: &Dockerfile, stages: Vec<usize>, spec: &BuildSpec) -> Layout {
     let mut layout = Layout {
         steps: Vec::new(),
         stages: Vec::new(),
         files: None,
         setup: 0,
     };
-    for stage in file.needed(spec.target.as_deref(), &spec.args)? {
+    for stage in stages {
         let name = file.stage_name(stage);
         let (line, text) = file.stage_text(stage);
         layout.stages.push(StageSteps {
@@ -58,7 +70,7 @@ pub(super) fn lay_out(file: &Dockerfile, spec: &BuildSpec) -> Result<Layout, Doc
         let text = first.chars().take(TEXT_MAX_CHARS).collect();
         layout.steps.push(step("", None, text));
     }
-    Ok(layout)
+    layout
 }
 
 /// What the Dockerfile and the request say to no effect.

@@ -32,7 +32,7 @@ impl Owner {
         let mut made: Vec<Option<Image>> = Vec::new();
         for (place, stage) in plan.stages.iter().enumerate() {
             let image = match wanted[place] {
-                true => Some(self.stage(&plan, stage, &made).await?),
+                true => Some(self.stage(stage, &made).await?),
                 false => {
                     self.take_all(&stage.parts);
                     None
@@ -71,7 +71,6 @@ impl Owner {
     /// What a stage comes to, as an image that can be booted.
     async fn stage(
         &mut self,
-        plan: &Plan,
         stage: &Stage,
         made: &[Option<Image>],
     ) -> Result<Image, BuildFailure> {
@@ -86,7 +85,7 @@ impl Owner {
             (None, From::Stage(place)) => made_already(made, *place)?,
         };
         for part in &stage.parts[resume..] {
-            image = self.part(plan, part, stage, &image, made).await?;
+            image = self.part(part, stage, &image, made).await?;
         }
         Ok(image)
     }
@@ -99,7 +98,6 @@ impl Owner {
 
     async fn part(
         &mut self,
-        plan: &Plan,
         part: &Part,
         stage: &Stage,
         below: &Image,
@@ -115,7 +113,7 @@ impl Owner {
         let sandbox = self.boot(below, workdir, Use::Work).await?;
         for work in &part.works {
             self.began(work.step);
-            self.do_work(plan, work, &sandbox, made).await?;
+            self.do_work(work, &sandbox, made).await?;
             self.passed(work.step);
         }
         // The last step is not over before what it did is kept.
@@ -126,7 +124,6 @@ impl Owner {
 
     async fn do_work(
         &mut self,
-        plan: &Plan,
         work: &Work,
         sandbox: &Arc<LiveSandbox>,
         made: &[Option<Image>],
@@ -139,13 +136,7 @@ impl Owner {
             }
             Action::Copy(copy) => match &work.source {
                 Source::None => self.copy_files(copy, sandbox).await,
-                Source::Context(selection) if plan.context.is_some() => {
-                    self.copy_context(copy, selection, sandbox).await
-                }
-                Source::Context(_) => Err(BuildFailure::new(
-                    BuildFault::Context,
-                    "the build has no context",
-                )),
+                Source::Context(context) => self.copy_context(copy, context, sandbox).await,
                 Source::Stage(place) => {
                     let from = made_already(made, *place)?;
                     self.copy_from(copy, &from, sandbox).await
@@ -172,16 +163,9 @@ impl Owner {
             sandbox: fresh(id.clone(), &self.build.project, key, spec, now),
             image: image.clone(),
         };
-        // In a task of its own: a build that is stopped here must not leave one without an owner.
         let shared = Arc::clone(&self.shared);
-        let accepting = self
-            .shared
-            .tasks
-            .spawn(async move { accept(&shared, resolved, None).await });
-        let accepted = accepting.await.map_err(Error::internal);
-        accepted
-            .and_then(|accepted| accepted)
-            .map_err(|error| failure(&error))?;
+        self.unstopped(async move { accept(&shared, resolved, None).await })
+            .await?;
         let gone =
             || BuildFailure::new(BuildFault::SandboxFailed, "the sandbox has been destroyed");
         let live = self.shared.registry.sandbox(&id).ok_or_else(gone)?;
@@ -226,6 +210,7 @@ impl Owner {
             resources,
             network,
             network_policy,
+            network_policy_id: None,
             env: Default::default(),
             workdir: workdir.unwrap_or_else(|| "/".to_owned()),
             user: ROOT.to_owned(),
@@ -277,7 +262,8 @@ impl Owner {
             created_at: self.shared.clock.now(),
         };
         let (shared, live, key) = (Arc::clone(&self.shared), Arc::clone(sandbox), key.clone());
-        let keeping = self.shared.tasks.spawn(async move {
+        self.stand_on(&image.id);
+        self.unstopped(async move {
             let _on_its_way = OnItsWay::new(&shared, &image.id);
             live.copy_disk(DiskCopy::Snapshot(image.id.clone())).await?;
             shared
@@ -286,9 +272,8 @@ impl Owner {
                 .insert_step(&image, key.as_str())
                 .await?;
             Ok(image)
-        });
-        let kept = keeping.await.map_err(Error::internal);
-        kept.and_then(|kept| kept).map_err(|error| failure(&error))
+        })
+        .await
     }
 
     pub(super) async fn destroy(&mut self, id: &SandboxId) -> Result<(), BuildFailure> {
@@ -301,7 +286,8 @@ impl Owner {
     /// The image `scratch`: a layer without anything.
     pub(super) async fn nothing(&self) -> Result<Image, BuildFailure> {
         let (shared, project) = (Arc::clone(&self.shared), self.build.project.clone());
-        let making = self.shared.tasks.spawn(async move {
+        let live = Arc::clone(&self.live);
+        self.unstopped(async move {
             let images = shared.store.images();
             if let Some(image) = images.find_step(&project, NOTHING).await?
                 && image
@@ -309,8 +295,10 @@ impl Owner {
                     .iter()
                     .all(|layer| shared.layers.path(layer).is_some())
             {
-                images.step_used(&image.id, shared.clock.now()).await?;
-                return Ok(image);
+                live.stand_on(&image.id);
+                if images.step_used(&image.id, shared.clock.now()).await? {
+                    return Ok(image);
+                }
             }
             let layers = shared.layers.clone();
             let empty = move || Importer::new(&layers).import_nothing();
@@ -326,13 +314,12 @@ impl Owner {
                 names: Vec::new(),
                 created_at: shared.clock.now(),
             };
+            live.stand_on(&image.id);
             images.insert_step(&image, NOTHING).await?;
             drop(imported.lease);
             Ok(image)
-        });
-        let made = making.await.map_err(Error::internal);
-        made.and_then(|made: Result<_, Error>| made)
-            .map_err(|error| failure(&error))
+        })
+        .await
     }
 }
 

@@ -7,14 +7,16 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use pinfold_images::Dockerfile;
 use pinfold_model::build::{BuildFailure, BuildFault, BuildState};
 use pinfold_model::pipeline::StepState;
-use pinfold_model::{Build, Code, Ctx, Error, ErrorKind, Image, Result};
+use pinfold_model::{Build, Code, Ctx, Error, ErrorKind, Image, ImageId, Result};
+use tokio_util::task::TaskTracker;
 
-use super::live::LiveBuild;
+use super::layout;
+use super::live::{self, LiveBuild};
 use crate::clock::later;
 use crate::engine::{Inner, Shared};
+use crate::turns::Turn;
 use crate::{Engine, sandboxes};
 
 /// Between two attempts at something that has to happen.
@@ -30,6 +32,8 @@ pub(super) fn start(engine: &Engine, ctx: Ctx, build: Build) {
         live,
         build,
         shared: Arc::clone(&shared),
+        turn: None,
+        unstoppable: TaskTracker::new(),
         at_step: None,
     };
     shared.tasks.spawn(owner.run());
@@ -37,12 +41,13 @@ pub(super) fn start(engine: &Engine, ctx: Ctx, build: Build) {
 
 /// Ends a build that an earlier engine left: its sandboxes go, and it has failed. What its steps
 /// left by then the next build takes.
-pub(crate) fn lose(shared: &Arc<Shared>, build: Build) {
+pub(super) fn lose(shared: &Arc<Shared>, build: Build) {
     let live = LiveBuild::adopt(shared, build.clone());
     let mut lost = Ending {
         shared: Arc::clone(shared),
         live,
         build,
+        unstoppable: TaskTracker::new(),
     };
     let failure = BuildFailure::new(
         BuildFault::Lost,
@@ -63,9 +68,12 @@ pub(super) struct Owner {
     /// Pulls need the whole engine, which this task must not keep alive.
     engine: Weak<Inner>,
     pub(super) ctx: Ctx,
-    live: Arc<LiveBuild>,
+    pub(super) live: Arc<LiveBuild>,
     /// Ahead of what is published and recorded.
     pub(super) build: Build,
+    turn: Option<Arc<Turn>>,
+    /// What goes on to its end where the build is stopped: half of it would have no owner.
+    unstoppable: TaskTracker,
     /// The step that is being done.
     pub(super) at_step: Option<usize>,
 }
@@ -75,6 +83,7 @@ struct Ending {
     shared: Arc<Shared>,
     live: Arc<LiveBuild>,
     build: Build,
+    unstoppable: TaskTracker,
 }
 
 impl Owner {
@@ -102,20 +111,46 @@ impl Owner {
             shared: Arc::clone(&self.shared),
             live: Arc::clone(&self.live),
             build: self.build.clone(),
+            unstoppable: self.unstoppable.clone(),
         };
         ending.end(made).await;
     }
 
     async fn make(&mut self) -> Result<Image, BuildFailure> {
-        let shared = Arc::clone(&self.shared);
-        let _turn = shared.builds.turn(&self.build.project).await;
+        self.turn = Some(self.shared.builds.turn(&self.build.project).await);
         self.build.state = BuildState::Building;
         self.build.started_at = Some(self.shared.clock.now());
         self.save().await;
-        let dockerfile = Dockerfile::parse(&self.build.spec.dockerfile)
-            .map_err(|error| BuildFailure::new(BuildFault::Dockerfile, error.to_string()))?;
-        let plan = self.plan(&dockerfile).await?;
+        let spec = self.build.spec.clone();
+        let read = self.blocking(move || layout::read(&spec)).await?;
+        let (evaluator, layout) = read.map_err(|error| dockerfile(&error))?;
+        let plan = self.plan(evaluator, &layout).await?;
         self.carry_out(plan).await
+    }
+
+    /// Does something in a thread of its own, which holds the build's turn.
+    pub(super) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, BuildFailure> {
+        let done = live::blocking(self.turn.clone(), work).await;
+        done.map_err(|error| failure(&error))
+    }
+
+    /// Does something to its end, whether or not the build is stopped; the build ends after it.
+    pub(super) async fn unstopped<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T, BuildFailure> {
+        let work = self.unstoppable.track_future(work);
+        let done = self.shared.tasks.spawn(work).await;
+        let done = done.map_err(Error::internal);
+        done.and_then(|done| done).map_err(|error| failure(&error))
+    }
+
+    /// From here to the build's end the image of a step is not let go.
+    pub(super) fn stand_on(&self, step: &ImageId) {
+        self.live.stand_on(step);
     }
 
     pub(super) fn engine(&self) -> Result<Engine, BuildFailure> {
@@ -160,6 +195,8 @@ impl Owner {
 
 impl Ending {
     async fn end(&mut self, made: Result<Image, BuildFailure>) {
+        self.unstoppable.close();
+        self.unstoppable.wait().await;
         for id in self.build.sandboxes.clone() {
             while let Err(error) = sandboxes::destroy(&self.shared, &id).await {
                 tracing::error!(build = %self.build.id, %error, "sandbox of a build not destroyed yet");
@@ -276,4 +313,8 @@ pub(super) fn failure(error: &Error) -> BuildFailure {
         },
     };
     BuildFailure::new(fault, error.message())
+}
+
+pub(super) fn dockerfile(error: &pinfold_images::DockerfileError) -> BuildFailure {
+    BuildFailure::new(BuildFault::Dockerfile, error.to_string())
 }

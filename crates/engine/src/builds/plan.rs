@@ -2,25 +2,28 @@
 //! how much of them earlier builds did already.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use pinfold_images::{
-    Action, Base, Context, CopyAction, CopyFrom, CopyKind, Dockerfile, DockerfileError, RunAction,
+    Action, Base, Context, CopyAction, CopyFrom, CopyKind, Evaluation, Evaluator, RunAction,
     RunProgram,
 };
 use pinfold_model::build::{BuildFailure, BuildFault};
-use pinfold_model::{Error, Image, ImageConfig, ImageId};
+use pinfold_model::{Error, Image, ImageConfig, ImageId, Level};
 
 use super::cache::{Cache, Key};
-use super::context::read_context;
-use super::layout::{self, Layout, StageSteps};
-use super::owner::{Owner, failure};
+use super::context::{read_context, select};
+use super::layout::{Layout, StageSteps};
+use super::owner::{Owner, dockerfile, failure};
 use super::source::Source;
 use crate::Share;
+use crate::images::check_snapshot;
 
 /// Everything that a build does.
 pub(super) struct Plan {
     pub(super) stages: Vec<Stage>,
-    pub(super) context: Option<Context>,
+    /// Where something is copied from it.
+    context: Option<Arc<Context>>,
 }
 
 pub(super) struct Stage {
@@ -59,9 +62,11 @@ pub(super) struct Work {
 
 impl Owner {
     /// Resolves, evaluates and looks up; runs nothing.
-    pub(super) async fn plan(&mut self, file: &Dockerfile) -> Result<Plan, BuildFailure> {
-        let laid_out =
-            layout::lay_out(file, &self.build.spec).map_err(|error| dockerfile(&error))?;
+    pub(super) async fn plan(
+        &mut self,
+        mut evaluator: Evaluator,
+        laid_out: &Layout,
+    ) -> Result<Plan, BuildFailure> {
         let mut plan = Plan {
             stages: Vec::new(),
             context: None,
@@ -72,11 +77,11 @@ impl Owner {
         for (place, steps) in laid_out.stages.iter().enumerate() {
             places.insert(steps.stage, place);
             self.began(steps.from);
-            let mut stage = self.begin(file, steps, &plan, &places).await?;
+            let mut stage = self.begin(&mut evaluator, steps, &plan, &places).await?;
             self.passed(steps.from);
             self.at_step = None;
-            let evaluated = file.evaluate(steps.stage, &stage.config, &self.build.spec.args);
-            let evaluated = evaluated.map_err(|error| dockerfile(&error))?;
+            let evaluated;
+            (evaluator, evaluated) = self.evaluate(evaluator, steps, &stage.config).await?;
             stage.config = evaluated.config;
             let mut works = Vec::new();
             for (at, operation) in evaluated.operations.into_iter().enumerate() {
@@ -84,7 +89,9 @@ impl Owner {
             }
             if place == last {
                 stage.config.labels.extend(self.build.spec.labels.clone());
-                works.extend(self.afterwards(&laid_out, &stage.config));
+                let repeated = evaluator.repeat(&stage.config, self.build.spec.setup.len());
+                repeated.map_err(|error| dockerfile(&error))?;
+                works.extend(self.afterwards(laid_out, &stage.config));
             }
             self.fill(&mut stage, works, &mut plan, &places).await?;
             plan.stages.push(stage);
@@ -92,15 +99,30 @@ impl Owner {
         Ok(plan)
     }
 
+    /// What a stage says over what it begins with.
+    async fn evaluate(
+        &self,
+        mut evaluator: Evaluator,
+        steps: &StageSteps,
+        base: &ImageConfig,
+    ) -> Result<(Evaluator, Evaluation), BuildFailure> {
+        let (stage, base) = (steps.stage, base.clone());
+        let evaluated = self.blocking(move || {
+            let evaluation = evaluator.stage(stage, &base)?;
+            Ok((evaluator, evaluation))
+        });
+        evaluated.await?.map_err(|error| dockerfile(&error))
+    }
+
     /// A stage with nothing in it yet.
     async fn begin(
         &self,
-        file: &Dockerfile,
+        evaluator: &mut Evaluator,
         steps: &StageSteps,
         plan: &Plan,
         places: &HashMap<usize, usize>,
     ) -> Result<Stage, BuildFailure> {
-        let base = file.base(steps.stage, &self.build.spec.args);
+        let base = evaluator.base(steps.stage);
         let image = match base.map_err(|error| dockerfile(&error))? {
             Base::Stage(earlier) => {
                 let place = places[&earlier];
@@ -137,6 +159,10 @@ impl Owner {
     async fn image(&self, name: &str) -> Result<Image, BuildFailure> {
         let engine = self.engine()?;
         let found = engine.present_image(&self.ctx, name, Share::Project).await;
+        let found = found.and_then(|image| {
+            check_snapshot(&self.ctx, &image, Level::Read)?;
+            Ok(image)
+        });
         found.map_err(|error| BuildFailure::new(BuildFault::BaseImage, error.message()))
     }
 
@@ -208,12 +234,18 @@ impl Owner {
         let cache = Cache::open(&self.shared, self.build.spec.cache).await;
         let cache = cache.map_err(|error| failure(&error))?;
         // Only the last that is there matters: it holds all that is before it.
-        for part in stage.parts.iter_mut().rev() {
+        let mut parts = stage.parts.iter_mut().rev();
+        for part in &mut parts {
             let found = cache.find(self, &part.key).await;
             part.cached = found.map_err(|error| failure(&error))?;
             if part.cached.is_some() {
                 break;
             }
+        }
+        // Those before it were of use as well: once something changes, a build begins with one.
+        for part in parts {
+            let used = cache.passed(self, &part.key).await;
+            used.map_err(|error| failure(&error))?;
         }
         Ok(())
     }
@@ -228,22 +260,16 @@ impl Owner {
         let Action::Copy(copy) = action else {
             return Ok((Source::None, None));
         };
-        let context = |text: String| BuildFailure::new(BuildFault::Context, text);
         Ok(match &copy.from {
             CopyFrom::Context if copy.paths.is_empty() => (Source::None, None),
             CopyFrom::Context => {
-                if plan.context.is_none() {
-                    plan.context = Some(read_context(self).await?);
-                }
-                let held = plan.context.iter();
-                let selection = held
-                    .map(|held| held.select(&copy.paths, copy.kind == CopyKind::Add))
-                    .next();
-                let selection =
-                    selection.ok_or_else(|| context("the context is gone".to_owned()))?;
-                let selection = selection.map_err(|error| context(error.to_string()))?;
-                let hash = selection.sha256();
-                (Source::Context(Box::new(selection)), Some(hash))
+                let context = match &plan.context {
+                    Some(context) => Arc::clone(context),
+                    None => Arc::new(read_context(self).await?),
+                };
+                plan.context = Some(Arc::clone(&context));
+                let hash = select(self, &context, copy).await?.sha256();
+                (Source::Context(context), Some(hash))
             }
             CopyFrom::Stage(stage) => {
                 let place = places[stage];
@@ -279,8 +305,4 @@ fn check_platform(platform: Option<&str>) -> Result<(), BuildFailure> {
         pinfold_images::Platform::default()
     );
     Err(BuildFailure::new(BuildFault::Dockerfile, text))
-}
-
-fn dockerfile(error: &DockerfileError) -> BuildFailure {
-    BuildFailure::new(BuildFault::Dockerfile, error.to_string())
 }

@@ -167,7 +167,8 @@ impl Engine {
 
     /// A run with everything it told until now.
     pub async fn get_code_run(&self, ctx: &Ctx, id: &CommandId) -> Result<CodeRun> {
-        self.timed("code.run_get", self.code_run(ctx, id)).await
+        self.timed(ctx, "code.run_get", self.code_run(ctx, id))
+            .await
     }
 
     /// Interrupts a run as Ctrl-C does, and waits for its end: variables are kept unless the code

@@ -12,7 +12,7 @@ use pinfold_model::collect::{
     Collect, CollectFailure, CollectFailureKind, CollectFile, CollectOn, CollectReport,
 };
 use pinfold_model::{
-    Code, Command, CommandId, CommandState, Ctx, Error, ErrorKind, Principal, Result,
+    Code, Command, CommandId, CommandState, Ctx, Error, ErrorKind, Principal, Result, Scopes,
 };
 
 use crate::files::FileAt;
@@ -91,6 +91,7 @@ impl Engine {
             principal: Principal {
                 project: command.project.clone(),
                 key: None,
+                scopes: Scopes::All,
                 ..ctx.principal.clone()
             },
             ..ctx.clone()

@@ -51,7 +51,7 @@ impl Engine {
         id: &CommandId,
         request: LogsRequest,
     ) -> Result<LogPage> {
-        self.timed("command.logs", async {
+        self.timed(ctx, "command.logs", async {
             self.any_command(ctx, id).await?;
             let journal = match self.inner.parts.journals.get(id) {
                 Ok(journal) => journal,

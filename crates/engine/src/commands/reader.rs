@@ -20,7 +20,7 @@ pub struct OutputReader {
 impl Engine {
     /// Reads what the command wrote after record `after_seq` (0: from the first), and follows it.
     pub async fn reader(&self, ctx: &Ctx, id: &CommandId, after_seq: u64) -> Result<OutputReader> {
-        self.timed("command.read", async {
+        self.timed(ctx, "command.read", async {
             self.any_command(ctx, id).await?;
             let journal = match self.inner.parts.journals.reader(id, after_seq) {
                 Ok(reader) => Some(reader),
@@ -42,7 +42,7 @@ impl Engine {
         stream: Stream,
         offset: u64,
     ) -> Result<OutputReader> {
-        self.timed("command.read", async {
+        self.timed(ctx, "command.read", async {
             self.any_command(ctx, id).await?;
             let journal = match self.inner.parts.journals.get(id) {
                 Ok(journal) => Some(journal.stream_reader(stream, offset)),

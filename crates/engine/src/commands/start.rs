@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use pinfold_model::command::Input;
 use pinfold_model::{
-    Command, CommandId, CommandSpec, CommandState, Ctx, Error, Purpose, Result, SandboxId,
+    Command, CommandId, CommandSpec, CommandState, Ctx, Error, Level, Purpose, Resource, Result,
+    SandboxId,
 };
 use pinfold_runtime::guest::StartSpec;
 use pinfold_store::{Idempotency, Inserted};
@@ -50,6 +51,9 @@ impl Engine {
         let note = Note::new("command.start");
         self.audited_behind(ctx, &note, async {
             spec.validate()?;
+            if spec.collect.is_some() {
+                ctx.require(Resource::Objects, Level::Write)?;
+            }
             // The specification's own form leaves the values of secrets out.
             let request = (sandbox, &spec, spec.secret_env.values());
             let claim = self.claim_in(ctx, sandbox, operation, idempotency, &request)?;

@@ -3,6 +3,7 @@
 use pinfold_model::{Command, CommandId, Ctx, Error, Result};
 use pinfold_runtime::journal::OpenError;
 
+use super::run::may_have_written;
 use crate::Engine;
 use crate::errors::journal_error;
 
@@ -13,7 +14,7 @@ pub struct OutputTail {
     pub command: Command,
     pub stdout: Vec<u8>,
     pub stderr: Vec<u8>,
-    /// There is more before what is here.
+    /// There is more before what is here, or there was: what is no longer kept.
     pub stdout_cut: bool,
     pub stderr_cut: bool,
 }
@@ -26,7 +27,7 @@ impl Engine {
         id: &CommandId,
         max_bytes: usize,
     ) -> Result<OutputTail> {
-        self.timed("command.tail", async {
+        self.timed(ctx, "command.tail", async {
             let command = self.any_command(ctx, id).await?;
             let nothing = |command| OutputTail {
                 command,
@@ -40,7 +41,14 @@ impl Engine {
             }
             let journal = match self.inner.parts.journals.get(id) {
                 Ok(journal) => journal,
-                Err(OpenError::NotFound(_)) => return Ok(nothing(command)),
+                Err(OpenError::NotFound(_)) => {
+                    let lost = may_have_written(&command);
+                    return Ok(OutputTail {
+                        stdout_cut: lost,
+                        stderr_cut: lost,
+                        ..nothing(command)
+                    });
+                }
                 Err(error) => return Err(journal_error(error)),
             };
             let last = command.last_seq.unwrap_or(journal.status().last_seq);

@@ -54,7 +54,7 @@ impl Engine {
         after_seq: u64,
         limit: usize,
     ) -> Result<TextPage> {
-        self.timed("command.text", async {
+        self.timed(ctx, "command.text", async {
             let command = self.any_command(ctx, id).await?;
             let Some(journal) = self.kept(&command, after_seq)? else {
                 return Ok(TextPage::default());
@@ -75,7 +75,7 @@ impl Engine {
         after_seq: u64,
     ) -> Result<TextReader> {
         let text = self
-            .timed("command.text", async {
+            .timed(ctx, "command.text", async {
                 let command = self.any_command(ctx, id).await?;
                 match self.kept(&command, after_seq)? {
                     Some(journal) => Text::behind(&journal, after_seq).map_err(Error::internal),

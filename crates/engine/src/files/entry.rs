@@ -43,6 +43,19 @@ pub struct Listing {
     pub truncated: bool,
 }
 
+/// A part of a directory, in byte order of the names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectoryPage {
+    pub entries: Vec<FileEntry>,
+    /// Where the rest begins; `None`: there is no more.
+    pub next: Option<DirectoryCursor>,
+}
+
+/// A place between two names of a directory, at first before all of them. Names need not be UTF-8, so
+/// it is no name that anybody is shown.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DirectoryCursor(OsString);
+
 /// Entries of one answer of the guest at most.
 const CHUNK_MAX: usize = 1000;
 
@@ -57,26 +70,41 @@ pub(super) async fn list(lease: &Lease, at: &FilePath, limit: u32) -> Result<Lis
         entries: Vec::new(),
         truncated: false,
     };
-    let mut after = OsString::new();
+    let mut after = DirectoryCursor::default();
     loop {
-        let want = (limit - listing.entries.len()).min(CHUNK_MAX);
-        let chunk = u32::try_from(want).expect("at most 1,000");
-        let chunk = lease
-            .guest()
-            .list(at, &after, chunk)
-            .await
-            .map_err(guest_error)?;
-        let last = chunk.entries.last().map(|stat| stat.name.clone());
-        let entries = chunk.entries.into_iter().take(want);
-        listing.entries.extend(entries.map(|stat| below(at, stat)));
-        match last {
-            Some(last) if chunk.more && listing.entries.len() < limit => after = last,
-            _ => {
-                listing.truncated = chunk.more;
+        let want = limit - listing.entries.len();
+        let page = page(lease, at, &after, want).await?;
+        listing.entries.extend(page.entries);
+        match page.next {
+            Some(next) if listing.entries.len() < limit && next != after => after = next,
+            next => {
+                listing.truncated = next.is_some();
                 return Ok(listing);
             }
         }
     }
+}
+
+/// At most `want` entries, and no more than 1,000. None and a `next` as before: what was to come was
+/// removed while it was read.
+pub(super) async fn page(
+    lease: &Lease,
+    at: &FilePath,
+    after: &DirectoryCursor,
+    want: usize,
+) -> Result<DirectoryPage> {
+    let want = want.min(CHUNK_MAX);
+    let limit = u32::try_from(want).expect("at most 1,000");
+    let chunk = lease.guest().list(at, &after.0, limit).await;
+    let mut chunk = chunk.map_err(guest_error)?;
+    chunk.entries.truncate(want);
+    let last = chunk.entries.last().map(|stat| stat.name.clone());
+    let next = last.map_or_else(|| after.clone(), DirectoryCursor);
+    let entries = chunk.entries.into_iter();
+    Ok(DirectoryPage {
+        entries: entries.map(|stat| below(at, stat)).collect(),
+        next: chunk.more.then_some(next),
+    })
 }
 
 /// Links of one listing that are looked behind at most.

@@ -65,8 +65,13 @@ impl Engine {
         let inserted = match snapshots.insert(&snapshot, claim.as_ref()).await {
             Ok(inserted) => inserted,
             Err(error) => {
-                // Nobody would ever see it.
-                self.remove_image(ctx, image.id.as_str()).await?;
+                // Nobody would see it as a snapshot.
+                if let Err(left) = self
+                    .remove_noted(ctx, Note::new("snapshot.delete"), image.id.as_str())
+                    .await
+                {
+                    tracing::warn!(image = %image.id, error = %left, "an image that no snapshot tells of");
+                }
                 return Err(error.into());
             }
         };
@@ -77,7 +82,8 @@ impl Engine {
             }),
             // Another attempt of the same request was faster.
             Inserted::Replay(value) => {
-                self.remove_image(ctx, image.id.as_str()).await?;
+                self.remove_noted(ctx, Note::new("snapshot.delete"), image.id.as_str())
+                    .await?;
                 Ok(Accepted {
                     value,
                     origin: Origin::Replay,
@@ -88,7 +94,7 @@ impl Engine {
 
     /// Also one that has been deleted.
     pub async fn get_snapshot(&self, ctx: &Ctx, id: &ImageId) -> Result<Snapshot> {
-        self.timed("snapshot.get", async {
+        self.timed(ctx, "snapshot.get", async {
             let found = self.store().snapshots().find(&scope(ctx), id).await?;
             found.ok_or_else(|| Error::new(Code::ImageNotFound, format!("no snapshot {id}")))
         })
@@ -102,7 +108,7 @@ impl Engine {
         sandbox: Option<&SandboxId>,
         page: &PageRequest,
     ) -> Result<Page<Snapshot>> {
-        self.timed("snapshot.list", async {
+        self.timed(ctx, "snapshot.list", async {
             if let Some(sandbox) = sandbox {
                 self.any_sandbox(ctx, sandbox).await?;
             }
@@ -144,7 +150,10 @@ impl Engine {
         if now.deleted_at.is_some() {
             return Ok(());
         }
-        match self.remove_image(ctx, id.as_str()).await {
+        match self
+            .remove_noted(ctx, Note::new("snapshot.delete"), id.as_str())
+            .await
+        {
             Err(error) if error.code() != Code::ImageNotFound => return Err(error),
             // Somebody removed the image by itself.
             _ => {}

@@ -2,13 +2,15 @@
 //! however many ask for it. Knows nothing of registries.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use pinfold_images::{Credentials, PullProgress, Reach};
 use pinfold_model::{Code, Error, Image, ImageName, ProjectId, PullId, Result};
 use serde_json::{Map, Value};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
+
+use crate::turns::{Turn, Turns};
 
 /// Pulls that download at a time; more wait for their turn.
 const RUNNING_MAX: usize = 8;
@@ -100,44 +102,37 @@ pub(super) struct Flight {
 pub(super) struct Pilot {
     pub(super) progress: Arc<watch::Sender<PullProgress>>,
     pub(super) ending: watch::Sender<Option<PullEnding>>,
-    turns: Turns,
+    turns: Arc<Turns<Owner>>,
+    owner: Owner,
 }
 
-/// What a pull has to have before it downloads: a turn of its owner's, then one of everybody's.
-struct Turns {
-    of_owner: Arc<Semaphore>,
-    of_all: Arc<Semaphore>,
-}
+/// `None`: everybody.
+type Owner = Option<ProjectId>;
 
 impl Pilot {
     /// Waits for its turn, which lasts until the answer is dropped.
-    pub(super) async fn turn(&self) -> Result<[OwnedSemaphorePermit; 2]> {
-        let of_owner = Arc::clone(&self.turns.of_owner).acquire_owned();
-        let of_owner = of_owner.await.map_err(Error::internal)?;
-        let of_all = Arc::clone(&self.turns.of_all).acquire_owned();
-        Ok([of_owner, of_all.await.map_err(Error::internal)?])
+    pub(super) async fn turn(&self) -> Turn {
+        self.turns.take(self.owner.clone()).await
     }
 }
 
 /// All flights of an engine.
 pub(crate) struct Pulls {
     known: Mutex<Known>,
-    turns: Arc<Semaphore>,
+    turns: Arc<Turns<Owner>>,
 }
 
 #[derive(Default)]
 struct Known {
     under_way: HashMap<Wish, Flight>,
     by_id: HashMap<PullId, (Flight, Option<Instant>)>,
-    /// The turns of owners who have pulls under way.
-    turns: HashMap<Option<ProjectId>, Weak<Semaphore>>,
 }
 
 impl Default for Pulls {
     fn default() -> Self {
         Self {
             known: Mutex::default(),
-            turns: Arc::new(Semaphore::new(RUNNING_MAX)),
+            turns: Arc::new(Turns::new(RUNNING_MAX, RUNNING_OF_OWNER_MAX)),
         }
     }
 }
@@ -161,11 +156,7 @@ impl Pulls {
             )
             .retry_after(Duration::from_secs(5)));
         }
-        let turns = Turns {
-            of_owner: known.turns_of(wish.owner.clone()),
-            of_all: Arc::clone(&self.turns),
-        };
-        let (flight, pilot) = Flight::new(wish, project, turns);
+        let (flight, pilot) = Flight::new(wish, project, Arc::clone(&self.turns));
         known.under_way.insert(wish.clone(), flight.clone());
         known
             .by_id
@@ -194,16 +185,6 @@ impl Pulls {
 }
 
 impl Known {
-    fn turns_of(&mut self, owner: Option<ProjectId>) -> Arc<Semaphore> {
-        self.turns.retain(|_, turns| turns.strong_count() > 0);
-        let turns = self.turns.entry(owner).or_default();
-        turns.upgrade().unwrap_or_else(|| {
-            let new = Arc::new(Semaphore::new(RUNNING_OF_OWNER_MAX));
-            *turns = Arc::downgrade(&new);
-            new
-        })
-    }
-
     fn forget_old(&mut self) {
         // A pilot that went away by a fault has told nobody.
         self.under_way.retain(|_, flight| flight.is_flown());
@@ -229,7 +210,7 @@ impl Known {
 }
 
 impl Flight {
-    fn new(wish: &Wish, project: &ProjectId, turns: Turns) -> (Self, Pilot) {
+    fn new(wish: &Wish, project: &ProjectId, turns: Arc<Turns<Owner>>) -> (Self, Pilot) {
         let progress = Arc::new(watch::Sender::new(PullProgress::default()));
         let (tell, ending) = watch::channel(None);
         let flight = Self {
@@ -244,6 +225,7 @@ impl Flight {
             progress,
             ending: tell,
             turns,
+            owner: wish.owner.clone(),
         };
         (flight, pilot)
     }
@@ -364,16 +346,15 @@ mod tests {
         }
         let mut held = Vec::new();
         for pilot in &pilots[..RUNNING_OF_OWNER_MAX] {
-            held.push(pilot.turn().await.expect("its turn"));
+            held.push(pilot.turn().await);
         }
         let last = &pilots[RUNNING_OF_OWNER_MAX];
         let waited = tokio::time::timeout(Duration::from_millis(50), last.turn()).await;
         assert!(waited.is_err(), "the owner has its turns");
         let other = ProjectId::generate();
         let (_, pilot) = pulls.join(&wish(&other, "a"), &other).expect("room");
-        let turn = pilot.expect("a new one").turn().await;
-        assert!(turn.is_ok());
+        drop(pilot.expect("a new one").turn().await);
         held.clear();
-        assert!(last.turn().await.is_ok());
+        drop(last.turn().await);
     }
 }

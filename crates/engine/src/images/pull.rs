@@ -95,7 +95,7 @@ impl Engine {
     /// Begins to pull an image, or joins whoever pulls the same at this moment. The work goes on if
     /// the caller goes away. An image that is there and has not changed is not pulled again.
     pub async fn start_pull(&self, ctx: &Ctx, pull: PullImage) -> Result<ImagePull> {
-        self.timed("image.pull.start", async {
+        self.timed(ctx, "image.pull.start", async {
             if self.config().pull == PullPolicy::Never {
                 ctx.require_admin()?;
             }
@@ -108,7 +108,7 @@ impl Engine {
     /// A pull of the caller's project: how far it is, or how it ended. Waits for the end, at most
     /// `patience`. Ended pulls are remembered for five minutes.
     pub async fn get_pull(&self, ctx: &Ctx, id: &PullId, patience: Duration) -> Result<ImagePull> {
-        self.timed("image.pull.get", async {
+        self.timed(ctx, "image.pull.get", async {
             let found = self.inner.pulls.of(id, &ctx.principal.project);
             let flight = found.ok_or_else(|| {
                 Error::new(
@@ -125,7 +125,7 @@ impl Engine {
 
     /// Pulls an image and waits for it, however long that takes.
     pub async fn pull_image(&self, ctx: &Ctx, pull: PullImage) -> Result<Image> {
-        self.timed("image.pull", async {
+        self.timed(ctx, "image.pull", async {
             if self.config().pull == PullPolicy::Never {
                 ctx.require_admin()?;
             }
@@ -270,7 +270,7 @@ impl Engine {
 /// The pull when its turn comes, unless it takes too long or the engine ends.
 async fn in_turn(shared: Arc<Shared>, order: Order, pilot: &Pilot) -> Result<Image> {
     let work = async {
-        let _turn = pilot.turn().await?;
+        let _turn = pilot.turn().await;
         let pulled = tokio::time::timeout(PULL_MAX, pull(&shared, order, pilot)).await;
         pulled.unwrap_or_else(|_| Err(too_long()))
     };

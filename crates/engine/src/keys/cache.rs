@@ -67,6 +67,7 @@ mod tests {
             name: "k".into(),
             kind: KeyKind::User,
             role: Role::Member,
+            scopes: pinfold_model::Scopes::All,
             suffix: String::new(),
             prefix: "pfk_".into(),
             quota: pinfold_model::Quota::UNBOUNDED,

@@ -1,6 +1,7 @@
 //! What a live sandbox has used since its last usage record.
 
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
 use pinfold_model::usage::{UsageRecord, UsageTotals};
 use pinfold_model::{ProjectId, Resources, Sandbox, SandboxId, Time};
@@ -127,6 +128,14 @@ impl Meter {
         totals.wall_seconds += record.wall_ms as f64 / 1e3;
         if state.last_record_from.is_none_or(|last| last < from) {
             totals.sandboxes += 1;
+        }
+    }
+
+    /// How long it has been running beside what is recorded.
+    pub(crate) fn running(&self, now: Time) -> Duration {
+        match self.state().running {
+            Some((begin, Rate::Running)) => until(begin, now),
+            Some((_, Rate::Frozen)) | None => Duration::ZERO,
         }
     }
 

@@ -39,6 +39,8 @@ pub(crate) enum Change {
     /// The absolute lifetime ends this long from now; once for each idempotency key.
     Extend(Duration, Option<Idempotency>),
     Network(NetworkMode, NetworkPolicy),
+    /// The rules of the policy that it follows, as they are recorded now.
+    FollowPolicy,
     /// What people say about it.
     Describe(DescribeSandbox),
     /// The setup of that life is over, or why it is not.
@@ -227,7 +229,12 @@ impl LiveSandbox {
         self.meter.add_to(totals, from, to, now);
     }
 
-    /// What [`LiveSandbox::add_usage`] adds and what is recorded fit together while this stays.
+    /// How long it has been running beside what is recorded.
+    pub(crate) fn unrecorded_running(&self, now: Time) -> Duration {
+        self.meter.running(now)
+    }
+
+    /// What these two tell and what is recorded fit together while this stays.
     pub(crate) fn usage_stamp(&self) -> Option<u64> {
         self.meter.stamp()
     }

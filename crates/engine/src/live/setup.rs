@@ -3,19 +3,25 @@
 //! ```text
 //! account -> files -> objects -> commands once -> commands of each start -> the owner records the end
 //! ```
-//! Nobody uses the sandbox before the end, so a server that dies amid writes them again. A command
-//! has an idempotency key of the life and its place: the next server finds it, and waits for it.
+//! What is written is written once, and before any command: a server that dies amid writes all of it
+//! again, one that dies behind it does not. A command has an idempotency key of the life and its place:
+//! the next server finds it, and waits for it. What a busy store or an unreachable guest keeps from
+//! happening is tried again; what a command or its input is to blame for is not.
 
 mod account;
 mod content;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use pinfold_model::{
-    Command, CommandId, CommandSpec, CommandState, Error, ExitStatus, Program, Purpose, Result,
+    Code, Command, CommandId, CommandSpec, CommandState, Error, ErrorKind, ExitStatus, Program,
+    Purpose, Result, SandboxState, Setup,
 };
+use pinfold_runtime::guest::GuestError;
 use pinfold_store::Idempotency;
 
+use super::supervise::over;
 use super::{Change, Lease, LiveSandbox};
 use crate::commands::{new_command, start};
 use crate::engine::{Shared, fingerprint};
@@ -23,23 +29,77 @@ use crate::engine::{Shared, fingerprint};
 /// Of what a command wrote last, in the text of a failure.
 const SHOWN_BYTES: u64 = 600;
 const OPERATION: &str = "sandbox.setup";
+const ATTEMPTS: u32 = 8;
+/// Before the second attempt; before each further one that much longer.
+const RETRY: Duration = Duration::from_millis(250);
 
-/// Does all that is left and tells the owner.
+/// Does all that is left and tells the owner. Outlives a suspend, and nothing else.
 pub(super) async fn run(shared: Arc<Shared>, live: Arc<LiveSandbox>, life: u32) {
-    let ending = shared.ending.clone();
-    let done = tokio::select! {
+    let (ending, mut view) = (shared.ending.clone(), live.watch());
+    tokio::select! {
         biased;
-        () = ending.cancelled() => return,
-        done = steps(&shared, &live) => done,
-    };
-    // What went wrong may hold what a command wrote, which is for the sandbox's own people.
-    let done = done.map_err(|error| error.message().to_owned());
-    live.change(Change::SetUp(life, done)).await;
+        () = ending.cancelled() => {}
+        () = over(&mut view, life) => {}
+        () = until_told(&shared, &live, life) => {}
+    }
+}
+
+async fn until_told(shared: &Arc<Shared>, live: &Arc<LiveSandbox>, life: u32) {
+    for attempt in 1..=ATTEMPTS {
+        let error = match steps(shared, live).await {
+            Err(error) if attempt < ATTEMPTS && may_pass(&error) => error,
+            done => {
+                // What went wrong may hold what a command wrote, which is for the sandbox's own people.
+                let done = done.map_err(|error| error.message().to_owned());
+                match live.change(Change::SetUp(life, done)).await {
+                    Some(Err(error)) => error,
+                    Some(Ok(_)) | None => return,
+                }
+            }
+        };
+        tracing::warn!(sandbox = %live.id(), code = %error.code(), attempt, "its setup is tried again");
+        tokio::time::sleep(RETRY * attempt).await;
+        // What is frozen waits for its thaw.
+        live.until(|sandbox| sandbox.state != SandboxState::Suspended)
+            .await;
+    }
+}
+
+/// Whether the same may well succeed a moment later.
+fn may_pass(error: &Error) -> bool {
+    error.code() == Code::SandboxNotRunning
+        || matches!(
+            error.kind(),
+            ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::Internal
+        )
 }
 
 async fn steps(shared: &Arc<Shared>, live: &Arc<LiveSandbox>) -> Result<()> {
     let sandbox = live.view().sandbox;
     let setup = &sandbox.spec.more.setup;
+    let key = format!("{}-written", setup.lives);
+    let written = Idempotency::new(live.project(), None, OPERATION, key, fingerprint(&()));
+    let written = written.in_sandbox(live.id());
+    let (keys, now) = (shared.store.idempotency(), shared.clock.now());
+    let writes = setup.account.is_some() || !setup.files.is_empty() || !setup.objects.is_empty();
+    if writes && keys.find(&written, now).await?.is_none() {
+        write(shared, live, setup).await?;
+        keys.claim(&written, live.id().as_str(), now).await?;
+    }
+    let once = setup.once.iter().map(|program| ("once", program));
+    let each = setup.each_start.iter().map(|program| ("start", program));
+    for (place, (phase, program)) in once.chain(each).enumerate() {
+        let key = format!("{}-{phase}-{place}", setup.lives);
+        let ended = command(shared, live, program, key).await?;
+        if ended.state != CommandState::Exited(ExitStatus::Code(0)) {
+            return Err(unsuccessful(shared, place, &ended));
+        }
+    }
+    Ok(())
+}
+
+/// Account, files, contents of objects. Commands may change them, so never behind one.
+async fn write(shared: &Shared, live: &Arc<LiveSandbox>, setup: &Setup) -> Result<()> {
     let lease = lease(shared, live).await?;
     if let Some(account) = &setup.account {
         account::ensure(lease.guest(), account)
@@ -51,16 +111,6 @@ async fn steps(shared: &Arc<Shared>, live: &Arc<LiveSandbox>) -> Result<()> {
     }
     for object in &setup.objects {
         content::object(shared, &lease, object).await?;
-    }
-    drop(lease);
-    let once = setup.once.iter().map(|program| ("once", program));
-    let each = setup.each_start.iter().map(|program| ("start", program));
-    for (place, (phase, program)) in once.chain(each).enumerate() {
-        let key = format!("{}-{phase}-{place}", setup.lives);
-        let ended = command(shared, live, program, key).await?;
-        if ended.state != CommandState::Exited(ExitStatus::Code(0)) {
-            return Err(unsuccessful(shared, place, &ended));
-        }
     }
     Ok(())
 }
@@ -98,7 +148,7 @@ fn unsuccessful(shared: &Shared, place: usize, ended: &Command) -> Error {
     };
     let wrote = last_output(shared, &ended.id);
     let text = format!("command {} of its setup {how}{wrote}", place + 1);
-    Error::new(pinfold_model::Code::SandboxFailed, text)
+    Error::new(Code::SandboxFailed, text)
 }
 
 fn last_output(shared: &Shared, id: &CommandId) -> String {
@@ -119,7 +169,9 @@ fn last_output(shared: &Shared, id: &CommandId) -> String {
     }
 }
 
-fn failed(what: &str, error: impl std::error::Error + Send + Sync + 'static) -> Error {
-    let text = format!("{what}: {error}");
-    Error::new(pinfold_model::Code::SandboxFailed, text).because(error)
+/// Says what could not be done, and stays the kind of fault that it is.
+fn failed(what: &str, error: GuestError) -> Error {
+    let error = crate::errors::guest_error(error);
+    let text = format!("{what}: {}", error.message());
+    Error::new(error.code(), text).because(error)
 }

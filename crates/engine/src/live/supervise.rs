@@ -387,7 +387,7 @@ impl Task {
 }
 
 /// Returns when every process of `life` is gone.
-async fn over(view: &mut watch::Receiver<View>, life: u32) {
+pub(super) async fn over(view: &mut watch::Receiver<View>, life: u32) {
     // The sender lives as long as the command's handle of its sandbox.
     let _ = view.wait_for(|view| view.is_over(life)).await;
 }

@@ -41,7 +41,7 @@ impl Engine {
         id: &ObjectId,
         range: ReadRange,
     ) -> Result<ObjectReader> {
-        self.timed("object.read", async {
+        self.timed(ctx, "object.read", async {
             let object = self.object(ctx, id).await?;
             object.state.require_sealed()?;
             let (Some(blob), Some(total)) = (&object.content, object.size_bytes) else {

@@ -57,7 +57,7 @@ impl Stepped for PipelineRun {
 impl Engine {
     /// Follows a run from behind the event `after_seq`; 0 is from its beginning.
     pub async fn follow_run(&self, ctx: &Ctx, id: RunId, after_seq: u64) -> Result<RunReader> {
-        self.timed("pipeline.follow", async {
+        self.timed(ctx, "pipeline.follow", async {
             self.any_run(ctx, id).await?;
             let run = match self.inner.runs.get(id) {
                 Some(live) => live.watch(),

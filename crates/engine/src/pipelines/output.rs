@@ -44,7 +44,7 @@ impl Engine {
         id: RunId,
         bounds: ReportBounds,
     ) -> Result<RunReport> {
-        self.timed("pipeline.report", async {
+        self.timed(ctx, "pipeline.report", async {
             let run = self.any_run(ctx, id).await?;
             let (steps, journals) = (run.steps.clone(), self.inner.parts.journals.clone());
             let read = move || collect(&journals, &steps, bounds);

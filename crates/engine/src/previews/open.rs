@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pinfold_model::{
-    Code, Ctx, Error, KeyId, Preview, PreviewState, Principal, Result, Slug, Time,
+    Code, Ctx, Error, KeyId, Level, Preview, PreviewState, Principal, Resource, Result, Slug, Time,
 };
 use pinfold_store::KeptPreview;
 use tokio::sync::Semaphore;
@@ -92,7 +92,7 @@ impl Engine {
     /// # Errors
     /// `preview_not_found` where there never was one; `preview_gone` where it has ended.
     pub async fn open_preview(&self, slug: &str) -> Result<Arc<OpenPreview>> {
-        self.timed("preview.open", async {
+        self.measured("preview.open", async {
             let slug: Slug = slug.parse().map_err(|_| unknown())?;
             let table = &self.inner.previews;
             if let Some(open) = table.get(&slug) {
@@ -157,7 +157,10 @@ impl Engine {
     }
 
     async fn opens(&self, open: &OpenPreview, principal: Principal) -> Result<bool> {
-        self.sees(&Ctx::new(principal), &open.preview.project).await
+        let ctx = Ctx::new(principal);
+        // Whatever is behind it may be changed through it.
+        let may = ctx.require(Resource::Sandboxes, Level::Write).is_ok();
+        Ok(may && self.sees(&ctx, &open.preview.project).await?)
     }
 }
 

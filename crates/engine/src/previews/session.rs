@@ -111,7 +111,7 @@ impl Engine {
         open: &OpenPreview,
         secret: &str,
     ) -> Result<PreviewSession> {
-        self.timed("preview.redeem", async {
+        self.measured("preview.redeem", async {
             let hash = self.inner.pepper.hash(secret);
             let previews = self.store().previews();
             let link = previews.take_link(hash, &open.preview().id).await?;

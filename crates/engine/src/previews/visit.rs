@@ -29,7 +29,7 @@ impl Engine {
     /// `preview_unavailable` where the sandbox does not run; `unavailable` where the preview has as
     /// many visits as it may have.
     pub async fn enter_preview(&self, open: &OpenPreview) -> Result<Visit> {
-        self.timed("preview.enter", async {
+        self.measured("preview.enter", async {
             let preview = open.preview();
             let visits = Arc::clone(&open.visits);
             let place = visits.try_acquire_owned().map_err(|_| crowded())?;

@@ -22,7 +22,7 @@ pub struct SandboxNetwork {
 
 impl Engine {
     pub async fn sandbox_network(&self, ctx: &Ctx, id: &SandboxId) -> Result<SandboxNetwork> {
-        self.timed("sandbox.network", self.network_of(ctx, id))
+        self.timed(ctx, "sandbox.network", self.network_of(ctx, id))
             .await
     }
 

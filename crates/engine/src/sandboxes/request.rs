@@ -26,6 +26,10 @@ pub struct CreateSandbox {
     /// Given without `network`, it means the mode `policy`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network_policy: Option<NetworkPolicy>,
+    /// The id of a policy of the project to follow, or its name where no other has that; instead of
+    /// rules.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network_policy_id: Option<String>,
     /// Over the template's.
     pub env: BTreeMap<String, String>,
     pub workdir: Option<String>,

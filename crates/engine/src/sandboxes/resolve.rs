@@ -6,14 +6,16 @@ use pinfold_model::credential::{CERTIFICATES, CERTIFICATES_IN_ENV};
 use pinfold_model::sandbox::{HostMount, IdleAction, SandboxExtras, SandboxSpec, TemplateOrigin};
 use pinfold_model::template::TemplateSpec;
 use pinfold_model::{
-    Code, Ctx, Error, Image, ImageId, ImageName, KeyId, NetworkMode, NetworkPolicy, ProjectId,
-    Resources, Result, Sandbox, SandboxId, SandboxState, Template, Time,
+    Code, Ctx, Error, Image, ImageId, ImageName, KeyId, Level, NetworkMode, NetworkPolicy,
+    ProjectId, Resource, Resources, Result, Sandbox, SandboxId, SandboxState, Template, Time,
 };
 
 use super::{CreateSandbox, ImageOrTemplate};
 use crate::access::no_sandbox;
 use crate::clock::later;
 use crate::errors::driver_error;
+use crate::images::check_snapshot;
+use crate::network_policies::check_named_alone;
 use crate::{Engine, HostMounts, Share};
 
 /// Where commands of an image begin that does not say: the image `host` has this directory.
@@ -57,13 +59,22 @@ impl Recipe {
 impl Engine {
     pub(crate) async fn resolve(&self, ctx: &Ctx, request: CreateSandbox) -> Result<Resolved> {
         self.check_mounts(&request.mounts)?;
+        let (mode, rules) = (request.network, request.network_policy.as_ref());
+        check_named_alone(request.network_policy_id.as_deref(), mode, rules)?;
+        may_use(ctx, request.credentials.as_deref())?;
         self.check_secrets(&ctx.principal.project, request.credentials.as_deref())
             .await?;
         self.check_extras(ctx, &request.more).await?;
-        let request = match request.from.clone() {
-            ImageOrTemplate::Snapshot(id) => self.linked_as_before(ctx, &id, request).await?,
+        let request = match &request.from {
+            ImageOrTemplate::Snapshot(id) => {
+                let id = id.clone();
+                self.linked_as_before(ctx, &id, request).await?
+            }
             _ => request,
         };
+        let project = &ctx.principal.project;
+        let follows = request.network_policy_id.as_deref();
+        let follows = self.policy_named(project, follows).await?;
         let Recipe {
             template,
             fork,
@@ -73,10 +84,16 @@ impl Engine {
             Some(fork) => self.image(ctx, fork.spec.image.as_str()).await?,
             None => self.present_image(ctx, &image_name, Share::Project).await?,
         };
+        let says_network = says_network(&request);
+        if template.is_none() && fork.is_none() {
+            check_snapshot(ctx, &image, Level::Read)?;
+        }
         let request = match &fork {
             Some(fork) => as_there(request, &fork.spec),
             None => request,
         };
+        // Those of a fork's original too.
+        may_use(ctx, request.credentials.as_deref())?;
         if request.idle_action == Some(IdleAction::Stop) {
             self.inner.parts.driver.check_stop().map_err(driver_error)?;
         }
@@ -91,6 +108,14 @@ impl Engine {
             spec.template_version = fork.spec.template_version.clone();
             spec.template = fork.spec.template.clone();
             spec.forked_from = Some(fork.id);
+            if !says_network {
+                spec.network_policy_id = fork.spec.network_policy_id;
+            }
+        }
+        if let Some(policy) = follows {
+            spec.network = NetworkMode::Policy;
+            spec.network_policy = policy.rules;
+            spec.network_policy_id = Some(policy.id);
         }
         spec.validate()?;
         check_hostname(&spec.hostname)?;
@@ -110,6 +135,12 @@ impl Engine {
     /// That what the setup needs is there: better told now than in the middle of it.
     async fn check_extras(&self, ctx: &Ctx, more: &SandboxExtras) -> Result<()> {
         more.validate()?;
+        if !more.setup.objects.is_empty() {
+            ctx.require(Resource::Objects, Level::Read)?;
+        }
+        if !more.secrets.is_empty() {
+            ctx.require(Resource::Secrets, Level::Read)?;
+        }
         for mount in &more.setup.objects {
             let object = self.object(ctx, &mount.object).await?;
             if object.project != ctx.principal.project {
@@ -133,10 +164,20 @@ impl Engine {
             let text = format!("the snapshot {id} has been deleted");
             return Err(Error::new(Code::ImageNotFound, text));
         }
-        if request.network.is_some() || request.network_policy.is_some() {
+        if says_network(&request) {
             return Ok(request);
         }
         let source = self.any_sandbox(ctx, &snapshot.sandbox).await?.spec;
+        if let Some(followed) = source.network_policy_id {
+            let policies = self.store().network_policies();
+            let project = &ctx.principal.project;
+            if policies.get(project, &followed).await?.is_some() {
+                return Ok(CreateSandbox {
+                    network_policy_id: Some(followed.into()),
+                    ..request
+                });
+            }
+        }
         Ok(CreateSandbox {
             network: Some(source.network),
             network_policy: Some(source.network_policy),
@@ -210,6 +251,21 @@ impl Engine {
     }
 }
 
+/// Whether a request says what the sandbox may reach.
+fn says_network(request: &CreateSandbox) -> bool {
+    request.network.is_some()
+        || request.network_policy.is_some()
+        || request.network_policy_id.is_some()
+}
+
+/// Credentials are made of secrets.
+fn may_use<C>(ctx: &Ctx, credentials: Option<&[C]>) -> Result<()> {
+    match credentials {
+        None | Some([]) => Ok(()),
+        Some(_) => ctx.require(Resource::Secrets, Level::Read),
+    }
+}
+
 /// The request of a fork, with what it leaves out as its original has it.
 fn as_there(request: CreateSandbox, there: &SandboxSpec) -> CreateSandbox {
     let resources = there.resources;
@@ -280,6 +336,7 @@ fn merge(
         resources,
         network,
         network_policy,
+        network_policy_id: None,
         env,
         workdir: request
             .workdir

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pinfold_model::{Code, Ctx, Error, Principal, Result, SandboxId, SandboxState, SshKey};
+use pinfold_model::{Code, Ctx, Error, Principal, Result, SandboxId, SandboxState, SshKey, Time};
 use pinfold_runtime::guest::{FailureKind, GuestError};
 use tokio::net::TcpStream;
 
 use super::table::Listed;
 use crate::Engine;
+use crate::clock::Clock;
 use crate::keys::principal;
 use crate::live::{LiveSandbox, Use};
 use crate::usecase::Note;
@@ -18,14 +19,24 @@ pub struct SshLogin {
     ctx: Ctx,
     live: Arc<LiveSandbox>,
     listed: Listed,
+    /// When the API key ends that made the key.
+    until: Option<Time>,
+    clock: Arc<dyn Clock>,
     _in_use: Use,
+}
+
+/// As whom a key acts.
+struct Maker {
+    principal: Principal,
+    /// When that has an end.
+    until: Option<Time>,
 }
 
 impl Engine {
     /// The key with that fingerprint, where it opens the sandbox that `user` names. Nothing is told
     /// about why one does not.
     pub async fn find_ssh_key(&self, user: &str, fingerprint: &str) -> Result<Option<SshKey>> {
-        self.timed("ssh_key.find", async {
+        self.measured("ssh_key.find", async {
             let Ok(sandbox) = user.parse::<SandboxId>() else {
                 return Ok(None);
             };
@@ -48,11 +59,12 @@ impl Engine {
         // Before the look-up: what ends the key from now on finds this login.
         let listed = self.inner.ssh_logins.add(key);
         let keys = self.store().ssh_keys();
-        let principal = match keys.get(&key.sandbox, &key.id).await? {
+        let maker = match keys.get(&key.sandbox, &key.id).await? {
             Some(key) => self.who_made(&key).await?,
             None => None,
         };
-        let ctx = Ctx::new(principal.ok_or_else(ended)?);
+        let maker = maker.ok_or_else(ended)?;
+        let ctx = Ctx::new(maker.principal);
         let note = Note::new("ssh.login");
         note.about(key.sandbox.as_str());
         note.of(&key.project);
@@ -66,6 +78,8 @@ impl Engine {
                 ctx: ctx.clone(),
                 live,
                 listed,
+                until: maker.until,
+                clock: Arc::clone(&self.inner.parts.clock),
             })
         })
         .await
@@ -73,19 +87,28 @@ impl Engine {
 
     /// As whom the key acts; `None` where it has expired, or the API key that made it is no longer
     /// valid.
-    async fn who_made(&self, key: &SshKey) -> Result<Option<Principal>> {
+    async fn who_made(&self, key: &SshKey) -> Result<Option<Maker>> {
         let now = self.now();
         if key.expires_at.is_some_and(|at| at <= now) {
             return Ok(None);
         }
         let Some(id) = &key.created_by else {
-            return Ok(Some(Principal {
+            let principal = Principal {
                 project: key.project.clone(),
                 ..self.system_principal()
+            };
+            return Ok(Some(Maker {
+                principal,
+                until: None,
             }));
         };
         let maker = self.store().keys().get(id).await?;
-        Ok(maker.and_then(|maker| principal(&maker, now).ok()))
+        Ok(maker.and_then(|maker| {
+            Some(Maker {
+                principal: principal(&maker, now).ok()?,
+                until: maker.expires_at,
+            })
+        }))
     }
 }
 
@@ -107,15 +130,23 @@ impl SshLogin {
         self.live.view().sandbox.spec.workdir.clone()
     }
 
-    /// Completes when this login has to end, and says why: its key was deleted, or the sandbox was
-    /// stopped or has ended. One that is suspended comes back with its connections.
+    /// Completes when this login has to end, and says why: its key was deleted, the API key that made
+    /// it has ended, or the sandbox was stopped or has ended. One that is suspended comes back with its
+    /// connections.
     pub async fn ended(&self) -> Error {
         let lives = |state| {
             use SandboxState::{Creating, Running, Suspended};
             matches!(state, Creating | Running | Suspended)
         };
+        let expired = async {
+            match self.until {
+                Some(at) => self.clock.sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             () = self.listed.over() => ended(),
+            () = expired => ended(),
             sandbox = self.live.until(|sandbox| !lives(sandbox.state)) => {
                 sandbox.state.require_running().err().unwrap_or_else(ended)
             }

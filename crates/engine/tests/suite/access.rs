@@ -11,7 +11,8 @@ fn key(name: &str, role: Role, project: Option<pinfold_model::ProjectId>) -> Cre
         role,
         kind: KeyKind::Agent,
         project,
-        expires_in: None,
+        expires: None,
+        scopes: pinfold_model::Scopes::All,
         quota: Default::default(),
     }
 }
@@ -62,7 +63,7 @@ fn things_of_another_project_do_not_exist() {
                 .expect_err("foreign")
                 .code(),
             engine
-                .sandbox_gauge(&stranger, &sandbox)
+                .sandbox_used(&stranger, &sandbox)
                 .await
                 .expect_err("foreign")
                 .code(),

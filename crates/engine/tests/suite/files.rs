@@ -1,7 +1,7 @@
 //! Files inside sandboxes.
 
-use pinfold_engine::{FileKind, MakeDirectory, MoveFile, ReadRange, WriteFile};
-use pinfold_model::{Code, SandboxId};
+use pinfold_engine::{DirectoryCursor, FileKind, MakeDirectory, MoveFile, ReadRange, WriteFile};
+use pinfold_model::{Code, ExitStatus, SandboxId};
 
 use super::place::{Life, Place};
 
@@ -67,6 +67,36 @@ fn files_go_in_and_come_out_whole_or_in_part() {
         abandoned.write(b"half").await.expect("write");
         abandoned.abort().await.expect("abort");
         assert!(get(&life, &sandbox, "deep/er/file", whole).await == bytes);
+    });
+    life.clean_up(&place);
+}
+
+#[test]
+fn parts_of_a_directory_are_all_of_it_whatever_its_names_are() {
+    let place = Place::new();
+    let life = place.live();
+    life.run(async {
+        let sandbox = life.sandbox().await;
+        let (engine, ctx) = (&life.engine, &life.ctx);
+        // The last two are shown alike.
+        let line = r"mkdir /tmp/d && cd /tmp/d && touch a b $(printf 'x\376') $(printf 'x\377')";
+        let made = life.sh(&sandbox, line).await;
+        assert_eq!(made.command.state.exit_status(), Some(ExitStatus::Code(0)));
+        let (mut names, mut after) = (Vec::new(), Some(DirectoryCursor::default()));
+        while let Some(at) = after {
+            let page = engine.directory_page(ctx, &sandbox, "/tmp/d", &at, 1);
+            let page = page.await.expect("page");
+            assert!(page.entries.len() <= 1);
+            names.extend(page.entries.into_iter().map(|entry| entry.name));
+            after = page.next;
+        }
+        assert_eq!(names, ["a", "b", "x\u{fffd}", "x\u{fffd}"]);
+        for limit in [0, 1001] {
+            let begin = DirectoryCursor::default();
+            let page = engine.directory_page(ctx, &sandbox, "/tmp/d", &begin, limit);
+            let refused = page.await.expect_err("no limit");
+            assert_eq!(refused.code(), Code::InvalidArgument);
+        }
     });
     life.clean_up(&place);
 }

@@ -191,7 +191,8 @@ fn a_link_ends_with_the_key_that_made_it_and_outlives_a_restart() {
             role: Role::Member,
             kind: KeyKind::Agent,
             project: None,
-            expires_in: None,
+            expires: None,
+            scopes: pinfold_model::Scopes::All,
             quota: Default::default(),
         };
         let made = life.engine.create_key(&life.ctx, key).await.expect("key");

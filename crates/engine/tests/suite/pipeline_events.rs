@@ -400,7 +400,8 @@ async fn bounded_key(life: &Life) -> Ctx {
         role: Role::Member,
         kind: KeyKind::Agent,
         project: None,
-        expires_in: None,
+        expires: None,
+        scopes: pinfold_model::Scopes::All,
         quota: QuotaChange {
             live_sandboxes: Some(Some(1)),
             ..QuotaChange::default()

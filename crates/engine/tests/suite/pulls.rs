@@ -59,7 +59,8 @@ async fn member_of(life: &Life, name: &str) -> Ctx {
         role: Role::Member,
         kind: KeyKind::Agent,
         project: Some(project.expect("project").id),
-        expires_in: None,
+        expires: None,
+        scopes: pinfold_model::Scopes::All,
         quota: QuotaChange::default(),
     };
     let made = life.engine.create_key(&life.ctx, key).await.expect("key");
@@ -175,6 +176,7 @@ fn what_is_pulled_belongs_to_the_project_that_pulled_it() {
         assert_eq!(refused.code(), Code::PermissionDenied);
         let admin = Ctx::new(pinfold_model::Principal {
             role: Role::Admin,
+            scopes: pinfold_model::Scopes::All,
             ..ours.principal.clone()
         });
         let image = engine.pull_image(&admin, secret).await.expect("pulled");

@@ -117,6 +117,16 @@ fn a_setup_that_fails_ends_the_sandbox_and_says_why() {
         assert_eq!(failed.reason, Some(EndReason::BootFailed));
         let why = failed.failure.expect("a reason");
         assert!(why.contains("status 3") && why.contains("too bad"), "{why}");
+        // What it was to be set up with is kept no longer than it is of use.
+        while !life
+            .state(&made.id)
+            .await
+            .spec
+            .more
+            .setup
+            .each_start
+            .is_empty()
+        {}
     });
     life.clean_up(&place);
 }
@@ -170,12 +180,66 @@ fn a_start_repeats_what_is_for_each_start_and_nothing_else() {
 }
 
 #[test]
+fn a_later_start_whose_setup_fails_keeps_the_disk_and_says_why() {
+    let place = Place::with_kept_disks();
+    let life = place.live();
+    life.run(async {
+        let check = line("test ! -e /tmp/broken || exit 4");
+        let request = with(Setup {
+            each_start: vec![check],
+            ..Setup::default()
+        });
+        let id = life.create(request).await.id;
+        set_up(&life, &id).await;
+        life.sh(&id, "touch /tmp/broken").await;
+        let (engine, ctx) = (&life.engine, &life.ctx);
+        engine.stop_sandbox(ctx, &id).await.expect("stop");
+        engine.start_sandbox(ctx, &id).await.expect("start");
+        let stopped = life.until(&id, SandboxState::Stopped).await;
+        assert!(stopped.failure.expect("why").contains("status 4"));
+        let started = engine.start_sandbox(ctx, &id).await;
+        started.expect("its disk is there");
+    });
+    life.clean_up(&place);
+}
+
+#[test]
+fn what_a_suspend_interrupts_goes_on_behind_it() {
+    let place = Place::new();
+    let life = place.live();
+    life.run(async {
+        let wait = "echo begun >> /tmp/log; while ! test -e /tmp/go; do sleep 0.02; done";
+        let request = with(Setup {
+            once: vec![line(wait), line("echo second >> /tmp/log")],
+            ..Setup::default()
+        });
+        let id = life.create(request).await.id;
+        while text(&life, &id, "cat /tmp/log 2>/dev/null").await != "begun\n" {}
+        let (engine, ctx) = (&life.engine, &life.ctx);
+        life.sh(&id, "(sleep 0.3; touch /tmp/go) > /dev/null 2>&1 &")
+            .await;
+        for _ in 0..3 {
+            engine.suspend_sandbox(ctx, &id).await.expect("suspend");
+            engine.resume_sandbox(ctx, &id).await.expect("resume");
+        }
+        let done = set_up(&life, &id).await;
+        assert_eq!(done.state, SandboxState::Running, "{:?}", done.failure);
+        assert_eq!(text(&life, &id, "cat /tmp/log").await, "begun\nsecond\n");
+    });
+    life.clean_up(&place);
+}
+
+#[test]
 fn the_next_server_goes_on_with_a_setup_and_repeats_no_command() {
     let place = Place::new();
     let life = place.live();
     let id = life.run(async {
         let wait = "echo begun >> /tmp/log; while ! test -e /tmp/go; do sleep 0.02; done";
         let request = with(Setup {
+            files: vec![SetupFile {
+                path: "/tmp/log".to_owned(),
+                content: String::new(),
+            }],
             once: vec![line(wait), line("echo second >> /tmp/log")],
             ..Setup::default()
         });

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pinfold_engine::{
-    CreateSandbox, EngineConfig, ImageOrTemplate, PageRequest, SystemClock, TakeSnapshot,
+    CreateSandbox, EngineConfig, ImageOrTemplate, PageRequest, Share, SystemClock, TakeSnapshot,
 };
+use pinfold_model::build::BuildState;
+use pinfold_model::template::TemplateSpec;
 use pinfold_model::{
-    Code, CommandState, Ctx, ExitStatus, ImageId, ImageSource, ProjectId, SandboxState,
+    Code, CommandState, Ctx, ExitStatus, ImageId, ImageSource, ProjectId, SandboxState, Scopes,
 };
 
+use super::builds::{build_of, ended};
 use super::images::{import, tar_of_a_root};
 use super::place::{DEADLINE, Life, Place, shell, small};
 
@@ -31,6 +34,45 @@ fn from_image(name: impl Into<String>) -> CreateSandbox {
 async fn text(life: &Life, sandbox: &pinfold_model::SandboxId, line: &str) -> String {
     let output = life.sh(sandbox, line).await;
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn a_snapshot_takes_its_own_scope_whichever_way_it_is_come_to() {
+    let place = Place::with_kept_disks();
+    let life = place.live();
+    life.run(async {
+        let (engine, ctx) = (&life.engine, &life.ctx);
+        let origin = life.create(small()).await;
+        let taken = engine.snapshot_sandbox(ctx, &origin.id, named("deps:1"));
+        taken.await.expect("taken");
+        let mut narrow = ctx.clone();
+        let scopes = Scopes::parse(&["images:write", "sandboxes:write"]);
+        narrow.principal.scopes = scopes.expect("scopes");
+
+        let base = engine.get_template(ctx, "base", None).await;
+        let spec = TemplateSpec {
+            image: "deps:1".parse().expect("a name"),
+            ..base.expect("shipped").spec
+        };
+        let template = engine.set_template(&narrow, "t", spec, Share::Project);
+        let export = engine.export_image(&narrow, "deps:1");
+        let removal = engine.remove_image(&narrow, "deps:1");
+        for refused in [
+            template.await.map(drop),
+            export.await.map(drop),
+            removal.await,
+        ] {
+            let refused = refused.expect_err("it needs the scope of snapshots");
+            assert_eq!(refused.code(), Code::PermissionDenied, "{refused}");
+        }
+        for (who, state) in [(&narrow, BuildState::Failed), (ctx, BuildState::Complete)] {
+            let request = build_of("FROM deps:1\nRUN true\n");
+            let build = engine.create_build(who, request, None).await;
+            let build = ended(&life, &build.expect("accepted").value.id).await;
+            assert_eq!(build.state, state, "{:?}", build.failure);
+        }
+    });
+    life.clean_up(&place);
 }
 
 #[test]

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pinfold_engine::{
-    CreateKey, CreateSshKey, CreatedSshKey, EngineConfig, PageRequest, SystemClock,
+    Clock, CreateKey, CreateSshKey, CreatedKey, CreatedSshKey, EngineConfig, Expires, PageRequest,
+    SystemClock,
 };
-use pinfold_model::{Code, Ctx, KeyKind, Role, SandboxId, SshGateway, SshKey};
+use pinfold_model::{Code, Ctx, KeyKind, Role, SandboxId, Scopes, SshGateway, SshKey};
 
 use super::access::stranger;
+use super::clock::ManualClock;
 use super::place::{Life, Place};
 
 const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -17,6 +19,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An engine that says it has a gateway.
 fn live(place: &Place) -> Life {
+    live_at(place, Arc::new(SystemClock))
+}
+
+fn live_at(place: &Place, clock: Arc<dyn Clock>) -> Life {
     let config = EngineConfig {
         ssh: Some(SshGateway {
             host: "pinfold.test".to_owned(),
@@ -26,7 +32,7 @@ fn live(place: &Place) -> Life {
         }),
         ..EngineConfig::default()
     };
-    place.live_with(config, Arc::new(SystemClock))
+    place.live_with(config, clock)
 }
 
 async fn created(life: &Life, ctx: &Ctx, sandbox: &SandboxId) -> CreatedSshKey {
@@ -34,6 +40,21 @@ async fn created(life: &Life, ctx: &Ctx, sandbox: &SandboxId) -> CreatedSshKey {
         .engine
         .create_ssh_key(ctx, sandbox, CreateSshKey::default());
     made.await.expect("a key")
+}
+
+/// An API key that makes keys of sandboxes.
+async fn maker(life: &Life, expires_in: Option<Duration>) -> CreatedKey {
+    let request = CreateKey {
+        name: "maker".into(),
+        role: Role::Member,
+        kind: KeyKind::User,
+        project: None,
+        expires: expires_in.map(Expires::In),
+        scopes: Scopes::All,
+        quota: Default::default(),
+    };
+    let made = life.engine.create_key(&life.ctx, request).await;
+    made.expect("key")
 }
 
 async fn found(life: &Life, key: &SshKey) -> Option<SshKey> {
@@ -85,15 +106,7 @@ fn an_ssh_key_acts_as_the_key_that_made_it_and_ends_with_that() {
     life.run(async {
         let (engine, ctx) = (&life.engine, &life.ctx);
         let sandbox = life.sandbox().await;
-        let request = CreateKey {
-            name: "maker".into(),
-            role: Role::Member,
-            kind: KeyKind::User,
-            project: None,
-            expires_in: None,
-            quota: Default::default(),
-        };
-        let maker = engine.create_key(ctx, request).await.expect("key");
+        let maker = maker(&life, None).await;
         let principal = engine.authenticate(&maker.secret).await.expect("good");
         let made = created(&life, &Ctx::new(principal), &sandbox).await;
         let login = engine.enter_over_ssh(&made.key, PEER).await.expect("in");
@@ -109,6 +122,64 @@ fn an_ssh_key_acts_as_the_key_that_made_it_and_ends_with_that() {
         assert_eq!(found(&life, &made.key).await, None);
         assert!(engine.enter_over_ssh(&made.key, PEER).await.is_err());
         assert!(found(&life, &kept.key).await.is_some(), "another's stays");
+    });
+    life.clean_up(&place);
+}
+
+#[test]
+fn a_login_ends_when_the_key_expires_that_made_its_key() {
+    let place = Place::new();
+    let clock = Arc::new(ManualClock::new());
+    let life = live_at(&place, clock.clone());
+    life.run(async {
+        let engine = &life.engine;
+        let sandbox = life.sandbox().await;
+        let maker = maker(&life, Some(Duration::from_secs(3600))).await;
+        let principal = engine.authenticate(&maker.secret).await.expect("good");
+        let made = created(&life, &Ctx::new(principal), &sandbox).await;
+        let kept = created(&life, &life.ctx, &sandbox).await;
+        let login = engine.enter_over_ssh(&made.key, PEER).await.expect("in");
+        let other = engine.enter_over_ssh(&kept.key, PEER).await.expect("in");
+        let mut ended = std::pin::pin!(login.ended());
+        clock.forward(Duration::from_secs(3599));
+        assert!(futures::poll!(&mut ended).is_pending(), "a second is left");
+        clock.forward(Duration::from_secs(1));
+        let why = tokio::time::timeout(PATIENCE, ended).await;
+        assert_eq!(why.expect("told").code(), Code::Unauthenticated);
+        assert!(engine.enter_over_ssh(&made.key, PEER).await.is_err());
+        let mut others = std::pin::pin!(other.ended());
+        assert!(futures::poll!(&mut others).is_pending(), "another's stays");
+    });
+    life.clean_up(&place);
+}
+
+#[test]
+fn a_caller_that_goes_away_amid_it_leaves_nobody_in() {
+    let place = Place::new();
+    let life = live(&place);
+    life.run(async {
+        let (engine, ctx) = (&life.engine, &life.ctx);
+        let sandbox = life.sandbox().await;
+        let maker = maker(&life, None).await;
+        let principal = engine.authenticate(&maker.secret).await.expect("good");
+        let made = created(&life, &Ctx::new(principal), &sandbox).await;
+        let deleted = created(&life, ctx, &sandbox).await;
+        let of_maker = engine.enter_over_ssh(&made.key, PEER).await.expect("in");
+        let of_deleted = engine.enter_over_ssh(&deleted.key, PEER).await;
+        let of_deleted = of_deleted.expect("in");
+        {
+            // Begun, and dropped.
+            let revoking = std::pin::pin!(engine.revoke_key(ctx, &maker.key.id));
+            let _ = futures::poll!(revoking);
+            let deleting = engine.delete_ssh_key(ctx, &sandbox, &deleted.key.id);
+            let _ = futures::poll!(std::pin::pin!(deleting));
+        }
+        for login in [of_maker, of_deleted] {
+            let ended = tokio::time::timeout(PATIENCE, login.ended()).await;
+            assert_eq!(ended.expect("told").code(), Code::Unauthenticated);
+        }
+        assert_eq!(found(&life, &deleted.key).await, None);
+        assert!(engine.authenticate(&maker.secret).await.is_err());
     });
     life.clean_up(&place);
 }

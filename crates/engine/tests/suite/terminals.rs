@@ -2,7 +2,7 @@
 
 use pinfold_engine::OpenTerminal;
 use pinfold_model::journal::RecordBody;
-use pinfold_model::{Code, WindowSize};
+use pinfold_model::{Code, Scopes, WindowSize};
 
 use super::place::{Place, shell};
 
@@ -59,6 +59,11 @@ fn a_terminal_is_typed_into_resized_and_attached_again() {
             .await
             .expect_err("no terminal");
         assert_eq!(refused.code(), Code::SessionNotFound);
+        let mut looks = ctx.clone();
+        looks.principal.scopes = Scopes::parse(&["sandboxes:read"]).expect("a scope");
+        let refused = engine.attach_terminal(&looks, &plain, 0).await;
+        let refused = refused.expect_err("whoever attaches may type");
+        assert_eq!(refused.code(), Code::PermissionDenied);
     });
     life.clean_up(&place);
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pinfold_engine::{Clock, EngineConfig, PageRequest};
-use pinfold_model::Time;
 use pinfold_model::usage::UsageTotals;
+use pinfold_model::{SandboxId, Time};
 
 use super::clock::ManualClock;
 use super::place::{Life, Place};
@@ -74,6 +74,61 @@ fn usage_counts_what_runs_up_to_now_and_survives_a_crash() {
         let each = each.expect("usage").items;
         assert_eq!(each[0].sandbox, sandbox);
         assert_close(each[0].wall_seconds, 65.0);
+    });
+    life.clean_up(&place);
+}
+
+/// Elapsed and running seconds of a sandbox's life.
+async fn lived(life: &Life, sandbox: &SandboxId) -> (f64, f64) {
+    let used = life.engine.sandbox_used(&life.ctx, sandbox).await;
+    let used = used.expect("usage").life;
+    (used.elapsed.as_secs_f64(), used.running.as_secs_f64())
+}
+
+#[test]
+fn a_life_counts_running_apart_from_being_there_over_suspensions_and_crashes() {
+    let place = Place::new();
+    let clock = Arc::new(ManualClock::new());
+    let life = place.live_with(EngineConfig::default(), clock.clone());
+    let sandbox = life.run(async {
+        let (engine, ctx) = (&life.engine, &life.ctx);
+        let sandbox = life.sandbox().await;
+        clock.forward(MINUTE);
+        assert_eq!(lived(&life, &sandbox).await, (60.0, 60.0));
+        engine.suspend_sandbox(ctx, &sandbox).await.expect("frozen");
+        clock.forward(MINUTE);
+        assert_eq!(lived(&life, &sandbox).await, (120.0, 60.0));
+        engine.resume_sandbox(ctx, &sandbox).await.expect("thawed");
+        clock.forward(MINUTE);
+        assert_eq!(lived(&life, &sandbox).await, (180.0, 120.0));
+        sandbox
+    });
+    life.crash();
+    clock.forward(MINUTE);
+    let life = place.live_with(EngineConfig::default(), clock.clone());
+    life.run(async {
+        let (engine, ctx) = (&life.engine, &life.ctx);
+        life.sh(&sandbox, "true").await;
+        assert_eq!(lived(&life, &sandbox).await, (240.0, 180.0));
+        engine.destroy_sandbox(ctx, &sandbox).await.expect("gone");
+        clock.forward(MINUTE);
+        assert_eq!(lived(&life, &sandbox).await, (240.0, 180.0));
+        let used = engine.sandbox_used(ctx, &sandbox).await.expect("usage");
+        assert_eq!(used.life.to, used.sandbox.ended_at);
+        let resources = used.sandbox.spec.resources;
+        assert_close(
+            used.life.vcpu_seconds(),
+            180.0 * f64::from(resources.vcpu_millis) / 1e3,
+        );
+        let gib = |mib: u32| f64::from(mib) / 1024.0;
+        assert_close(
+            used.life.memory_gib_seconds(),
+            180.0 * gib(resources.memory_mib),
+        );
+        assert_close(
+            used.life.disk_gib_seconds(),
+            240.0 * gib(resources.disk_mib),
+        );
     });
     life.clean_up(&place);
 }

@@ -1,23 +1,63 @@
 //! Patterns of `.dockerignore`, and of the sources of a copy: those of Go's `filepath.Match` with
 //! `**`. Matching is a library's; the order in which rules speak is ours.
 
-use globset::{GlobBuilder, GlobMatcher};
+use globset::{Glob, GlobBuilder, GlobMatcher, GlobSet};
 
 /// Rules of a `.dockerignore` at most.
-const RULES_MAX: usize = 10_000;
-const PATTERN_MAX_BYTES: usize = 4096;
+const RULES_MAX: usize = 1000;
+const PATTERN_MAX_BYTES: usize = 1024;
 
 /// Which paths of a context are left out. The last rule that speaks of a path, or of a directory
 /// above it, decides.
+///
+/// All patterns are one automaton: each of its own would have a cache of megabytes.
 #[derive(Debug, Clone, Default)]
 pub struct Ignore {
-    rules: Vec<Rule>,
+    patterns: GlobSet,
+    patterns_bytes: u64,
+    /// What each rule says of what its pattern matches.
+    keeps: Vec<bool>,
 }
 
-#[derive(Debug, Clone)]
-struct Rule {
-    pattern: GlobMatcher,
-    keeps: bool,
+/// Answers for one path after the other. What was found of the directories above one holds for the
+/// next in the same directories.
+pub(super) struct Walk<'i> {
+    ignore: &'i Ignore,
+    /// The path that was asked for last.
+    path: String,
+    /// Of the directories above it: where each ends, and the last rule that speaks of it.
+    above: Vec<(usize, Option<usize>)>,
+    matching: Vec<usize>,
+}
+
+impl Walk<'_> {
+    pub(super) fn excludes(&mut self, path: &str) -> bool {
+        let shared = shared_directories(&self.path, path);
+        self.above.retain(|(end, _)| *end <= shared);
+        let known = self.above.last().map_or(0, |(end, _)| *end);
+        let mut last = self.above.last().and_then(|(_, last)| *last);
+        for (end, _) in path.match_indices('/').filter(|(end, _)| *end > known) {
+            last = self.last(&path[..end], last);
+            self.above.push((end, last));
+        }
+        path.clone_into(&mut self.path);
+        let last = self.last(path, last);
+        last.is_some_and(|rule| !self.ignore.keeps[rule])
+    }
+
+    /// The last rule that speaks of a path, or of what is above it.
+    fn last(&mut self, path: &str, above: Option<usize>) -> Option<usize> {
+        self.ignore.patterns.matches_into(path, &mut self.matching);
+        self.matching.last().copied().max(above)
+    }
+}
+
+/// Where the last directory ends that is above both.
+fn shared_directories(one: &str, other: &str) -> usize {
+    let same = one.bytes().zip(other.bytes()).take_while(|(a, b)| a == b);
+    let same = same.count();
+    let ends = other.as_bytes()[..same].iter().rposition(|b| *b == b'/');
+    ends.unwrap_or(0)
 }
 
 impl Ignore {
@@ -27,7 +67,8 @@ impl Ignore {
     /// A line is no pattern, or there are too many.
     pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let mut rules = Vec::new();
+        let mut patterns = GlobSet::builder();
+        let mut ignore = Self::default();
         for line in text.lines() {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
@@ -41,28 +82,52 @@ impl Ignore {
             if pattern.is_empty() {
                 continue;
             }
-            if rules.len() == RULES_MAX {
+            if ignore.keeps.len() == RULES_MAX {
                 return Err(format!(".dockerignore has more than {RULES_MAX} rules"));
             }
-            let pattern =
-                matcher(&pattern).map_err(|why| format!(".dockerignore: {line:?}: {why}"))?;
-            rules.push(Rule { pattern, keeps });
+            let glob = glob(&pattern).map_err(|why| format!(".dockerignore: {line:?}: {why}"))?;
+            patterns.add(glob);
+            ignore.patterns_bytes += pattern.len() as u64;
+            ignore.keeps.push(keeps);
         }
-        Ok(Self { rules })
+        let patterns = patterns.build();
+        ignore.patterns = patterns.map_err(|error| format!(".dockerignore: {}", error.kind()))?;
+        Ok(ignore)
     }
 
     /// Whether a path, relative to the context, is left out.
     #[must_use]
     pub fn excludes(&self, path: &str) -> bool {
-        let mut rules = self.rules.iter().rev();
-        let last = rules.find(|rule| matches_or_above(&rule.pattern, path));
-        last.is_some_and(|rule| !rule.keeps)
+        self.walk().excludes(path)
+    }
+
+    pub(super) fn walk(&self) -> Walk<'_> {
+        Walk {
+            ignore: self,
+            path: String::new(),
+            above: Vec::new(),
+            matching: Vec::new(),
+        }
+    }
+
+    /// What a walk along these paths takes at most, in bytes of paths times bytes of patterns: what
+    /// matching one with the other can come to.
+    pub(super) fn cost<'p>(&self, paths: impl Iterator<Item = &'p str>) -> u64 {
+        let (mut bytes, mut before) = (0, "");
+        for path in paths {
+            let shared = shared_directories(before, path);
+            let above = path.match_indices('/').map(|(end, _)| end);
+            let above = above.filter(|end| *end > shared).sum::<usize>();
+            bytes += (above + path.len()) as u64;
+            before = path;
+        }
+        bytes.saturating_mul(self.patterns_bytes)
     }
 
     /// Whether something below an excluded directory may be kept all the same.
     #[must_use]
     pub fn has_exceptions(&self) -> bool {
-        self.rules.iter().any(|rule| rule.keeps)
+        self.keeps.contains(&true)
     }
 }
 
@@ -83,17 +148,16 @@ pub fn wildcard(part: &str) -> Option<Result<Pattern, String>> {
     has_wildcard(part).then(|| matcher(part).map(Pattern))
 }
 
-fn matches_or_above(pattern: &GlobMatcher, path: &str) -> bool {
-    let above = path.match_indices('/').map(|(at, _)| &path[..at]);
-    above.chain([path]).any(|path| pattern.is_match(path))
-}
-
 /// Whether a source of a copy names several things.
 pub(super) fn has_wildcard(path: &str) -> bool {
     path.contains(['*', '?', '['])
 }
 
 pub(super) fn matcher(pattern: &str) -> Result<GlobMatcher, String> {
+    Ok(glob(pattern)?.compile_matcher())
+}
+
+fn glob(pattern: &str) -> Result<Glob, String> {
     if pattern.len() > PATTERN_MAX_BYTES {
         return Err(format!("a pattern has at most {PATTERN_MAX_BYTES} bytes"));
     }
@@ -106,9 +170,7 @@ pub(super) fn matcher(pattern: &str) -> Result<GlobMatcher, String> {
         .literal_separator(true)
         .backslash_escape(true)
         .build();
-    Ok(glob
-        .map_err(|error| error.kind().to_string())?
-        .compile_matcher())
+    glob.map_err(|error| error.kind().to_string())
 }
 
 /// Without `.`, empty parts, and `..` as far as there is something to take back.
@@ -160,6 +222,19 @@ mod tests {
         let paths = ["x", "keep", "keep/a", "keep/not", "keep/not/b"];
         assert_eq!(excluded(rules, &paths), [true, false, false, true, true]);
         assert_eq!(excluded("!keep/a\nkeep", &["keep/a"]), [true]);
+    }
+
+    #[test]
+    fn a_walk_says_of_each_path_what_is_said_of_it_alone() {
+        let ignore = Ignore::parse("a/b\n!a/b/c\n*-x\nd\n!**/e\n").expect("good");
+        let paths = [
+            "a", "a-x", "a/b", "a/b-x", "a/b/c", "a/b/c/d", "a/b/d", "a/bc", "d", "d/e", "d/f", "e",
+        ];
+        let mut walk = ignore.walk();
+        for path in paths {
+            assert_eq!(walk.excludes(path), ignore.excludes(path), "{path}");
+        }
+        assert!(ignore.excludes("a/b/d") && !ignore.excludes("a/b/c/d") && !ignore.excludes("d/e"));
     }
 
     #[test]

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::io::Read;
 
 use sha2::{Digest, Sha256};
-use tar::{Archive, EntryType};
 
 use super::{
-    CONTEXT_ENTRIES_MAX, CONTEXT_MAX_BYTES, ContextError, IGNORE_MAX_BYTES, Ignore, NAMES_MAX_BYTES,
+    CONTEXT_DEPTH_MAX, CONTEXT_ENTRIES_MAX, ContextError, IGNORE_MAX_BYTES, Ignore, MATCHING_MAX,
+    NAMES_MAX_BYTES, entries,
 };
 use crate::codec::decompressed;
+use crate::limits::PATH_MAX_BYTES;
+use crate::unpack::{EntryKind, Member};
 
 const BUFFER_BYTES: usize = 128 << 10;
 const IGNORE_FILE: &str = ".dockerignore";
@@ -50,49 +52,59 @@ impl Context {
     pub fn read(source: impl Read) -> Result<Self, ContextError> {
         let source = decompressed(source)
             .map_err(|error| ContextError::refused(format!("the context: {error}")))?;
-        let mut archive = Archive::new(source.take(CONTEXT_MAX_BYTES));
         let mut context = Self::default();
         let mut names = 0;
         let mut ignore = None;
-        for entry in archive.entries().map_err(ContextError::Read)? {
-            let mut entry = entry.map_err(ContextError::Read)?;
-            let kind = entry.header().entry_type();
-            if kind == EntryType::XGlobalHeader {
-                continue;
-            }
-            let Some(name) = name_of(&entry.path_bytes())? else {
-                continue;
-            };
-            names += name.len() + entry.link_name_bytes().map_or(0, |link| link.len());
+        entries::for_each(source, |name, mut entry| {
+            let member = &entry.member;
+            names += name.len() + member.link.len();
             if context.entries.len() >= CONTEXT_ENTRIES_MAX || names > NAMES_MAX_BYTES {
                 return Err(ContextError::refused(format!(
                     "the context holds more than {CONTEXT_ENTRIES_MAX} entries, or names that are too long"
                 )));
             }
-            let mode = entry.header().mode().unwrap_or(0o644) & 0o7777;
-            let kind = match kind {
-                EntryType::Directory => Kind::Directory,
-                EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
+            let mode = member.mode;
+            let kind = match member.kind {
+                EntryKind::Directory => Kind::Directory,
+                EntryKind::File => {
                     let keep = (name == IGNORE_FILE).then_some(&mut ignore);
-                    content(&mut entry, &name, keep)?
+                    content(&mut entry.content, name, keep)?
                 }
-                EntryType::Symlink => Kind::Symlink(link_of(&entry, &name)?),
-                EntryType::Link => context.linked(&name, &link_of(&entry, &name)?)?,
-                _ => {
+                EntryKind::Symlink => Kind::Symlink(link_of(member, name)?),
+                EntryKind::Hardlink => context.linked(name, &link_of(member, name)?)?,
+                EntryKind::SparseFile
+                | EntryKind::Fifo
+                | EntryKind::Device
+                | EntryKind::Unknown(_) => {
                     return Err(ContextError::refused(format!(
                         "the context holds {name:?}, which is no file, directory or link"
                     )));
                 }
             };
-            context.entries.insert(name, Entry { mode, kind });
-        }
+            context
+                .entries
+                .insert(name.to_owned(), Entry { mode, kind });
+            Ok(true)
+        })?;
         if let Some(text) = ignore {
             let text = String::from_utf8_lossy(&text);
             context.ignore = Ignore::parse(&text).map_err(ContextError::Refused)?;
-            let ignore = &context.ignore;
-            context.entries.retain(|name, _| !ignore.excludes(name));
+            context.leave_out()?;
         }
         Ok(context)
+    }
+
+    /// Forgets what the rules leave out.
+    fn leave_out(&mut self) -> Result<(), ContextError> {
+        let cost = self.ignore.cost(self.entries.keys().map(String::as_str));
+        if cost > MATCHING_MAX {
+            return Err(ContextError::refused(
+                "the context has too many names for so many rules of its .dockerignore",
+            ));
+        }
+        let mut walk = self.ignore.walk();
+        self.entries.retain(|name, _| !walk.excludes(name));
+        Ok(())
     }
 
     /// A second name of a file that came before it.
@@ -171,7 +183,7 @@ pub(super) fn name_of(bytes: &[u8]) -> Result<Option<String>, ContextError> {
     if text.starts_with('/') {
         return refused("is no relative path");
     }
-    if text.contains('\0') || text.len() > crate::limits::PATH_MAX_BYTES {
+    if text.contains('\0') || text.len() > PATH_MAX_BYTES {
         return refused("is no path");
     }
     let parts: Vec<&str> = text
@@ -181,13 +193,17 @@ pub(super) fn name_of(bytes: &[u8]) -> Result<Option<String>, ContextError> {
     if parts.contains(&"..") {
         return refused("leads out of it");
     }
+    if parts.len() > CONTEXT_DEPTH_MAX {
+        return refused("is nested too deep");
+    }
     Ok((!parts.is_empty()).then(|| parts.join("/")))
 }
 
-fn link_of<R: Read>(entry: &tar::Entry<'_, R>, name: &str) -> Result<String, ContextError> {
-    let target = entry.link_name_bytes().map(|target| target.into_owned());
-    let target = target.and_then(|target| String::from_utf8(target).ok());
-    target.ok_or_else(|| {
+fn link_of(member: &Member, name: &str) -> Result<String, ContextError> {
+    let target = Some(&member.link).filter(|target| !target.is_empty());
+    let target = target.and_then(|target| std::str::from_utf8(target).ok());
+    let target = target.filter(|target| target.len() <= PATH_MAX_BYTES);
+    target.map(str::to_owned).ok_or_else(|| {
         ContextError::refused(format!(
             "the context holds {name:?}, a link without a readable target"
         ))

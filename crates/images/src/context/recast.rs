@@ -2,11 +2,15 @@
 
 use std::io::{self, Read, Write};
 
-use tar::{Archive, Builder, Entry, EntryType, Header};
+use tar::{Builder, EntryType, Header};
 
+use super::entries::{Entry, for_each};
 use super::index::name_of;
 use super::{CONTEXT_MAX_BYTES, ContextError, Selection};
 use crate::codec::decompressed;
+use crate::unpack::{EntryKind, Member};
+
+const BUFFER_BYTES: usize = 128 << 10;
 
 /// Ids that files get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -40,22 +44,46 @@ impl Style {
         }
     }
 
-    fn dress(&self, header: &Header, kind: EntryType) -> Header {
+    fn dress(&self, own: Said, kind: EntryType) -> Header {
         let mut dressed = Header::new_gnu();
         dressed.set_entry_type(kind);
         dressed.set_size(0);
-        dressed.set_mtime(header.mtime().unwrap_or(0));
-        dressed.set_mode(
-            self.mode
-                .unwrap_or_else(|| header.mode().unwrap_or(0o644) & 0o7777),
-        );
+        dressed.set_mtime(own.mtime);
+        dressed.set_mode(self.mode.unwrap_or(own.mode));
         let owner = self.owner;
-        let id = |own: io::Result<u64>, given: Option<u32>| {
-            given.map_or_else(|| own.unwrap_or(0), u64::from)
-        };
-        dressed.set_uid(id(header.uid(), owner.map(|owner| owner.uid)));
-        dressed.set_gid(id(header.gid(), owner.map(|owner| owner.gid)));
+        dressed.set_uid(owner.map_or(own.uid, |owner| owner.uid.into()));
+        dressed.set_gid(owner.map_or(own.gid, |owner| owner.gid.into()));
         dressed
+    }
+}
+
+/// What the source says of an entry.
+#[derive(Debug, Clone, Copy)]
+struct Said {
+    mode: u32,
+    uid: u64,
+    gid: u64,
+    mtime: u64,
+}
+
+impl Said {
+    /// Root's, of no time.
+    const fn nothing(mode: u32) -> Self {
+        Self {
+            mode,
+            uid: 0,
+            gid: 0,
+            mtime: 0,
+        }
+    }
+
+    fn of(member: &Member) -> Self {
+        Self {
+            mode: member.mode,
+            uid: member.uid,
+            gid: member.gid,
+            mtime: u64::try_from(member.mtime.0).unwrap_or(0),
+        }
     }
 }
 
@@ -64,12 +92,7 @@ fn begin<W: Write>(style: &Style, sink: W) -> Result<Builder<W>, ContextError> {
     let mut out = Builder::new(sink);
     let place = style.destination.trim_matches('/');
     if style.make_destination && !place.is_empty() {
-        let mut plain = Header::new_gnu();
-        plain.set_mode(0o755);
-        plain.set_mtime(0);
-        plain.set_uid(0);
-        plain.set_gid(0);
-        let mut header = style.dress(&plain, EntryType::Directory);
+        let mut header = style.dress(Said::nothing(0o755), EntryType::Directory);
         header.set_mode(0o755);
         let made = out.append_data(&mut header, format!("{place}/"), io::empty());
         made.map_err(ContextError::Write)?;
@@ -87,13 +110,8 @@ pub fn files(
     sink: impl Write,
 ) -> Result<(), ContextError> {
     let mut out = begin(style, sink)?;
-    let mut plain = Header::new_gnu();
-    plain.set_mode(0o644);
-    plain.set_mtime(0);
-    plain.set_uid(0);
-    plain.set_gid(0);
     for (name, text) in files {
-        let mut header = style.dress(&plain, EntryType::Regular);
+        let mut header = style.dress(Said::nothing(0o644), EntryType::Regular);
         header.set_size(text.len() as u64);
         let made = out.append_data(&mut header, style.place(name), text.as_bytes());
         made.map_err(ContextError::Write)?;
@@ -112,45 +130,42 @@ pub fn recast(
     sink: impl Write,
 ) -> Result<(), ContextError> {
     let mut out = begin(style, sink)?;
-    for_each(source, |name, entry| {
+    for_each(plain(source)?, |name, mut entry| {
         match selection.files.get(name) {
-            Some(places) if is_file(entry) => {
+            Some(places) if entry.is_file() => {
                 let places: Vec<String> = places.iter().map(|name| style.place(name)).collect();
-                return file(&mut out, style, entry, &places);
+                file(&mut out, style, &mut entry, &places)?;
+                return Ok(true);
             }
             _ => {}
         }
         for place in selection.others.get(name).into_iter().flatten() {
-            other(&mut out, style, entry, &style.place(place))?;
+            other(&mut out, style, &entry.member, &style.place(place))?;
         }
         Ok(true)
     })?;
     out.into_inner().map(drop).map_err(ContextError::Write)
 }
 
-/// Writes a whole archive of another sandbox's path: a directory's content (`prefix` empty), or the
-/// one file of it.
+/// Writes a whole archive of another sandbox's path: a directory's content, or the one file of it.
+/// It is uncompressed, however its first name begins.
 ///
 /// # Errors
 /// The source cannot be read, or the sink not be written.
 pub fn written(source: impl Read, style: &Style, sink: impl Write) -> Result<(), ContextError> {
     let mut out = begin(style, sink)?;
-    for_each(source, |name, entry| {
+    for_each(source, |name, mut entry| {
         let place = style.place(name);
-        if is_file(entry) {
-            return file(&mut out, style, entry, &[place]);
+        match entry.member.kind {
+            EntryKind::File => file(&mut out, style, &mut entry, &[place])?,
+            EntryKind::Hardlink => {
+                let target = name_of(&entry.member.link)?.unwrap_or_default();
+                let mut header = style.dress(Said::of(&entry.member), EntryType::Link);
+                out.append_link(&mut header, &place, style.place(&target))
+                    .map_err(ContextError::Write)?;
+            }
+            _ => other(&mut out, style, &entry.member, &place)?,
         }
-        if entry.header().entry_type() == EntryType::Link {
-            let target = entry
-                .link_name_bytes()
-                .map(|t| t.into_owned())
-                .unwrap_or_default();
-            let target = name_of(&target)?.unwrap_or_default();
-            let mut header = style.dress(entry.header(), EntryType::Link);
-            let linked = out.append_link(&mut header, &place, style.place(&target));
-            return linked.map(|()| true).map_err(ContextError::Write);
-        }
-        other(&mut out, style, entry, &place)?;
         Ok(true)
     })?;
     out.into_inner().map(drop).map_err(ContextError::Write)
@@ -159,19 +174,37 @@ pub fn written(source: impl Read, style: &Style, sink: impl Write) -> Result<(),
 /// Writes the decompressed bytes of an archive that stands in a context as a file.
 ///
 /// # Errors
-/// It is not there, or of a kind that is not read.
+/// It is not there, too large, or of a kind that is not read.
 pub fn unpacked(source: impl Read, name: &str, mut sink: impl Write) -> Result<(), ContextError> {
     let mut found = false;
-    for_each(source, |entry_name, entry| {
-        if entry_name != name || !is_file(entry) {
+    for_each(plain(source)?, |entry_name, entry| {
+        if entry_name != name || !entry.is_file() {
             return Ok(true);
         }
         found = true;
-        let plain = decompressed(entry);
+        let plain = decompressed(entry.content);
         let plain = plain.map_err(|error| ContextError::refused(format!("{name}: {error}")))?;
-        let mut plain = plain.take(CONTEXT_MAX_BYTES);
-        let copied = io::copy(&mut plain, &mut sink).and_then(|_| sink.flush());
-        copied.map(|()| false).map_err(ContextError::Write)
+        let mut plain = plain.take(CONTEXT_MAX_BYTES + 1);
+        let mut buffer = vec![0; BUFFER_BYTES];
+        let mut copied = 0;
+        loop {
+            let read = match plain.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                // Its compression is broken: the sink did nothing wrong.
+                Err(error) => return Err(ContextError::refused(format!("{name}: {error}"))),
+            };
+            sink.write_all(&buffer[..read])
+                .map_err(ContextError::Write)?;
+            copied += read as u64;
+        }
+        if copied > CONTEXT_MAX_BYTES {
+            return Err(ContextError::refused(format!(
+                "{name} has more than {CONTEXT_MAX_BYTES} bytes"
+            )));
+        }
+        sink.flush().map(|()| false).map_err(ContextError::Write)
     })?;
     match found {
         true => Ok(()),
@@ -181,78 +214,50 @@ pub fn unpacked(source: impl Read, name: &str, mut sink: impl Write) -> Result<(
     }
 }
 
-/// Every entry with a name, until the answer is `false`.
-fn for_each<R: Read>(
-    source: R,
-    mut visit: impl FnMut(&str, &mut Entry<'_, &mut dyn Read>) -> Result<bool, ContextError>,
+/// A context's own compression is taken away; what a guest writes has none.
+fn plain<'r>(context: impl Read + 'r) -> Result<Box<dyn Read + 'r>, ContextError> {
+    decompressed(context).map_err(|error| ContextError::refused(error.to_string()))
+}
+
+/// The first place gets the content, the others are names of the same file.
+fn file(
+    out: &mut Builder<impl Write>,
+    style: &Style,
+    entry: &mut Entry<'_>,
+    places: &[String],
 ) -> Result<(), ContextError> {
-    let source = decompressed(source).map_err(|error| ContextError::refused(error.to_string()))?;
-    let mut source = source.take(CONTEXT_MAX_BYTES);
-    let source: &mut dyn Read = &mut source;
-    let mut archive = Archive::new(source);
-    for entry in archive.entries().map_err(ContextError::Read)? {
-        let mut entry = entry.map_err(ContextError::Read)?;
-        if entry.header().entry_type() == EntryType::XGlobalHeader {
-            continue;
-        }
-        let Some(name) = name_of(&entry.path_bytes())? else {
-            continue;
-        };
-        if !visit(&name, &mut entry)? {
-            return Ok(());
-        }
+    let Some((first, more)) = places.split_first() else {
+        return Ok(());
+    };
+    let said = Said::of(&entry.member);
+    let mut header = style.dress(said, EntryType::Regular);
+    header.set_size(entry.member.size);
+    out.append_data(&mut header, first, &mut entry.content)
+        .map_err(ContextError::Write)?;
+    for place in more {
+        let mut header = style.dress(said, EntryType::Link);
+        out.append_link(&mut header, place, first)
+            .map_err(ContextError::Write)?;
     }
     Ok(())
 }
 
-fn is_file<R: Read>(entry: &Entry<'_, R>) -> bool {
-    matches!(
-        entry.header().entry_type(),
-        EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse
-    )
-}
-
-/// The first place gets the content, the others are names of the same file.
-fn file<R: Read>(
+fn other(
     out: &mut Builder<impl Write>,
     style: &Style,
-    entry: &mut Entry<'_, R>,
-    places: &[String],
-) -> Result<bool, ContextError> {
-    let Some((first, more)) = places.split_first() else {
-        return Ok(true);
-    };
-    let mut header = style.dress(entry.header(), EntryType::Regular);
-    header.set_size(entry.size());
-    out.append_data(&mut header, first, entry)
-        .map_err(ContextError::Write)?;
-    for place in more {
-        let mut header = style.dress(&header, EntryType::Link);
-        out.append_link(&mut header, place, first)
-            .map_err(ContextError::Write)?;
-    }
-    Ok(true)
-}
-
-fn other<R: Read>(
-    out: &mut Builder<impl Write>,
-    style: &Style,
-    entry: &Entry<'_, R>,
+    member: &Member,
     place: &str,
 ) -> Result<(), ContextError> {
-    match entry.header().entry_type() {
-        EntryType::Directory => {
-            let mut header = style.dress(entry.header(), EntryType::Directory);
+    let said = Said::of(member);
+    match member.kind {
+        EntryKind::Directory => {
+            let mut header = style.dress(said, EntryType::Directory);
             let made = out.append_data(&mut header, format!("{place}/"), io::empty());
             made.map_err(ContextError::Write)
         }
-        EntryType::Symlink => {
-            let target = entry
-                .link_name_bytes()
-                .map(|t| t.into_owned())
-                .unwrap_or_default();
-            let target = String::from_utf8_lossy(&target).into_owned();
-            let mut header = style.dress(entry.header(), EntryType::Symlink);
+        EntryKind::Symlink => {
+            let target = String::from_utf8_lossy(&member.link).into_owned();
+            let mut header = style.dress(said, EntryType::Symlink);
             header.set_mode(0o777);
             let made = out.append_link(&mut header, place, target);
             made.map_err(ContextError::Write)

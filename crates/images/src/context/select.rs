@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use sha2::{Digest, Sha256};
 
 use super::index::{Context, Entry, Kind};
-use super::{ContextError, ignore};
+use super::{CONTEXT_ENTRIES_MAX, ContextError, MATCHING_MAX, NAMES_MAX_BYTES, ignore};
 
 /// Symlinks followed on the way to a source.
 const LINKS_MAX: usize = 40;
@@ -23,6 +23,51 @@ pub struct Selection {
     sources: usize,
     single_file: Option<String>,
     sha256: [u8; 32],
+}
+
+/// What a copy takes so far: by the name that it gets, its name in the context.
+struct Chosen<'c> {
+    entries: BTreeMap<String, (&'c str, &'c Entry)>,
+    room: Room,
+}
+
+/// Bytes of names that a copy may still come to: one entry may be named by many of its sources.
+struct Room(usize);
+
+impl Default for Chosen<'_> {
+    fn default() -> Self {
+        Self {
+            entries: BTreeMap::new(),
+            room: Room(NAMES_MAX_BYTES),
+        }
+    }
+}
+
+impl<'c> Chosen<'c> {
+    fn add(&mut self, name: String, key: &'c str, entry: &'c Entry) -> Result<(), ContextError> {
+        let bytes = name.len();
+        self.entries.insert(name, (key, entry));
+        // Also for one that is there already: what is bounded is the work.
+        self.room.take(bytes)?;
+        match self.entries.len() > CONTEXT_ENTRIES_MAX {
+            true => Err(too_much()),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Room {
+    fn take(&mut self, bytes: usize) -> Result<(), ContextError> {
+        self.0 = self.0.checked_sub(bytes).ok_or_else(too_much)?;
+        Ok(())
+    }
+}
+
+fn too_much() -> ContextError {
+    ContextError::refused(format!(
+        "one copy names more than {CONTEXT_ENTRIES_MAX} entries of the context, or names that are \
+         too long"
+    ))
 }
 
 impl Selection {
@@ -64,46 +109,42 @@ impl Context {
     /// # Errors
     /// One of them names nothing, or is no pattern.
     pub fn select(&self, paths: &[String], unpack: bool) -> Result<Selection, ContextError> {
-        let mut chosen: BTreeMap<String, (&str, &Entry)> = BTreeMap::new();
+        let patterns = paths.iter().filter(|path| ignore::has_wildcard(path));
+        let patterns: u64 = patterns.map(|path| path.len() as u64).sum();
+        if patterns.saturating_mul(self.names_bytes()) > MATCHING_MAX {
+            return Err(ContextError::refused(
+                "the context has too many names for so long patterns of one copy",
+            ));
+        }
+        let mut chosen = Chosen::default();
         let mut archives = Vec::new();
         let (mut sources, mut last_file) = (0, None);
+        let mut named = Room(NAMES_MAX_BYTES);
         for path in paths {
-            for name in self.matching(path)? {
+            for name in self.matching(path, &mut named)? {
                 sources += 1;
-                let name = self.followed(&name)?;
-                match self.entries.get(&name) {
-                    Some(Entry {
-                        kind:
-                            Kind::File {
-                                is_archive: true, ..
-                            },
-                        ..
-                    }) if unpack => {
-                        archives.push(name);
-                    }
-                    Some(
-                        entry @ Entry {
-                            kind: Kind::File { .. },
-                            ..
-                        },
-                    ) => {
+                let name = self.followed(&name, &mut named)?;
+                named.take(name.len())?;
+                match self.entries.get_key_value(&name) {
+                    Some((key, entry)) if entry.is_file() => {
+                        if unpack && entry.is_archive() {
+                            archives.push(name);
+                            continue;
+                        }
                         let base = base_name(path, &name);
                         last_file = Some(base.clone());
-                        let (key, _) = self
-                            .entries
-                            .get_key_value(&name)
-                            .expect("it was just found");
-                        chosen.insert(base, (key, entry));
+                        chosen.add(base, key, entry)?;
                     }
                     _ => {
                         for (key, entry) in self.below(&name) {
                             let relative = key[name.len()..].trim_start_matches('/');
-                            chosen.insert(relative.to_owned(), (key, entry));
+                            chosen.add(relative.to_owned(), key, entry)?;
                         }
                     }
                 }
             }
         }
+        let chosen = chosen.entries;
         let only = sources == 1 && chosen.len() == 1 && archives.is_empty();
         let mut selection = Selection {
             files: HashMap::new(),
@@ -124,7 +165,7 @@ impl Context {
     }
 
     /// What a source names, as it was written or by its wildcards.
-    fn matching(&self, path: &str) -> Result<Vec<String>, ContextError> {
+    fn matching(&self, path: &str, room: &mut Room) -> Result<Vec<String>, ContextError> {
         let nothing = || ContextError::refused(format!("the context holds no {path:?}"));
         if !ignore::has_wildcard(path) {
             return Ok(vec![path.to_owned()]);
@@ -140,6 +181,7 @@ impl Context {
                 _ => key,
             };
             if pattern.is_match(name) && found.last().is_none_or(|last| last != name) {
+                room.take(name.len())?;
                 found.push(name.to_owned());
             }
         }
@@ -150,8 +192,12 @@ impl Context {
         }
     }
 
+    fn names_bytes(&self) -> u64 {
+        self.entries.keys().map(|name| name.len() as u64).sum()
+    }
+
     /// Where a path leads by the symlinks of the context, which never lead out of it.
-    fn followed(&self, path: &str) -> Result<String, ContextError> {
+    fn followed(&self, path: &str, room: &mut Room) -> Result<String, ContextError> {
         let mut rest: Vec<String> = path.split('/').rev().map(str::to_owned).collect();
         let mut at: Vec<String> = Vec::new();
         let mut links = 0;
@@ -170,6 +216,7 @@ impl Context {
             }) = self.entries.get(&at.join("/"))
             {
                 links += 1;
+                room.take(target.len())?;
                 if links > LINKS_MAX {
                     return Err(ContextError::refused(format!(
                         "{path:?} is behind too many symlinks"
@@ -227,6 +274,20 @@ impl Context {
 }
 
 impl Entry {
+    fn is_file(&self) -> bool {
+        matches!(self.kind, Kind::File { .. })
+    }
+
+    fn is_archive(&self) -> bool {
+        matches!(
+            self.kind,
+            Kind::File {
+                is_archive: true,
+                ..
+            }
+        )
+    }
+
     fn hash(&self, field: &mut impl FnMut(&[u8])) {
         match &self.kind {
             Kind::Directory => field(b"d"),

@@ -211,3 +211,152 @@ fn what_another_sandbox_gave_keeps_its_links_and_owners() {
         ["d/a 0 1234 1", "d/b 1 1234 d/a", "d/s 2 1234 a"]
     );
 }
+
+fn refusal(source: impl Read) -> String {
+    let error = Context::read(source).expect_err("refused");
+    assert!(matches!(error, ContextError::Refused(_)), "{error:?}");
+    error.to_string()
+}
+
+#[test]
+fn sparse_files_are_refused_in_every_form() {
+    let mut header = Header::new_gnu();
+    header.set_path("holes").expect("short");
+    header.set_entry_type(EntryType::GNUSparse);
+    header.set_mode(0o600);
+    header.set_size(0);
+    header.as_gnu_mut().expect("gnu").set_real_size(1 << 33);
+    header.set_cksum();
+    let mut old = Builder::new(Vec::new());
+    old.append(&header, &[][..]).expect("in memory");
+    let mut posix = Builder::new(Vec::new());
+    let records = [
+        ("GNU.sparse.major", &b"1"[..]),
+        ("GNU.sparse.minor", b"0"),
+        ("GNU.sparse.realsize", b"8589934592"),
+    ];
+    posix.append_pax_extensions(records).expect("in memory");
+    let mut header = Header::new_ustar();
+    header.set_size(0);
+    posix
+        .append_data(&mut header, "holes", &[][..])
+        .expect("in memory");
+    for tar in [old, posix] {
+        let tar = tar.into_inner().expect("in memory");
+        assert!(refusal(tar.as_slice()).contains("sparse"));
+        let style = style("/d");
+        assert!(written(tar.as_slice(), &style, std::io::sink()).is_err());
+    }
+}
+
+#[test]
+fn extension_headers_are_not_read_beyond_their_bound() {
+    for kind in [
+        EntryType::GNULongName,
+        EntryType::GNULongLink,
+        EntryType::XHeader,
+        EntryType::XGlobalHeader,
+    ] {
+        let mut header = Header::new_gnu();
+        header.set_path("long").expect("short");
+        header.set_entry_type(kind);
+        header.set_size(8 << 30);
+        header.set_cksum();
+        let endless = header.as_bytes().chain(std::io::repeat(b'a'));
+        assert!(refusal(endless).contains("extension header"), "{kind:?}");
+    }
+}
+
+#[test]
+fn what_a_guest_wrote_is_not_taken_for_a_compressed_archive() {
+    for name in ["BZh9", "PK\u{3}\u{4}", "Q*M\u{18}"] {
+        let tar = tar_of(&[(name, F, "1")]);
+        let mut out = Vec::new();
+        written(tar.as_slice(), &style("/"), &mut out).expect("copied");
+        assert_eq!(listed(&out), [format!("{name} 0 0 1")]);
+    }
+}
+
+/// Empty files of any names.
+fn long_names(names: impl Iterator<Item = String>) -> Vec<u8> {
+    let mut out = Builder::new(Vec::new());
+    for name in names {
+        let mut header = Header::new_gnu();
+        header.set_size(0);
+        out.append_data(&mut header, name, &[][..])
+            .expect("in memory");
+    }
+    out.into_inner().expect("in memory")
+}
+
+#[test]
+fn many_rules_for_many_names_are_refused_rather_than_matched() {
+    let rules: String = (0..1000).map(|n| format!("{n:0>1000}\n")).collect();
+    let mut out = Builder::new(Vec::new());
+    let mut header = Header::new_gnu();
+    header.set_size(rules.len() as u64);
+    out.append_data(&mut header, ".dockerignore", rules.as_bytes())
+        .expect("in memory");
+    for n in 0..20 {
+        let mut header = Header::new_gnu();
+        header.set_size(0);
+        let name = format!("{n}{}", "x".repeat(4000));
+        out.append_data(&mut header, name, &[][..])
+            .expect("in memory");
+    }
+    let tar = out.into_inner().expect("in memory");
+    assert!(refusal(tar.as_slice()).contains(".dockerignore"));
+}
+
+#[test]
+fn a_name_is_nested_only_so_deep() {
+    let deep = |parts: usize| long_names(std::iter::once(vec!["d"; parts].join("/")));
+    assert!(Context::read(deep(256).as_slice()).is_ok());
+    assert!(refusal(deep(257).as_slice()).contains("deep"));
+}
+
+#[test]
+fn one_copy_does_not_take_everything_over_and_over() {
+    let deep = vec!["d"; 250].join("/");
+    let tar = long_names((0..2500).map(|n| format!("{deep}/{n}")));
+    let context = Context::read(tar.as_slice()).expect("good");
+    let sources: Vec<_> = (1..=250).map(|depth| vec!["d"; depth].join("/")).collect();
+    assert!(context.select(&sources[..2], false).is_ok());
+    let error = context.select(&sources, false).expect_err("too much");
+    assert!(error.to_string().contains("one copy"), "{error}");
+}
+
+#[test]
+fn an_archive_whose_compression_is_broken_is_refused() {
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut gzip, &sample()).expect("in memory");
+    let mut bytes = gzip.finish().expect("in memory");
+    let context = |bytes: &[u8]| {
+        let mut out = Builder::new(Vec::new());
+        let mut header = Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        out.append_data(&mut header, "x.tar.gz", bytes)
+            .expect("in memory");
+        out.into_inner().expect("in memory")
+    };
+    unpacked(&*context(&bytes), "x.tar.gz", std::io::sink()).expect("whole");
+    let checksum = bytes.len() - 8;
+    bytes[checksum] ^= 1;
+    let error = unpacked(&*context(&bytes), "x.tar.gz", std::io::sink()).expect_err("broken");
+    assert!(matches!(error, ContextError::Refused(_)), "{error:?}");
+}
+
+#[test]
+fn naming_the_same_entries_again_and_again_is_bounded() {
+    let long = "n".repeat(60);
+    let files: Vec<String> = (0..3000).map(|n| format!("z/{n:05}{long}")).collect();
+    let links: Vec<String> = (0..3000).map(|n| format!("a{n}")).collect();
+    let mut entries: Vec<(&str, EntryType, &str)> = vec![("z/", D, "")];
+    entries.extend(files.iter().map(|name| (name.as_str(), F, "")));
+    entries.extend(links.iter().map(|name| (name.as_str(), S, "z")));
+    let context = Context::read(&*tar_of(&entries)).expect("fine");
+    let error = context
+        .select(&["a*".to_owned()], false)
+        .expect_err("too much");
+    assert!(error.to_string().contains("one copy names"), "{error}");
+}

@@ -1,25 +1,38 @@
 //! Expanding variables as Dockerfiles have them: `$A`, `${A}`, `${A:-x}`, `${A-x}`, `${A:+x}`,
 //! `${A+x}`, `${A:?x}`; quotes are taken away, single ones keep what is in them.
 
-use std::collections::BTreeMap;
 use std::iter::Peekable;
 use std::str::Chars;
+
+use super::Variables;
+use super::room::Room;
 
 /// Of one expanded text: variables may hold variables, and each may be long.
 const EXPANDED_MAX_BYTES: usize = 1 << 20;
 /// Words within words within words.
 const DEPTH_MAX: usize = 16;
 
-type Variables = BTreeMap<String, String>;
+/// Where a name is looked up: the first that has it wins.
+type Scopes<'v> = [&'v Variables];
 
 /// A word: quotes go, variables are replaced.
-pub(super) fn word(text: &str, escape: char, variables: &Variables) -> Result<String, String> {
-    expand(text, escape, variables, Quotes::Taken)
+pub(super) fn word(
+    text: &str,
+    escape: char,
+    variables: &Scopes<'_>,
+    room: &mut Room,
+) -> Result<String, String> {
+    expand(text, escape, variables, room, Quotes::Taken)
 }
 
 /// The text of a file: quotes are part of it.
-pub(super) fn text(text: &str, escape: char, variables: &Variables) -> Result<String, String> {
-    expand(text, escape, variables, Quotes::Kept)
+pub(super) fn text(
+    text: &str,
+    escape: char,
+    variables: &Scopes<'_>,
+    room: &mut Room,
+) -> Result<String, String> {
+    expand(text, escape, variables, room, Quotes::Kept)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +44,8 @@ enum Quotes {
 fn expand(
     text: &str,
     escape: char,
-    variables: &Variables,
+    variables: &Scopes<'_>,
+    room: &mut Room,
     quotes: Quotes,
 ) -> Result<String, String> {
     let mut expander = Expander {
@@ -43,19 +57,20 @@ fn expand(
         out: String::with_capacity(text.len()),
     };
     expander.run()?;
+    room.take(expander.out.len())?;
     Ok(expander.out)
 }
 
 struct Expander<'t> {
     chars: Peekable<Chars<'t>>,
     escape: char,
-    variables: &'t Variables,
+    variables: &'t Scopes<'t>,
     quotes: Quotes,
     depth: usize,
     out: String,
 }
 
-impl Expander<'_> {
+impl<'t> Expander<'t> {
     fn run(&mut self) -> Result<(), String> {
         let mut quote: Option<char> = None;
         while let Some(c) = self.chars.next() {
@@ -115,9 +130,14 @@ impl Expander<'_> {
     }
 
     fn put(&mut self, name: &str) {
-        if let Some(value) = self.variables.get(name) {
+        if let Some(value) = self.value(name) {
             self.out.push_str(value);
         }
+    }
+
+    fn value(&self, name: &str) -> Option<&'t str> {
+        let mut values = self.variables.iter().filter_map(|scope| scope.get(name));
+        values.next().map(String::as_str)
     }
 
     fn name(&mut self) -> String {
@@ -150,7 +170,7 @@ impl Expander<'_> {
             ));
         };
         let rest = self.up_to_brace(&name)?;
-        let value = self.variables.get(&name);
+        let value = self.value(&name);
         let set = value.is_some_and(|value| !(unless_empty && value.is_empty()));
         match (operator, set) {
             ('-', true) | ('?', true) => self.put(&name),
@@ -202,6 +222,10 @@ impl Expander<'_> {
 mod tests {
     use super::*;
 
+    fn expanded(text: &str) -> Result<String, String> {
+        word(text, '\\', &[&variables()], &mut Room::default())
+    }
+
     fn variables() -> Variables {
         let of = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
         [("A", "1"), ("E", ""), ("P", "/a b")].map(of).into()
@@ -229,11 +253,7 @@ mod tests {
             (r#""\$A \n \"""#, "$A \\n \""),
             (r"a\ b", "a b"),
         ] {
-            assert_eq!(
-                word(text, '\\', &variables()).as_deref(),
-                Ok(expected),
-                "{text}"
-            );
+            assert_eq!(expanded(text).as_deref(), Ok(expected), "{text}");
         }
     }
 
@@ -250,21 +270,29 @@ mod tests {
             "\"",
             "'",
         ] {
-            assert!(word(bad, '\\', &variables()).is_err(), "{bad}");
+            assert!(expanded(bad).is_err(), "{bad}");
         }
         let deep = format!("{}x{}", "${N:-".repeat(40), "}".repeat(40));
-        assert!(word(&deep, '\\', &variables()).is_err());
+        assert!(expanded(&deep).is_err());
     }
 
     #[test]
     fn expansion_is_bounded() {
         let big = Variables::from([("B".to_owned(), "x".repeat(1 << 16))]);
-        assert!(word(&"$B".repeat(100), '\\', &big).is_err());
+        let mut room = Room::default();
+        assert!(word(&"$B".repeat(100), '\\', &[&big], &mut room).is_err());
+        let mut times = (0..2000).map(|_| word("$B", '\\', &[&big], &mut room));
+        assert!(times.any(|word| word.is_err()), "the room is for all");
     }
 
     #[test]
     fn files_keep_their_quotes() {
-        let expanded = text("a \"$A\" '$A' \\$A \\\"\n", '\\', &variables());
+        let expanded = text(
+            "a \"$A\" '$A' \\$A \\\"\n",
+            '\\',
+            &[&variables()],
+            &mut Room::default(),
+        );
         assert_eq!(expanded.as_deref(), Ok("a \"1\" '1' $A \\\"\n"));
     }
 }

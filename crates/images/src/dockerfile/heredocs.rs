@@ -2,6 +2,9 @@
 //! where they stand alone: such a command is wrapped into one that does, word for word. A shell that
 //! is given the whole as its script does the same with it.
 
+use pinfold_model::Digest;
+use sha2::{Digest as _, Sha256};
+
 use super::DockerfileError;
 
 /// A Dockerfile whose here-documents stand alone, and which of its lines are not the author's.
@@ -16,6 +19,11 @@ impl Rewritten {
     pub(super) fn line(&self, line: usize) -> usize {
         line - self.inserted.partition_point(|inserted| *inserted < line)
     }
+
+    /// Whether a line is not the author's.
+    pub(super) fn is_inserted(&self, line: usize) -> bool {
+        self.inserted.binary_search(&line).is_ok()
+    }
 }
 
 pub(super) fn rewrite(text: &str, escape: char) -> Result<Rewritten, DockerfileError> {
@@ -28,7 +36,8 @@ pub(super) fn rewrite(text: &str, escape: char) -> Result<Rewritten, DockerfileE
     let mark = unused_word(text);
     let mut at = 0;
     while at < lines.len() {
-        let (head_end, head) = logical_line(&lines, at, escape);
+        let (count, head) = logical_line(lines[at..].iter().copied(), escape);
+        let head_end = at + count;
         let found = match instruction(&head) {
             Some(rest) => delimiters(rest),
             None => Vec::new(),
@@ -58,8 +67,7 @@ pub(super) fn rewrite(text: &str, escape: char) -> Result<Rewritten, DockerfileE
 
 /// Names of the files that a `COPY` or `ADD` makes of its here-documents.
 pub(super) fn names(text: &str, escape: char) -> Vec<String> {
-    let lines: Vec<&str> = text.lines().collect();
-    let (_, head) = logical_line(&lines, 0, escape);
+    let (_, head) = logical_line(text.lines(), escape);
     let found = delimiters(&head);
     found.into_iter().map(|delimiter| delimiter.name).collect()
 }
@@ -88,23 +96,26 @@ struct Delimiter {
     strips_tabs: bool,
 }
 
-/// The line that begins at `at` with all that it goes on with, and where the next one begins.
-fn logical_line(lines: &[&str], at: usize, escape: char) -> (usize, String) {
-    let mut end = at + 1;
-    let first = lines.get(at).copied().unwrap_or_default();
-    if first.trim_start().starts_with('#') {
-        return (end, String::new());
-    }
+/// The line that comes first with all that it goes on with, and how many lines that are.
+fn logical_line<'t>(lines: impl Iterator<Item = &'t str>, escape: char) -> (usize, String) {
     let goes_on = |line: &str| line.trim_end().ends_with(escape);
-    let comment = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
-    let mut open = goes_on(first);
-    while open && end < lines.len() {
-        let line = lines[end];
-        open = goes_on(line) || comment(line);
-        end += 1;
-    }
-    let text = lines[at..end.min(lines.len())].join("\n");
-    (end, super::words::joined(&text, escape))
+    let comment = |line: &str| line.trim_start().starts_with('#');
+    let mut open = true;
+    let mut is_first = true;
+    let taken = lines.take_while(|line| {
+        let takes = open;
+        open = match std::mem::take(&mut is_first) {
+            true => goes_on(line) && !comment(line),
+            false => goes_on(line) || comment(line) || line.trim().is_empty(),
+        };
+        takes
+    });
+    let taken: Vec<&str> = taken.collect();
+    let text = match taken.first() {
+        Some(first) if comment(first) => String::new(),
+        _ => super::words::joined(&taken.join("\n"), escape),
+    };
+    (taken.len(), text)
 }
 
 /// What follows the instruction's name, of those that take here-documents.
@@ -180,13 +191,10 @@ fn body_end(lines: &[&str], from: usize, delimiters: &[Delimiter]) -> Result<usi
     Ok(at)
 }
 
-/// A word that no line of the text is.
+/// A word that no line of the text is: nobody writes down a text that holds its own hash.
 fn unused_word(text: &str) -> String {
-    let mut word = "END_OF_SCRIPT".to_owned();
-    while text.contains(&word) {
-        word.push('_');
-    }
-    word
+    let digest = Digest::from_sha256(Sha256::digest(text).into());
+    format!("END_OF_SCRIPT_{}", digest.hex())
 }
 
 #[cfg(test)]
@@ -197,9 +205,12 @@ mod tests {
     fn a_here_document_within_a_command_becomes_the_script_around_it() {
         let text = "FROM x\nRUN --network=none cat <<EOF > /a\nENV b\nEOF\nRUN true\n";
         let rewritten = rewrite(text, '\\').expect("ended");
-        let expected = "FROM x\nRUN --network=none <<'END_OF_SCRIPT'\ncat <<EOF > /a\nENV b\nEOF\n\
-                        END_OF_SCRIPT\nRUN true\n";
+        let mark = unused_word(text);
+        let expected = format!(
+            "FROM x\nRUN --network=none <<'{mark}'\ncat <<EOF > /a\nENV b\nEOF\n{mark}\nRUN true\n"
+        );
         assert_eq!(rewritten.text, expected);
+        assert!(rewritten.is_inserted(2) && !rewritten.is_inserted(3));
         assert_eq!(rewritten.line(2), 2);
         assert_eq!(rewritten.line(3), 2);
         assert_eq!(rewritten.line(7), 5);

@@ -11,6 +11,7 @@ use super::{
 
 /// Characters of an instruction that are shown.
 const TEXT_MAX_CHARS: usize = 200;
+const STAGE_NAME_MAX_CHARS: usize = 128;
 
 pub(super) fn parse(text: &str) -> Result<Dockerfile, DockerfileError> {
     if text.len() > DOCKERFILE_MAX_BYTES {
@@ -113,8 +114,11 @@ impl Reader<'_> {
     }
 
     fn line(&self, at: usize) -> usize {
-        self.source
-            .line(self.lines.partition_point(|start| *start <= at))
+        self.source.line(self.lines_up_to(at))
+    }
+
+    fn lines_up_to(&self, at: usize) -> usize {
+        self.lines.partition_point(|start| *start <= at)
     }
 
     /// The first line of what begins there.
@@ -122,7 +126,7 @@ impl Reader<'_> {
         let rest = &self.source.text[start..];
         let mut lines = rest.lines();
         let mut text = lines.next().unwrap_or_default().to_owned();
-        if text.contains("<<'END_OF_SCRIPT") {
+        if self.source.is_inserted(self.lines_up_to(start)) {
             let command = lines.find(|line| !line.is_empty()).unwrap_or_default();
             text = format!("RUN {command}");
         }
@@ -148,10 +152,15 @@ impl Reader<'_> {
         {
             return Err(format!("{name:?} is no name for a stage"));
         }
+        let image = &*from.image.value;
         Ok(Stage {
             line,
+            text: format!("FROM {image}")
+                .chars()
+                .take(TEXT_MAX_CHARS)
+                .collect(),
             name,
-            from: from.image.value.to_string(),
+            from: image.to_owned(),
             platform,
             steps: Vec::new(),
         })
@@ -337,6 +346,7 @@ fn is_stage_name(name: &str) -> bool {
     name != "scratch"
         && bytes.next().is_some_and(|b| b.is_ascii_alphabetic())
         && bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+        && name.len() <= STAGE_NAME_MAX_CHARS
 }
 
 fn keyword(instruction: &Parsed<'_>) -> grammar::Span {
@@ -447,5 +457,17 @@ mod tests {
         assert!(refused("FROM a\0b").problem.contains("NUL"));
         let many = format!("FROM x\n{}", "RUN a\n".repeat(INSTRUCTIONS_MAX));
         assert!(refused(&many).problem.contains("at most"));
+    }
+
+    /// Were each instruction read with all that is behind it, these would take hours.
+    #[test]
+    fn the_largest_files_are_read_in_one_pass() {
+        let marks = format!("# END_OF_SCRIPT{}\n", "_".repeat(900_000));
+        let run = "RUN cat <<EOF > /a\nEOF\n";
+        assert_eq!(steps(&format!("FROM x\n{marks}{run}")).len(), 1);
+        let copies = "COPY <<E /e\nE\n".repeat(1900);
+        let lines = "#\n".repeat(450_000);
+        let read = steps(&format!("FROM x\n{copies}{lines}"));
+        assert_eq!(read.len(), 1900);
     }
 }

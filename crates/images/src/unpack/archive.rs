@@ -17,20 +17,27 @@ const BUFFER_BYTES: usize = 1 << 20;
 
 /// One entry, with all that its extension headers say about it. Nothing is validated but the form.
 pub(crate) struct Member {
-    pub(super) kind: EntryKind,
-    pub(super) path: Vec<u8>,
-    pub(super) link: Vec<u8>,
-    pub(super) mode: u32,
-    pub(super) uid: u64,
-    pub(super) gid: u64,
+    pub(crate) kind: EntryKind,
+    pub(crate) path: Vec<u8>,
+    pub(crate) link: Vec<u8>,
+    pub(crate) mode: u32,
+    pub(crate) uid: u64,
+    pub(crate) gid: u64,
     /// Seconds since 1970 and nanoseconds.
-    pub(super) mtime: (i64, u32),
+    pub(crate) mtime: (i64, u32),
     /// Bytes stored in the archive.
-    pub(super) size: u64,
+    pub(crate) size: u64,
     pub(super) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
     pub(super) sparse: Option<SparseMap>,
     /// Its sparse map is in a form that is not read.
     pub(super) foreign_sparse: bool,
+}
+
+impl Member {
+    /// Whether it has fewer bytes in the archive than it stands for, in any form.
+    pub(crate) fn is_sparse(&self) -> bool {
+        self.sparse.is_some() || self.foreign_sparse
+    }
 }
 
 /// Where the stored bytes of a sparse file belong.
@@ -72,7 +79,7 @@ pub(crate) struct Archive<'l, R> {
 }
 
 impl<'l, R: Read> Archive<'l, R> {
-    pub(super) fn new(input: R, limits: &'l Limits) -> Self {
+    pub(crate) fn new(input: R, limits: &'l Limits) -> Self {
         Self {
             input,
             limits,
@@ -89,7 +96,7 @@ impl<'l, R: Read> Archive<'l, R> {
     }
 
     /// The next entry; what is left of the one before is skipped.
-    pub(super) fn next_member(&mut self) -> Result<Option<Member>, ImportError> {
+    pub(crate) fn next_member(&mut self) -> Result<Option<Member>, ImportError> {
         let mut extensions = Extensions::default();
         loop {
             self.skip_rest()?;
@@ -124,7 +131,7 @@ impl<'l, R: Read> Archive<'l, R> {
     }
 
     /// The next bytes of the current entry's data, at most `max`; empty at its end.
-    pub(super) fn data(&mut self, max: u64) -> Result<&[u8], ImportError> {
+    pub(crate) fn data(&mut self, max: u64) -> Result<&[u8], ImportError> {
         if self.remaining == 0 {
             return Ok(&[]);
         }

@@ -296,7 +296,7 @@ fn resolve(root: BorrowedFd<'_>, path: &[u8], access: OFlags) -> Result<OwnedFd,
 }
 
 /// What is at `name` itself, if anything.
-pub(super) fn lstat(parent: BorrowedFd<'_>, name: &[u8]) -> Result<Option<Stat>, Errno> {
+pub(crate) fn lstat(parent: BorrowedFd<'_>, name: &[u8]) -> Result<Option<Stat>, Errno> {
     match statat(parent, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) => Ok(Some(stat)),
         Err(Errno::NOENT) => Ok(None),
@@ -309,7 +309,7 @@ pub(super) fn is(stat: &Stat, kind: FileType) -> bool {
 }
 
 /// Overlayfs's mark for "removed here": a character device 0/0.
-fn is_whiteout(stat: &Stat) -> bool {
+pub(crate) fn is_whiteout(stat: &Stat) -> bool {
     is(stat, FileType::CharacterDevice) && stat.st_rdev == 0
 }
 

@@ -3,6 +3,8 @@
 mod links;
 mod whiteout;
 
+pub(crate) use whiteout::{OPAQUE_NAME, PREFIX as WHITEOUT_PREFIX, opaque_xattr};
+
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -34,7 +36,7 @@ type Owner = Option<(Uid, Gid)>;
 impl<'l> Writer<'l> {
     pub(super) fn new(root: OwnedFd, kind: Kind, ownership: Ownership, limits: &'l Limits) -> Self {
         Self {
-            tree: Tree::new(root, whiteout::opaque_xattr(kind, ownership), limits),
+            tree: Tree::new(root, opaque_xattr(kind, ownership), limits),
             kind,
             ownership,
             limits,

@@ -15,7 +15,7 @@ const CAPABILITY: &[u8] = b"security.capability";
 /// `user.*` is the image's own, except `user.overlay.*`, which overlayfs obeys where an ordinary
 /// user mounts it. Capabilities are kept in the form without a root id, so that they belong to the
 /// namespace that the layer is mapped into. All else (`trusted.*`, labels, ACLs) is the host's.
-pub(super) fn kept(name: &[u8], value: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn kept(name: &[u8], value: &[u8]) -> Option<Vec<u8>> {
     if name == CAPABILITY {
         return capability(value);
     }

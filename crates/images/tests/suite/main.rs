@@ -2,6 +2,7 @@
 //! they check the other behaviour where they run as an ordinary user.
 
 mod archive;
+mod export;
 mod host;
 mod hostile;
 mod layout;

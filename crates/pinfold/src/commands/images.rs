@@ -2,6 +2,7 @@
 
 mod build;
 mod builds;
+mod export;
 mod import;
 mod pull;
 
@@ -30,6 +31,8 @@ pub(crate) enum ImagesCommand {
     Builds(builds::BuildsArgs),
     /// Pull one from a registry; works without a server too
     Pull(pull::PullArgs),
+    /// Write one as an OCI layout, which container tools load
+    Export(export::ExportArgs),
     /// Remove one
     Rm(RemoveArgs),
 }
@@ -68,6 +71,7 @@ pub(crate) async fn run(global: &Global, command: ImagesCommand) -> Result<Endin
         ImagesCommand::Build(args) => return build::run(global, *args).await,
         ImagesCommand::Builds(args) => builds::run(global, args).await?,
         ImagesCommand::Pull(args) => pull::run(global, args).await?,
+        ImagesCommand::Export(args) => export::run(global, args).await?,
         ImagesCommand::Rm(args) => {
             client::connect(global)?
                 .images()

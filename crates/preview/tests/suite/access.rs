@@ -200,6 +200,7 @@ async fn a_link_opens_a_preview_once_and_its_session_ends_with_the_key() {
             kind: None,
             project_id: None,
             expires_in_ms: None,
+            scopes: None,
             quota: Default::default(),
         };
         let key = world.client.keys().create(&request).await.expect("a key");

@@ -142,7 +142,8 @@ impl World {
             role: Role::Member,
             kind: KeyKind::Agent,
             project: Some(project.expect("a project").id),
-            expires_in: None,
+            expires: None,
+            scopes: pinfold_model::Scopes::All,
             quota,
         };
         let key = self.engine.create_key(&system, request).await;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use pinfold_model::{ImageId, SandboxId};
 use pinfold_sys::btrfs::Access;
 
-use super::{Inner, step};
-use crate::driver::{DriverError, Moment};
+use super::{Inner, etc, step};
+use crate::driver::{DriverError, Moment, SnapshotTree};
 
 impl Inner {
     pub(super) fn check_copy(&self) -> Result<(), DriverError> {
@@ -73,6 +73,19 @@ impl Inner {
         self.blocking(|inner| inner.disks.snapshots())
             .await
             .map_err(step("list snapshots"))
+    }
+
+    pub(super) async fn snapshot_tree(
+        self: &Arc<Self>,
+        snapshot: &ImageId,
+    ) -> Result<SnapshotTree, DriverError> {
+        self.check_copy()?;
+        let name = snapshot.to_string();
+        let path = self.blocking(move |inner| inner.disks.tree(&name)).await;
+        Ok(SnapshotTree {
+            path: path.map_err(step("find the snapshot"))?,
+            own: etc::PATHS.map(str::to_owned).into(),
+        })
     }
 
     pub(super) async fn remove_snapshot(

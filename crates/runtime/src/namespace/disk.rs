@@ -122,6 +122,17 @@ impl Store {
         }
     }
 
+    /// The upper directory of a disk or a snapshot.
+    pub(super) fn tree(&self, name: &str) -> io::Result<PathBuf> {
+        match self {
+            Self::Memory { .. } => Err(io::ErrorKind::Unsupported.into()),
+            Self::Pool(pool) => {
+                pool.mount()?;
+                Ok(pool.point.join(name).join("upper"))
+            }
+        }
+    }
+
     pub(super) fn snapshots(&self) -> io::Result<Vec<ImageId>> {
         match self {
             Self::Memory { .. } => Ok(Vec::new()),

@@ -5,12 +5,17 @@ use pinfold_proto::spawn::File;
 
 use crate::driver::GATE_RESOLVER;
 
+pub(super) const PATHS: [&str; 3] = [HOSTS, HOSTNAME, RESOLVER];
+const HOSTS: &str = "etc/hosts";
+const HOSTNAME: &str = "etc/hostname";
+const RESOLVER: &str = "etc/resolv.conf";
+
 pub(super) fn files(hostname: &str, network: NetworkMode) -> Vec<File> {
     let hosts = format!("127.0.0.1\tlocalhost\n::1\tlocalhost\n127.0.1.1\t{hostname}\n");
     [
-        ("etc/hosts", hosts),
-        ("etc/hostname", format!("{hostname}\n")),
-        ("etc/resolv.conf", resolver(network)),
+        (HOSTS, hosts),
+        (HOSTNAME, format!("{hostname}\n")),
+        (RESOLVER, resolver(network)),
     ]
     .map(|(path, content)| File {
         path: path.to_owned(),

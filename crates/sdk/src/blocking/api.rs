@@ -5,14 +5,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use pinfold_wire::{
     AuditEvent, Build, CancelMode, CodeContext, CodeRun, Command, CreateBuild, CreateCodeContext,
-    CreateKey, CreateObject, CreatePreview, CreateProject, CreateSandbox, CreateSshKey, CreatedKey,
-    CreatedPreview, CreatedSshKey, DirectoryList, FileEntry, Gauge, Image, ImagePull, Key, LinkUse,
-    ListAudit, ListBuilds, ListCommands, ListImages, ListKeys, ListObjects, ListPipelineRuns,
-    ListPreviews, ListSandboxUsage, ListSandboxes, LogPage, LogsQuery, MakeDirectory, MoveFile,
-    Object, Page, PageQuery, PipelineReport, PipelineRun, Preview, PreviewLink, Project, PtyQuery,
-    PullImage, PutSandboxNetwork, PutTemplate, RunCode, RunResult, Sandbox, SandboxNetwork,
-    SandboxUsage, Secret, SignedUrl, SshKey, StartCommand, SubmitPipeline, TakeSnapshot, Template,
-    UpdateKey, UpdateProject, UploadObjectQuery, Usage, UsageQuery, WindowSize,
+    CreateKey, CreateNetworkPolicy, CreateObject, CreatePreview, CreateProject, CreateSandbox,
+    CreateSshKey, CreatedKey, CreatedPreview, CreatedSshKey, DirectoryList, FileEntry, Gauge,
+    Image, ImagePull, Key, LinkUse, ListAudit, ListBuilds, ListCommands, ListImages, ListKeys,
+    ListObjects, ListPipelineRuns, ListPreviews, ListSandboxUsage, ListSandboxes, LogPage,
+    LogsQuery, MakeDirectory, MoveFile, NamedNetworkPolicy, Object, Page, PageQuery,
+    PipelineReport, PipelineRun, Preview, PreviewLink, Project, PtyQuery, PullImage,
+    PutSandboxNetwork, PutTemplate, RunCode, RunResult, Sandbox, SandboxNetwork, SandboxUsage,
+    Secret, SignedUrl, SshKey, StartCommand, SubmitPipeline, TakeSnapshot, Template, UpdateKey,
+    UpdateNetworkPolicy, UpdateProject, UploadObjectQuery, Usage, UsageQuery, WindowSize,
 };
 
 use super::Driver;
@@ -240,6 +241,12 @@ impl Images {
     pub fn all(&self) -> Items<Image> {
         Items::new(&self.driver, self.inner.all())
     }
+
+    /// As [`crate::Images::export`].
+    pub fn export(&self, name: &str) -> Result<ByteStream> {
+        let stream = self.driver.run(self.inner.export(name))?;
+        Ok(ByteStream::new(&self.driver, stream))
+    }
 }
 
 mirrored! { Objects {
@@ -315,6 +322,21 @@ mirrored! { Secrets {
 impl Secrets {
     /// As [`crate::Secrets::all`].
     pub fn all(&self) -> Items<Secret> {
+        Items::new(&self.driver, self.inner.all())
+    }
+}
+
+mirrored! { NetworkPolicies {
+    fn create(request: &CreateNetworkPolicy) -> NamedNetworkPolicy;
+    fn get(id: &str) -> NamedNetworkPolicy;
+    fn list(query: &PageQuery) -> Page<NamedNetworkPolicy>;
+    fn update(id: &str, change: &UpdateNetworkPolicy) -> NamedNetworkPolicy;
+    fn delete(id: &str) -> ();
+}}
+
+impl NetworkPolicies {
+    /// As [`crate::NetworkPolicies::all`].
+    pub fn all(&self) -> Items<NamedNetworkPolicy> {
         Items::new(&self.driver, self.inner.all())
     }
 }

@@ -1,16 +1,20 @@
 //! A port inside the sandbox, for `ssh -L` and `ssh -W`.
 
+use bytes::BytesMut;
 use russh::server::{ChannelOpenHandle, Msg};
-use russh::{Channel, ChannelMsg, ChannelOpenFailure, ChannelWriteHalf};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use russh::{Channel, ChannelOpenFailure};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream, copy_buf};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio_util::sync::CancellationToken;
+use tokio::time::timeout;
 
 use super::Place;
-use super::inbox::{Inbox, inbox};
+use super::input::{End, input};
+use super::output::{Output, Stream};
 
 /// RFC 4254, section 5.1.
 const CONNECT_FAILED: u32 = 2;
+/// Bytes that nobody inside has read yet.
+const ROOM_BYTES: usize = 1 << 20;
 const CHUNK_BYTES: usize = 32 << 10;
 
 /// The port, where the client means the sandbox itself. Nobody gets on from a sandbox this way: what
@@ -22,7 +26,7 @@ pub(crate) fn inside(host: &str, port: u32) -> Option<u16> {
 }
 
 pub(crate) async fn run(place: Place, channel: Channel<Msg>, port: u16, reply: ChannelOpenHandle) {
-    let limits = &place.shared.limits;
+    let limits = &place.connection.shared.limits;
     let stream = match place.login.dial(port, limits.dial).await {
         Ok(stream) => stream,
         Err(error) => {
@@ -40,61 +44,53 @@ pub(crate) async fn run(place: Place, channel: Channel<Msg>, port: u16, reply: C
     let _ = stream.set_nodelay(true);
     let (reader, writer) = channel.split();
     let (from, to) = stream.into_split();
-    let (inbox, stuck) = inbox(reader, limits.stall);
-    let said_all = CancellationToken::new();
-    let carried = async {
-        outwards(from, &writer).await;
-        said_all.cancelled().await;
+    let output = Output::new(writer);
+    let (bytes, arriving) = input(&place, reader, ROOM_BYTES, |_| {});
+    // It may be over when it is looked at for the last time.
+    let mut inwards = std::pin::pin!(futures::future::maybe_done(inwards(bytes, to)));
+    let carried = async { tokio::join!(outwards(from, &output), &mut inwards) };
+    let end = tokio::select! {
+        ((), ()) = carried => None,
+        end = arriving => Some(end),
     };
-    tokio::select! {
-        () = carried => {}
-        () = inwards(inbox, to, &said_all) => {}
-        () = stuck => {
-            tracing::debug!(port, "a forwarded connection was given up: nobody inside reads it");
+    match end {
+        None => {}
+        // What was sent before the goodbye gets there.
+        Some(End::Closed) => drop(timeout(limits.farewell, inwards).await),
+        Some(End::Stuck) => {
+            tracing::debug!(
+                port,
+                "a forwarded connection was given up: nobody inside reads it"
+            );
         }
     }
     // Fails where the client closed it first.
-    let _ = writer.close().await;
+    output.close().await;
 }
 
-/// Completes when the client closes the channel. It has said all when it says so, or when nobody
-/// inside listens any more; what comes then is thrown away.
-async fn inwards(mut inbox: Inbox, mut to: OwnedWriteHalf, said_all: &CancellationToken) {
-    while let Some(message) = inbox.next().await {
-        match message {
-            ChannelMsg::Data { .. } if said_all.is_cancelled() => {}
-            ChannelMsg::Data { data } => {
-                let handed = to.write_all(&data).await;
-                if handed.is_err() {
-                    said_all.cancel();
-                }
-            }
-            ChannelMsg::Eof => {
-                // Fails where nobody inside listens any more.
-                let _ = to.shutdown().await;
-                said_all.cancel();
-            }
-            ChannelMsg::Close => return,
-            _ => {}
-        }
-    }
+/// Everything from the client, to its end or until nobody inside listens any more.
+async fn inwards(bytes: DuplexStream, mut to: OwnedWriteHalf) {
+    let mut bytes = BufReader::with_capacity(CHUNK_BYTES, bytes);
+    // What fails here is for the other way to find.
+    let _ = copy_buf(&mut bytes, &mut to).await;
+    let _ = to.shutdown().await;
 }
 
 /// Everything from inside, to its end.
-async fn outwards(mut from: OwnedReadHalf, writer: &ChannelWriteHalf<Msg>) {
-    let mut outside = Box::pin(writer.make_writer());
-    let mut chunk = vec![0; CHUNK_BYTES];
+async fn outwards(mut from: OwnedReadHalf, output: &Output) {
+    let mut chunk = BytesMut::new();
     loop {
-        let read = from.read(&mut chunk).await.unwrap_or(0);
+        chunk.reserve(CHUNK_BYTES);
+        let read = from.read_buf(&mut chunk).await.unwrap_or(0);
         if read == 0 {
             break;
         }
-        let written = outside.write_all(&chunk[..read]).await;
+        let written = output.write(Stream::Stdout, chunk.split().freeze()).await;
         if written.is_err() {
             return;
         }
     }
-    let _ = writer.eof().await;
+    output.end().await;
 }
 
 #[cfg(test)]

@@ -1,23 +1,31 @@
 //! A command or a terminal on a session channel. It ends with its channel, and the channel with it.
 
+use std::convert::Infallible;
+
+use bytes::{Bytes, BytesMut};
 use pinfold_engine::{Attended, Engine};
-use pinfold_model::command::CommandState;
-use pinfold_model::journal::{RecordBody, Stream};
+use pinfold_model::journal::{RecordBody, Stream as Written};
 use pinfold_model::{
     Code, CommandId, CommandSpec, Ctx, Error, ExitStatus, Program, Result, SecretEnv, StdinMode,
 };
 use russh::server::{Handle, Msg};
-use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig};
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use russh::{Channel, ChannelReadHalf};
+use tokio::io::{AsyncReadExt, DuplexStream};
+use tokio::time::timeout;
 
-use super::inbox::{Inbox, inbox};
-use super::setup::window;
+use super::input::{End, input};
+use super::output::{Output, Stream};
+use super::requests::Requests;
+use super::signals::signal_name;
 use super::{Place, Setup};
+use crate::fault;
 
 /// What clients show of a program that did not come to an end of its own.
 const FAILED: u32 = 255;
-/// RFC 4254, section 5.2.
-const STDERR: u32 = 1;
+/// Bytes that a program has not read yet.
+const ROOM_BYTES: usize = 1 << 20;
+/// Of them, what it is handed at once.
+const CHUNK_BYTES: usize = 64 << 10;
 
 /// What is to be run.
 pub(super) enum Wanted {
@@ -34,8 +42,9 @@ pub(super) async fn run(
     setup: Setup,
 ) {
     let (reader, writer) = channel.split();
+    let output = Output::new(writer);
     let ended = match wanted {
-        Wanted::Program(program) => attend(&place, reader, &writer, program, setup).await,
+        Wanted::Program(program) => attend(&place, reader, &output, program, setup).await,
         Wanted::Unreadable => Err(Error::new(
             Code::InvalidArgument,
             "the command is not UTF-8; put it into a file and run that",
@@ -43,77 +52,81 @@ pub(super) async fn run(
     };
     // Whatever fails here, fails because the client is gone.
     match ended {
-        Ok(Some(ExitStatus::Code(code))) => {
-            let _ = writer.exit_status(code.cast_unsigned()).await;
-        }
+        Ok(Some(ExitStatus::Code(code))) => output.exit(code.cast_unsigned()).await,
         Ok(Some(ExitStatus::Signal(number))) => {
             let (name, none) = (signal_name(number), String::new());
             let _ = handle
-                .exit_signal_request(writer.id(), name, false, none.clone(), none)
+                .exit_signal_request(output.id(), name, false, none.clone(), none)
                 .await;
         }
         Ok(None) => {}
         Err(error) => {
+            fault::log(&error, "a program of an SSH client failed");
             let text = format!("pinfold: {}\r\n", error.message());
-            let mut stderr = writer.make_writer_ext(Some(STDERR));
-            let _ = stderr.write_all(text.as_bytes()).await;
-            let _ = writer.exit_status(FAILED).await;
+            let told = output.write(Stream::Stderr, text.into());
+            // It may be a client that takes nothing.
+            let _ = timeout(place.connection.shared.limits.farewell, told).await;
+            output.exit(FAILED).await;
         }
     }
-    let _ = writer.eof().await;
-    let _ = writer.close().await;
+    output.end().await;
+    output.close().await;
 }
 
 /// `None`: the client closed the channel first, and the command was killed.
 async fn attend(
     place: &Place,
     reader: ChannelReadHalf,
-    writer: &ChannelWriteHalf<Msg>,
+    output: &Output,
     program: Program,
     setup: Setup,
 ) -> Result<Option<ExitStatus>> {
-    let (engine, login) = (&place.shared.engine, &place.login);
+    let (shared, login) = (&place.connection.shared, &place.login);
+    let engine = &shared.engine;
     let spec = CommandSpec {
         stdin: StdinMode::Open,
         tty: setup.terminal,
         // Clients send what their users have set up to be sent: it is recorded nowhere.
         secret_env: SecretEnv::new(setup.variables),
-        output_cap_bytes: Some(place.shared.limits.output_max_bytes),
+        output_cap_bytes: Some(shared.limits.output_max_bytes),
         ..CommandSpec::new(program)
     };
     let terminal = spec.tty.is_some();
     let attended = engine
         .attend_command(login.ctx(), login.sandbox(), spec, None)
         .await?;
-    let (inbox, stuck) = inbox(reader, place.shared.limits.stall);
+    let requests = Requests::default();
+    let (bytes, arriving) = input(place, reader, ROOM_BYTES, |request| requests.put(request));
     let input = Input {
         engine,
         ctx: login.ctx(),
         id: attended.id().clone(),
         terminal,
     };
+    let fed = async { tokio::join!(input.feed(bytes), input.heed(&requests)) };
     tokio::select! {
-        ended = pour(attended, writer) => ended.map(Some),
-        () = input.feed(inbox) => Ok(None),
-        () = stuck => Err(Error::new(
-            Code::Timeout,
-            "the program did not read what was sent to it for too long",
-        )),
+        ended = pour(attended, output) => ended.map(Some),
+        end = arriving => match end {
+            End::Closed => Ok(None),
+            End::Stuck => Err(Error::new(
+                Code::Timeout,
+                "the program did not read what was sent to it for too long",
+            )),
+        },
+        never = fed => match never.1 {},
     }
 }
 
 /// Everything that the command writes, and how it ended.
-async fn pour(mut attended: Attended, writer: &ChannelWriteHalf<Msg>) -> Result<ExitStatus> {
-    let mut stdout = Box::pin(writer.make_writer());
-    let mut stderr = Box::pin(writer.make_writer_ext(Some(STDERR)));
+async fn pour(mut attended: Attended, output: &Output) -> Result<ExitStatus> {
     while let Some(record) = attended.next().await? {
         match record.body {
             RecordBody::Output { stream, bytes } => {
-                let into: &mut (dyn AsyncWrite + Send + Unpin) = match stream {
-                    Stream::Stdout => &mut stdout,
-                    Stream::Stderr => &mut stderr,
+                let stream = match stream {
+                    Written::Stdout => Stream::Stdout,
+                    Written::Stderr => Stream::Stderr,
                 };
-                let written = into.write_all(&bytes).await;
+                let written = output.write(stream, Bytes::from(bytes)).await;
                 written.map_err(|_| Error::new(Code::Unavailable, "the client has gone"))?;
             }
             RecordBody::Truncated => {
@@ -125,12 +138,8 @@ async fn pour(mut attended: Attended, writer: &ChannelWriteHalf<Msg>) -> Result<
             RecordBody::End { .. } => break,
         }
     }
-    match attended.ended().await?.state {
-        CommandState::Exited(status)
-        | CommandState::Cancelled(status)
-        | CommandState::TimedOut(status) => Ok(status),
-        _ => Err(Error::new(Code::SandboxGone, "the program was lost")),
-    }
+    let ended = attended.ended().await?.state.exit_status();
+    ended.ok_or_else(|| Error::new(Code::SandboxGone, "the program was lost"))
 }
 
 /// The way from the client to the command.
@@ -142,90 +151,41 @@ struct Input<'a> {
 }
 
 impl Input<'_> {
-    /// Completes when the client closes the channel. What comes for a program that reads no more is
-    /// thrown away: its end is not the client's.
-    async fn feed(&self, mut inbox: Inbox) {
-        while let Some(message) = inbox.next().await {
-            let handed = match message {
-                ChannelMsg::Data { data } => {
-                    self.engine.write_stdin(self.ctx, &self.id, &data).await
-                }
-                // A terminal has no end of input; what its user types ends what reads it.
-                ChannelMsg::Eof if !self.terminal => {
-                    self.engine.close_stdin(self.ctx, &self.id).await
-                }
-                ChannelMsg::WindowChange {
-                    col_width,
-                    row_height,
-                    ..
-                } if self.terminal => {
-                    let size = window(col_width, row_height);
-                    self.engine.resize_command(self.ctx, &self.id, size).await
-                }
-                ChannelMsg::Signal { signal } => match signal_number(&signal) {
-                    Some(number) => self.engine.signal_command(self.ctx, &self.id, number).await,
-                    None => Ok(()),
-                },
-                ChannelMsg::Close => return,
-                _ => Ok(()),
-            };
-            if let Err(error) = handed {
-                tracing::debug!(command = %self.id, %error, "not handed to a command");
+    /// Its input. What comes for a program that reads no more is thrown away: its end is not the
+    /// client's.
+    async fn feed(&self, mut bytes: DuplexStream) {
+        let mut chunk = BytesMut::with_capacity(CHUNK_BYTES);
+        while bytes.read_buf(&mut chunk).await.is_ok_and(|read| read > 0) {
+            self.handed(self.engine.write_stdin(self.ctx, &self.id, &chunk).await);
+            chunk.clear();
+        }
+        // A terminal has no end of input; what its user types ends what reads it.
+        if !self.terminal {
+            self.handed(self.engine.close_stdin(self.ctx, &self.id).await);
+        }
+    }
+
+    /// And what is asked beside it.
+    async fn heed(&self, requests: &Requests) -> Infallible {
+        loop {
+            let pending = requests.next().await;
+            if let Some(size) = pending.size.filter(|_| self.terminal) {
+                self.handed(self.engine.resize_command(self.ctx, &self.id, size).await);
+            }
+            for signal in pending.signals {
+                let signalled = self.engine.signal_command(self.ctx, &self.id, signal);
+                self.handed(signalled.await);
             }
         }
     }
-}
 
-/// Names of RFC 4254, section 6.10, have their numbers in Linux: see signal(7).
-fn signal_number(signal: &Sig) -> Option<i32> {
-    Some(match signal {
-        Sig::HUP => 1,
-        Sig::INT => 2,
-        Sig::QUIT => 3,
-        Sig::ILL => 4,
-        Sig::ABRT => 6,
-        Sig::FPE => 8,
-        Sig::KILL => 9,
-        Sig::USR1 => 10,
-        Sig::SEGV => 11,
-        Sig::Custom(name) if name == "USR2" => 12,
-        Sig::PIPE => 13,
-        Sig::ALRM => 14,
-        Sig::TERM => 15,
-        Sig::Custom(_) => return None,
-    })
-}
-
-/// Names beyond the standard's carry where they are from.
-fn signal_name(number: i32) -> Sig {
-    match number {
-        1 => Sig::HUP,
-        2 => Sig::INT,
-        3 => Sig::QUIT,
-        4 => Sig::ILL,
-        6 => Sig::ABRT,
-        8 => Sig::FPE,
-        9 => Sig::KILL,
-        10 => Sig::USR1,
-        11 => Sig::SEGV,
-        12 => Sig::Custom("USR2".to_owned()),
-        13 => Sig::PIPE,
-        14 => Sig::ALRM,
-        15 => Sig::TERM,
-        other => Sig::Custom(format!("SIG{other}@pinfold")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_and_numbers_of_signals_belong_together() {
-        for number in [1, 2, 3, 4, 6, 8, 9, 10, 11, 12, 13, 14, 15] {
-            assert_eq!(signal_number(&signal_name(number)), Some(number));
+    fn handed(&self, handed: Result<()>) {
+        if let Err(error) = handed {
+            tracing::debug!(command = %self.id, %error, "not handed to a command");
+            fault::log(
+                &error,
+                "what an SSH client sent was not handed to its program",
+            );
         }
-        assert_eq!(signal_number(&Sig::Custom("NOPE".to_owned())), None);
-        assert_eq!(signal_number(&signal_name(34)), None);
     }
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use pinfold_model::WindowSize;
 
+use super::requests::window;
+
 /// Variables of one session, and bytes of each.
 const VARIABLES_MAX: usize = 64;
 const NAME_MAX_BYTES: usize = 128;
@@ -52,19 +54,6 @@ impl Setup {
     /// Whether something starts now: a session has one program.
     pub(crate) fn start(&mut self) -> bool {
         !std::mem::replace(&mut self.started, true)
-    }
-}
-
-/// A client without a size of its own says 0.
-pub(crate) fn window(columns: u32, rows: u32) -> WindowSize {
-    let side = |given: u32, usual: u16| match u16::try_from(given) {
-        Ok(0) => usual,
-        Ok(side) => side,
-        Err(_) => u16::MAX,
-    };
-    WindowSize {
-        rows: side(rows, 24),
-        cols: side(columns, 80),
     }
 }
 

@@ -3,6 +3,8 @@
 use pinfold_model::{Code, Error, ErrorKind};
 use russh_sftp::protocol::{Packet, StatusCode};
 
+use crate::fault;
+
 /// A status other than OK, and its text.
 #[derive(Debug)]
 pub(super) struct Failure {
@@ -45,10 +47,7 @@ impl From<Error> for Failure {
             (_, ErrorKind::Unsupported) => StatusCode::OpUnsupported,
             _ => StatusCode::Failure,
         };
-        if error.kind() == ErrorKind::Internal {
-            let error = &error as &dyn std::error::Error;
-            tracing::error!(error, "a request of SFTP failed");
-        }
+        fault::log(&error, "a request of SFTP failed");
         Self {
             code,
             text: error.message().to_owned(),

@@ -1,17 +1,14 @@
 //! What a client has open.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use pinfold_engine::FileEntry;
+use pinfold_engine::DirectoryCursor;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::failure::Failure;
 use super::reading::Reading;
 use super::writing::Writing;
-
-/// Files and directories of one channel at once.
-pub(super) const HANDLES_MAX: usize = 64;
-/// Of them, directories: each holds what it had when it was opened.
-const DIRECTORIES_MAX: usize = 8;
 
 pub(super) enum Open {
     Reading(Box<Reading>),
@@ -19,40 +16,63 @@ pub(super) enum Open {
     Directory(Directory),
 }
 
-/// A directory as it was when it was opened.
+/// A directory that is listed, part by part: nothing of it is kept.
 pub(super) struct Directory {
-    pub(super) entries: std::vec::IntoIter<FileEntry>,
-    /// It held more than is listed at once.
-    pub(super) truncated: bool,
+    pub(super) path: String,
+    /// Where what was not listed yet begins.
+    pub(super) next: Option<DirectoryCursor>,
 }
 
-#[derive(Default)]
+/// Files and directories of one channel, within the room that its connection has for them.
 pub(super) struct Handles {
-    open: HashMap<String, Open>,
+    open: HashMap<String, (Open, Room)>,
+    room: Arc<Semaphore>,
     next: u64,
 }
 
+/// For one more.
+pub(super) struct Room {
+    _permit: OwnedSemaphorePermit,
+}
+
 impl Handles {
-    /// Keeps it under a name of our own, if there is room.
-    pub(super) fn add(&mut self, open: Open) -> Result<String, Failure> {
-        let directories = self.open.values();
-        let directories = directories.filter(|open| matches!(open, Open::Directory(_)));
-        let crowded = matches!(open, Open::Directory(_)) && directories.count() >= DIRECTORIES_MAX;
-        if crowded || self.open.len() >= HANDLES_MAX {
-            return Err(Failure::new("too many files are open; close some"));
+    pub(super) fn new(room: Arc<Semaphore>) -> Self {
+        Self {
+            open: HashMap::new(),
+            room,
+            next: 0,
         }
+    }
+
+    /// To be had before something is opened.
+    pub(super) fn room(&self) -> Result<Room, Failure> {
+        let permit = Arc::clone(&self.room).try_acquire_owned();
+        let permit = permit
+            .map_err(|_| Failure::new("the connection has too many files open; close some"))?;
+        Ok(Room { _permit: permit })
+    }
+
+    /// Keeps it under a name of our own.
+    pub(super) fn add(&mut self, open: Open, room: Room) -> String {
         let name = self.next.to_string();
         self.next += 1;
-        self.open.insert(name.clone(), open);
-        Ok(name)
+        self.open.insert(name.clone(), (open, room));
+        name
     }
 
     pub(super) fn get(&mut self, name: &str) -> Result<&mut Open, Failure> {
-        self.open.get_mut(name).ok_or_else(unknown)
+        let open = self.open.get_mut(name);
+        open.map(|(open, _)| open).ok_or_else(unknown)
     }
 
-    pub(super) fn take(&mut self, name: &str) -> Result<Open, Failure> {
+    pub(super) fn take(&mut self, name: &str) -> Result<(Open, Room), Failure> {
         self.open.remove(name).ok_or_else(unknown)
+    }
+
+    /// Whether a file is open that is written.
+    pub(super) fn is_writing(&self) -> bool {
+        let mut open = self.open.values();
+        open.any(|(open, _)| matches!(open, Open::Writing(_)))
     }
 }
 

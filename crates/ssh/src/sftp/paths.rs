@@ -1,5 +1,18 @@
 //! Paths as clients give them.
 
+use super::failure::Failure;
+
+/// The same path, where every byte of it is known. The library shows what is no UTF-8 as U+FFFD, as
+/// listings do: several names are shown alike then, and none of them may be taken for another.
+pub(super) fn unmistakable(path: &str) -> Result<&str, Failure> {
+    match path.contains(char::REPLACEMENT_CHARACTER) {
+        true => Err(Failure::new(
+            "names that are no UTF-8 are not told apart here; use a command",
+        )),
+        false => Ok(path),
+    }
+}
+
 /// `path` from `base` on, with neither `.` nor `..`. By its text alone: what links make of it is seen
 /// where it is used, inside.
 pub(super) fn absolute(base: &str, path: &str) -> String {
@@ -19,7 +32,14 @@ pub(super) fn absolute(base: &str, path: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::absolute;
+    use super::*;
+
+    #[test]
+    fn a_name_that_could_be_another_is_refused() {
+        let shown = String::from_utf8_lossy(b"a/\xff");
+        assert!(unmistakable(&shown).is_err());
+        assert_eq!(unmistakable("ä/ö").ok(), Some("ä/ö"));
+    }
 
     #[test]
     fn paths_become_absolute_and_plain() {

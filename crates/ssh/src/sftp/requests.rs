@@ -1,6 +1,9 @@
 //! Requests and their answers: each is one use case of the engine, or two.
 
-use pinfold_engine::{FileKind, MakeDirectory, MoveFile};
+use bytes::Bytes;
+use pinfold_engine::{DirectoryCursor, FileKind, MakeDirectory, MoveFile};
+use russh_sftp::de::from_bytes;
+use russh_sftp::extensions::{self, HardlinkExtension};
 use russh_sftp::protocol::{
     Attrs, Data, Extended, ExtendedReply, File, FileAttributes, Handle, Name, Open as OpenRequest,
     OpenFlags, Packet, StatusCode, Version,
@@ -8,20 +11,17 @@ use russh_sftp::protocol::{
 
 use super::attributes::{attributes, listed, mode_of_new, wished_mode};
 use super::failure::Failure;
-use super::handles::{Directory, HANDLES_MAX, Handles, Open};
-use super::paths::absolute;
+use super::handles::{Directory, Handles, Open};
+use super::paths::{absolute, unmistakable};
 use super::reading::Reading;
 use super::writing::Writing;
 use super::{DATA_MAX_BYTES, PACKET_MAX_BYTES};
 use crate::channel::Place;
 
-/// Entries of one answer.
-const NAMES_MAX: usize = 100;
-/// Entries of one directory.
-const LISTING_MAX: u32 = 20_000;
-/// Extensions of OpenSSH (PROTOCOL, section 4).
+/// Entries of one answer: they fit into a packet whatever their names are.
+const NAMES_MAX: usize = 150;
+/// An extension of OpenSSH (PROTOCOL, section 4.3).
 const POSIX_RENAME: &str = "posix-rename@openssh.com";
-const LIMITS: &str = "limits@openssh.com";
 
 type Answer = Result<Packet, Failure>;
 
@@ -33,10 +33,16 @@ pub(super) struct Files {
 
 impl Files {
     pub(super) fn new(place: Place) -> Self {
+        let room = place.connection.files.clone();
         Self {
             place,
-            handles: Handles::default(),
+            handles: Handles::new(room),
         }
+    }
+
+    /// Whether everything that was written is in its place.
+    pub(super) fn are_whole(&self) -> bool {
+        !self.handles.is_writing()
     }
 
     pub(super) async fn answer(&mut self, request: Packet) -> Packet {
@@ -50,7 +56,7 @@ impl Files {
     async fn done(&mut self, id: u32, request: Packet) -> Answer {
         match request {
             Packet::Init(_) => Ok(version()),
-            Packet::RealPath(request) => Ok(name(id, File::dummy(self.path(&request.path)))),
+            Packet::RealPath(request) => Ok(name(id, File::dummy(self.path(&request.path)?))),
             Packet::Stat(request) => self.stat(id, &request.path).await,
             Packet::Lstat(request) => self.stat_link(id, &request.path).await,
             Packet::Fstat(request) => self.stat_handle(id, &request.handle).await,
@@ -67,7 +73,7 @@ impl Files {
                     .await
             }
             Packet::OpenDir(request) => self.open_directory(id, &request.path).await,
-            Packet::ReadDir(request) => self.read_directory(id, &request.handle),
+            Packet::ReadDir(request) => self.read_directory(id, &request.handle).await,
             Packet::MkDir(request) => self.make_directory(id, &request.path, &request.attrs).await,
             Packet::Remove(request) => self.remove(id, &request.filename, FileKind::File).await,
             Packet::RmDir(request) => self.remove(id, &request.path, FileKind::Directory).await,
@@ -82,19 +88,19 @@ impl Files {
         }
     }
 
-    fn path(&self, path: &str) -> String {
-        absolute(&self.place.login.workdir(), path)
+    fn path(&self, path: &str) -> Result<String, Failure> {
+        Ok(absolute(&self.place.login.workdir(), unmistakable(path)?))
     }
 
     async fn stat(&self, id: u32, path: &str) -> Answer {
         let (engine, ctx, sandbox) = self.place.engine();
-        let entry = engine.stat_target(ctx, sandbox, &self.path(path)).await?;
+        let entry = engine.stat_target(ctx, sandbox, &self.path(path)?).await?;
         Ok(attrs(id, attributes(&entry)))
     }
 
     async fn stat_link(&self, id: u32, path: &str) -> Answer {
         let (engine, ctx, sandbox) = self.place.engine();
-        let entry = engine.stat_file(ctx, sandbox, &self.path(path)).await?;
+        let entry = engine.stat_file(ctx, sandbox, &self.path(path)?).await?;
         Ok(attrs(id, attributes(&entry)))
     }
 
@@ -120,7 +126,7 @@ impl Files {
         }
         if let Some(mode) = wished_mode(wished) {
             let (engine, ctx, sandbox) = self.place.engine();
-            let path = self.path(path);
+            let path = self.path(path)?;
             engine.set_file_mode(ctx, sandbox, &path, mode).await?;
         }
         only_mode(wished)?;
@@ -141,19 +147,20 @@ impl Files {
     }
 
     async fn open(&mut self, id: u32, request: OpenRequest) -> Answer {
-        let path = self.path(&request.filename);
+        let (path, room) = (self.path(&request.filename)?, self.handles.room()?);
         let open = if request.pflags.contains(OpenFlags::WRITE) {
             let writing = Writing::open(&self.place, path, request.pflags, &request.attrs).await?;
             Open::Writing(Box::new(writing))
         } else {
             Open::Reading(Box::new(Reading::open(&self.place, path).await?))
         };
-        let handle = self.handles.add(open)?;
+        let handle = self.handles.add(open, room);
         Ok(Packet::Handle(Handle { id, handle }))
     }
 
     async fn close(&mut self, id: u32, handle: &str) -> Answer {
-        if let Open::Writing(writing) = self.handles.take(handle)? {
+        let (open, _room) = self.handles.take(handle)?;
+        if let Open::Writing(writing) = open {
             writing.close(&self.place).await?;
         }
         Ok(done(id))
@@ -177,34 +184,44 @@ impl Files {
 
     async fn open_directory(&mut self, id: u32, path: &str) -> Answer {
         let (engine, ctx, sandbox) = self.place.engine();
-        let path = self.path(path);
-        let listing = engine.list_directory(ctx, sandbox, &path, LISTING_MAX);
-        let listing = listing.await?;
-        let handle = self.handles.add(Open::Directory(Directory {
-            entries: listing.entries.into_iter(),
-            truncated: listing.truncated,
-        }))?;
+        let (path, room) = (self.path(path)?, self.handles.room()?);
+        let begin = DirectoryCursor::default();
+        // Says whether it is one, and may be read.
+        engine
+            .directory_page(ctx, sandbox, &path, &begin, 1)
+            .await?;
+        let next = Some(begin);
+        let directory = Open::Directory(Directory { path, next });
+        let handle = self.handles.add(directory, room);
         Ok(Packet::Handle(Handle { id, handle }))
     }
 
-    fn read_directory(&mut self, id: u32, handle: &str) -> Answer {
+    async fn read_directory(&mut self, id: u32, handle: &str) -> Answer {
         let Open::Directory(directory) = self.handles.get(handle)? else {
             return Err(Failure::new("no directory"));
         };
-        let entries = directory.entries.by_ref().take(NAMES_MAX);
-        let files: Vec<_> = entries.map(|entry| listed(&entry)).collect();
-        match (files.is_empty(), directory.truncated) {
+        let Some(after) = &directory.next else {
+            return Err(Failure::end());
+        };
+        let (engine, ctx, sandbox) = self.place.engine();
+        let page = engine.directory_page(ctx, sandbox, &directory.path, after, NAMES_MAX);
+        let page = page.await?;
+        directory.next = page.next;
+        let files: Vec<_> = page.entries.iter().map(listed).collect();
+        match (files.is_empty(), &directory.next) {
             (false, _) => Ok(Packet::Name(Name { id, files })),
-            (true, false) => Err(Failure::end()),
+            (true, None) => Err(Failure::end()),
             // An end would say that this was all.
-            (true, true) => Err(Failure::new("the directory holds more than is listed")),
+            (true, Some(_)) => Err(Failure::new(
+                "the directory is being changed; list it again",
+            )),
         }
     }
 
     async fn make_directory(&self, id: u32, path: &str, wished: &FileAttributes) -> Answer {
         let (engine, ctx, sandbox) = self.place.engine();
         let request = MakeDirectory {
-            path: self.path(path),
+            path: self.path(path)?,
             parents: false,
             mode: mode_of_new(wished),
             within: None,
@@ -216,7 +233,7 @@ impl Files {
     /// A directory is removed as such and nothing else is.
     async fn remove(&self, id: u32, path: &str, kind: FileKind) -> Answer {
         let (engine, ctx, sandbox) = self.place.engine();
-        let path = self.path(path);
+        let path = self.path(path)?;
         let entry = engine.stat_file(ctx, sandbox, &path).await?;
         let directory = entry.kind == FileKind::Directory;
         if directory != (kind == FileKind::Directory) {
@@ -234,8 +251,8 @@ impl Files {
     async fn rename(&self, id: u32, from: &str, to: &str, overwrite: bool) -> Answer {
         let (engine, ctx, sandbox) = self.place.engine();
         let request = MoveFile {
-            from: self.path(from),
-            to: self.path(to),
+            from: self.path(from)?,
+            to: self.path(to)?,
             overwrite,
             within: None,
         };
@@ -245,9 +262,9 @@ impl Files {
 
     async fn read_link(&self, id: u32, path: &str) -> Answer {
         let (engine, ctx, sandbox) = self.place.engine();
-        let entry = engine.stat_file(ctx, sandbox, &self.path(path)).await?;
+        let entry = engine.stat_file(ctx, sandbox, &self.path(path)?).await?;
         match entry.target {
-            Some(target) => Ok(name(id, File::dummy(target))),
+            Some(target) => Ok(name(id, File::dummy(unmistakable(&target)?))),
             None => Err(Failure::new("no symbolic link")),
         }
     }
@@ -255,19 +272,20 @@ impl Files {
     async fn extended(&self, id: u32, request: Extended) -> Answer {
         match request.request.as_str() {
             POSIX_RENAME => {
-                let mut rest = request.data.as_slice();
-                let (Some(from), Some(to)) = (string(&mut rest), string(&mut rest)) else {
+                // Two paths, as in that other one.
+                let paths = from_bytes::<HardlinkExtension>(&mut Bytes::from(request.data));
+                let Ok(paths) = paths else {
                     return Ok(Packet::error(id, StatusCode::BadMessage));
                 };
-                self.rename(id, from, to, true).await
+                self.rename(id, &paths.oldpath, &paths.newpath, true).await
             }
-            LIMITS => Ok(Packet::ExtendedReply(ExtendedReply {
+            extensions::LIMITS => Ok(Packet::ExtendedReply(ExtendedReply {
                 id,
                 data: [
                     PACKET_MAX_BYTES,
                     DATA_MAX_BYTES,
                     DATA_MAX_BYTES,
-                    HANDLES_MAX as u32,
+                    self.place.connection.shared.limits.files as u32,
                 ]
                 .iter()
                 .flat_map(|bound| u64::from(*bound).to_be_bytes())
@@ -280,7 +298,7 @@ impl Files {
 
 fn version() -> Packet {
     let mut version = Version::new();
-    for extension in [POSIX_RENAME, LIMITS] {
+    for extension in [POSIX_RENAME, extensions::LIMITS] {
         version
             .extensions
             .insert(extension.to_owned(), "1".to_owned());
@@ -298,15 +316,6 @@ fn only_mode(wished: &FileAttributes) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The next text of what stands behind an extension's name.
-fn string<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
-    let (length, behind) = rest.split_first_chunk::<4>()?;
-    let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
-    let (text, behind) = behind.split_at_checked(length)?;
-    *rest = behind;
-    std::str::from_utf8(text).ok()
-}
-
 fn attrs(id: u32, attrs: FileAttributes) -> Packet {
     Packet::Attrs(Attrs { id, attrs })
 }
@@ -320,19 +329,4 @@ fn name(id: u32, file: File) -> Packet {
 
 fn done(id: u32) -> Packet {
     Packet::status(id, StatusCode::Ok, "", "en")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::string;
-
-    #[test]
-    fn texts_of_extensions_end_where_they_say() {
-        let mut rest: &[u8] = b"\0\0\0\x02ab\0\0\0\0\0\0\0\x09x";
-        assert_eq!(string(&mut rest), Some("ab"));
-        assert_eq!(string(&mut rest), Some(""));
-        assert_eq!(string(&mut rest), None);
-        assert_eq!(string(&mut (b"\xff\xff\xff\xff".as_slice())), None);
-        assert_eq!(string(&mut (b"\0\0\0\x01\xff".as_slice())), None);
-    }
 }

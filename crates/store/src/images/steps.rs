@@ -2,7 +2,7 @@
 
 use pinfold_model::{Image, ImageId, ProjectId, Time};
 
-use super::{Images, columns, insert_in, to_images};
+use super::{DELETE, Images, USER, columns, insert_in, to_images};
 use crate::db::{Sql, statements};
 use crate::error::Result;
 use crate::scope::owner;
@@ -13,7 +13,14 @@ statements! {
          WHERE i.scope = $1 AND i.step_key = $2 AND i.deleted_at IS NULL \
          ORDER BY i.created_at DESC, i.id DESC LIMIT 1"
     ));
-    USED = Sql::both("UPDATE images SET used_at = $2 WHERE id = $1");
+    USED = Sql::both("UPDATE images SET used_at = $2 WHERE id = $1 AND deleted_at IS NULL");
+    PASSED = Sql::both(
+        "UPDATE images SET used_at = $3 WHERE scope = $1 AND step_key = $2 AND deleted_at IS NULL",
+    );
+    LOCK_UNUSED = Sql::split(
+        "SELECT id FROM images WHERE id = $1 AND used_at = $2 AND deleted_at IS NULL",
+        "SELECT id FROM images WHERE id = $1 AND used_at = $2 AND deleted_at IS NULL FOR UPDATE",
+    );
     STEPS = Sql::both(
         "SELECT id, scope, used_at FROM images \
          WHERE step_key IS NOT NULL AND deleted_at IS NULL ORDER BY scope, used_at DESC, id DESC",
@@ -47,12 +54,29 @@ impl Images<'_> {
         Ok(to_images(&rows)?.pop())
     }
 
-    /// Notes that a step's image was of use.
-    pub async fn step_used(&self, id: &ImageId, at: Time) -> Result<()> {
-        self.db
-            .execute(USED.bind(id.as_str()).bind(at))
-            .await
-            .map(drop)
+    /// Notes that a step's image was of use; `false` where it is gone.
+    pub async fn step_used(&self, id: &ImageId, at: Time) -> Result<bool> {
+        let used = USED.bind(id.as_str()).bind(at);
+        Ok(self.db.execute(used).await? > 0)
+    }
+
+    /// Notes that what a step of the project left was of use, where there is anything.
+    pub async fn step_passed(&self, project: &ProjectId, key: &str, at: Time) -> Result<()> {
+        let passed = PASSED.bind(owner(Some(project))).bind(key).bind(at);
+        self.db.execute(passed).await.map(drop)
+    }
+
+    /// Deletes a step's image; answers whether it did. It does not where the image was of use since
+    /// it was listed, or a live sandbox was made from it.
+    pub async fn retire_step(&self, step: &StepImage, at: Time) -> Result<bool> {
+        let mut tx = self.db.begin().await?;
+        let unused = LOCK_UNUSED.bind(step.id.as_str()).bind(step.used_at);
+        if tx.row(unused).await?.is_none() || tx.row(USER.bind(step.id.as_str())).await?.is_some() {
+            return Ok(false);
+        }
+        tx.execute(DELETE.bind(step.id.as_str()).bind(at)).await?;
+        tx.commit().await?;
+        Ok(true)
     }
 
     /// All of them; those of one project follow each other, the last used first.

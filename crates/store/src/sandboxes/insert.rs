@@ -21,6 +21,11 @@ statements! {
         "SELECT id FROM images WHERE id = $1 AND deleted_at IS NULL",
         "SELECT id FROM images WHERE id = $1 AND deleted_at IS NULL FOR SHARE",
     );
+    // The same of the network policy that it follows.
+    LOCK_POLICY = Sql::split(
+        "SELECT id FROM network_policies WHERE id = $1 AND project_id = $2",
+        "SELECT id FROM network_policies WHERE id = $1 AND project_id = $2 FOR SHARE",
+    );
     IN_USE = Sql::both(
         "SELECT COUNT(*) AS sandboxes, \
              CAST(COALESCE(SUM(vcpu_millis), 0) AS BIGINT) AS vcpu_millis, \
@@ -42,8 +47,8 @@ statements! {
     INSERT = Sql::both(
         "INSERT INTO sandboxes (id, org_id, project_id, key_id, image_id, vcpu_millis, memory_mib, spec, \
              state, live, reason, failure, created_at, running_since, expires_at, last_active_at, \
-             ended_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+             ended_at, network_policy_id) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
     );
     INSERT_METADATA = Sql::both(
         "INSERT INTO sandbox_metadata (sandbox_id, key, value) VALUES ($1, $2, $3)",
@@ -66,6 +71,12 @@ pub(super) async fn insert(
     let image = sandbox.spec.image.as_str();
     if tx.row(LOCK_IMAGE.bind(image)).await?.is_none() {
         return Err(StoreError::not_found(Thing::Image, image));
+    }
+    if let Some(policy) = &sandbox.spec.network_policy_id {
+        let lock = LOCK_POLICY.bind(policy.as_str());
+        if tx.row(lock.bind(sandbox.project.as_str())).await?.is_none() {
+            return Err(StoreError::not_found(Thing::NetworkPolicy, policy.as_str()));
+        }
     }
     insert_row(tx, &org, sandbox).await?;
     insert_metadata(tx, &sandbox.id, &sandbox.spec).await?;
@@ -145,7 +156,14 @@ async fn insert_row(tx: &mut Tx, org: &OrgId, sandbox: &Sandbox) -> Result<()> {
         .bind(sandbox.running_since)
         .bind(sandbox.expires_at)
         .bind(sandbox.last_active_at)
-        .bind(sandbox.ended_at);
+        .bind(sandbox.ended_at)
+        .bind(
+            sandbox
+                .spec
+                .network_policy_id
+                .as_ref()
+                .map(|id| id.as_str()),
+        );
     let done = tx.execute(insert).await;
     done.map_err(|e| e.on_unique(Thing::Sandbox, sandbox.id.as_str()))?;
     Ok(())

@@ -11,9 +11,16 @@ use pinfold_model::{
     Build, BuildId, Image, ImageId, ImageSource, NetworkMode, NetworkPolicy, ProjectId, Resources,
     SandboxId, SecretEnv,
 };
-use pinfold_store::{BuildFilter, Idempotency, Inserted, PageRequest, Scope, StoreError};
+use pinfold_store::{
+    BuildBounds, BuildFilter, Idempotency, Inserted, PageRequest, QuotaKind, Scope, StoreError,
+};
 
 use crate::world::{World, all, at, image};
+
+const ANY: BuildBounds = BuildBounds {
+    unended: u64::MAX,
+    images: u64::MAX,
+};
 
 fn new_build(world: &World, name: &str) -> Build {
     let secrets = BTreeMap::from([("TOKEN".to_owned(), "hunter2".to_owned())]);
@@ -60,7 +67,7 @@ fn new_build(world: &World, name: &str) -> Build {
 
 async fn recorded(world: &World, name: &str) -> Build {
     let build = new_build(world, name);
-    let inserted = world.store.builds().insert(&build, None).await;
+    let inserted = world.store.builds().insert(&build, None, ANY).await;
     assert!(matches!(inserted, Ok(Inserted::New(_))), "{inserted:?}");
     build
 }
@@ -189,16 +196,16 @@ pub(crate) async fn a_key_makes_one_build(world: World) {
     let builds = world.store.builds();
     let first = new_build(&world, "a:1");
     let made = builds
-        .insert(&first, Some(&claim(1)))
+        .insert(&first, Some(&claim(1)), ANY)
         .await
         .expect("insert");
     assert!(matches!(made, Inserted::New(_)));
     let again = builds
-        .insert(&new_build(&world, "a:1"), Some(&claim(1)))
+        .insert(&new_build(&world, "a:1"), Some(&claim(1)), ANY)
         .await;
     assert!(matches!(again, Ok(Inserted::Replay(known)) if known.id == first.id));
     let other = builds
-        .insert(&new_build(&world, "a:1"), Some(&claim(2)))
+        .insert(&new_build(&world, "a:1"), Some(&claim(2)), ANY)
         .await;
     assert!(matches!(other, Err(StoreError::IdempotencyConflict)));
 }
@@ -214,7 +221,7 @@ fn step_image(project: ProjectId) -> Image {
     step
 }
 
-fn over(disk: &ImageId, project: ProjectId, name: &str) -> Image {
+fn over_disk(disk: &ImageId, project: ProjectId, name: &str) -> Image {
     Image {
         source: ImageSource::Build {
             build: BuildId::generate(),
@@ -230,7 +237,7 @@ pub(crate) async fn a_build_completes_with_its_image_or_not_at_all(world: World)
     let (images, builds) = (world.store.images(), world.store.builds());
     let mut build = recorded(&world, "done:1").await;
     let step = step_image(world.project());
-    let made = over(&step.id, world.project(), "done:1");
+    let made = over_disk(&step.id, world.project(), "done:1");
     build.state = BuildState::Complete;
     build.image = Some(made.id.clone());
     build.ended_at = Some(at(5));
@@ -242,7 +249,7 @@ pub(crate) async fn a_build_completes_with_its_image_or_not_at_all(world: World)
     builds.complete(&build, &made).await.expect("complete");
     assert_eq!(found(&world, &build.id).await.image, Some(made.id.clone()));
     let twice = builds
-        .complete(&build, &over(&step.id, world.project(), "x"))
+        .complete(&build, &over_disk(&step.id, world.project(), "x"))
         .await;
     assert!(twice.is_err(), "it has ended");
     images.delete(&step.id, at(6)).await.expect("delete");
@@ -271,7 +278,7 @@ pub(crate) async fn steps_are_found_by_what_they_were_made_from_and_listed_nowhe
             .iter()
             .all(|image| image.id != old.id && image.id != new.id)
     );
-    images.step_used(&old.id, at(20)).await.expect("used");
+    assert!(images.step_used(&old.id, at(20)).await.expect("used"));
     let steps = images.list_steps().await.expect("list");
     let order: Vec<_> = steps
         .iter()
@@ -279,5 +286,113 @@ pub(crate) async fn steps_are_found_by_what_they_were_made_from_and_listed_nowhe
         .collect();
     assert_eq!(order, [(old.id.clone(), at(20)), (new.id.clone(), at(9))]);
     images.delete(&new.id, at(21)).await.expect("delete");
+    assert!(
+        !images.step_used(&new.id, at(22)).await.expect("used"),
+        "it is gone"
+    );
     assert_eq!(find(&world.project(), "k").await, Some(old.id));
+}
+
+pub(crate) async fn a_step_is_retired_only_where_nothing_has_used_it_since(world: World) {
+    let images = world.store.images();
+    let step = step_image(world.project());
+    images.insert_step(&step, "k").await.expect("insert");
+    let listed = async || {
+        let steps = images.list_steps().await.expect("list");
+        steps.into_iter().find(|found| found.id == step.id)
+    };
+    let before = listed().await.expect("there");
+    images
+        .step_passed(&world.project(), "k", at(20))
+        .await
+        .expect("passed");
+    images
+        .step_passed(&ProjectId::generate(), "k", at(30))
+        .await
+        .expect("another project's");
+    assert!(!images.retire_step(&before, at(31)).await.expect("retire"));
+    let now = listed().await.expect("there");
+    assert_eq!(now.used_at, at(20));
+    assert!(images.retire_step(&now, at(31)).await.expect("retire"));
+    assert_eq!(listed().await, None);
+    assert!(!images.retire_step(&now, at(32)).await.expect("retire"));
+}
+
+pub(crate) async fn a_project_has_so_many_builds_on_their_way_and_images_of_them(world: World) {
+    let (builds, images) = (world.store.builds(), world.store.images());
+    let insert = async |unended, images| {
+        let bounds = BuildBounds { unended, images };
+        builds.insert(&new_build(&world, "a:1"), None, bounds).await
+    };
+    let over = |done: Result<Inserted<Build>, StoreError>| match done {
+        Err(StoreError::QuotaExceeded {
+            quota, limit, used, ..
+        }) => (quota, limit, used),
+        other => panic!("{other:?}"),
+    };
+    let claim = Idempotency::new(&world.project(), None, "build.create", "k", [1; 32]);
+    let only = BuildBounds {
+        unended: 1,
+        images: 1,
+    };
+    let first = new_build(&world, "a:1");
+    builds
+        .insert(&first, Some(&claim), only)
+        .await
+        .expect("the first");
+    assert_eq!(over(insert(1, 9).await), (QuotaKind::UnendedBuilds, 1, 1));
+    assert_eq!(over(insert(9, 1).await), (QuotaKind::BuiltImages, 1, 1));
+    let again = builds.insert(&first, Some(&claim), only).await;
+    assert!(matches!(again, Ok(Inserted::Replay(_))), "{again:?}");
+
+    // What it leaves counts on, in its place; its steps do not.
+    let step = step_image(world.project());
+    images.insert_step(&step, "key").await.expect("insert");
+    let made = over_disk(&step.id, world.project(), "a:1");
+    let ended = Build {
+        state: BuildState::Complete,
+        image: Some(made.id.clone()),
+        ended_at: Some(at(5)),
+        ..found(&world, &first.id).await
+    };
+    builds.complete(&ended, &made).await.expect("complete");
+    assert_eq!(over(insert(1, 1).await), (QuotaKind::BuiltImages, 1, 1));
+    images.delete(&made.id, at(6)).await.expect("delete");
+    insert(1, 1).await.expect("there is room again");
+}
+
+pub(crate) async fn ended_builds_are_purged_when_what_they_made_is_gone(world: World) {
+    let (builds, images) = (world.store.builds(), world.store.images());
+    let step = step_image(world.project());
+    images.insert_step(&step, "key").await.expect("insert");
+    let mut made = Vec::new();
+    for _ in 0..2 {
+        let image = over_disk(&step.id, world.project(), "a:1");
+        let build = Build {
+            state: BuildState::Complete,
+            image: Some(image.id.clone()),
+            ended_at: Some(at(5)),
+            ..recorded(&world, "a:1").await
+        };
+        builds.complete(&build, &image).await.expect("complete");
+        made.push((build.id, image.id));
+    }
+    let failed = Build {
+        state: BuildState::Failed,
+        ended_at: Some(at(5)),
+        ..recorded(&world, "a:1").await
+    };
+    builds.save(&failed).await.expect("save");
+    let on_its_way = recorded(&world, "a:1").await;
+    images.delete(&made[1].1, at(6)).await.expect("delete");
+    assert_eq!(builds.purge(at(5)).await.expect("purge"), 0);
+    assert_eq!(builds.purge(at(6)).await.expect("purge"), 2);
+    for (id, there) in [
+        (&made[0].0, true),
+        (&made[1].0, false),
+        (&failed.id, false),
+        (&on_its_way.id, true),
+    ] {
+        assert_eq!(builds.get(id).await.expect("get").is_some(), there);
+    }
 }

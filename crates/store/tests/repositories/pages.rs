@@ -126,6 +126,16 @@ pub(crate) async fn every_list_pages(world: World) {
         kept.expect("a free name");
     }
     for n in 0..7 {
+        let policy = crate::network_policies::policy(project, "web", seconds(n));
+        let inserted = store.network_policies().insert(&policy, 10, None).await;
+        inserted.expect("a policy");
+    }
+    let policies = walk(3, |page| async move {
+        store.network_policies().list(project, &page).await
+    })
+    .await;
+    assert_eq!(policies.len(), 7);
+    for n in 0..7 {
         let key = crate::ssh_keys::ssh_key(&sandbox, &format!("SHA256:{n}"), seconds(n));
         store.ssh_keys().insert(&key, 10).await.expect("an SSH key");
     }

@@ -56,6 +56,9 @@ const CASES: &[Case] = cases! {
         a_key_makes_one_build,
         a_build_completes_with_its_image_or_not_at_all,
         steps_are_found_by_what_they_were_made_from_and_listed_nowhere,
+        a_step_is_retired_only_where_nothing_has_used_it_since,
+        a_project_has_so_many_builds_on_their_way_and_images_of_them,
+        ended_builds_are_purged_when_what_they_made_is_gone,
     }
     keys::{
         keys_are_found_by_the_hash_of_their_secret,
@@ -152,6 +155,13 @@ const CASES: &[Case] = cases! {
         of_racing_first_puts_one_is_kept_whole,
         a_project_keeps_so_many_secrets,
         a_deleted_secret_leaves_nothing,
+    }
+    network_policies::{
+        a_policy_comes_back_as_it_went_in_and_is_its_projects,
+        a_change_of_a_policy_that_has_changed_since_changes_nothing,
+        a_project_has_no_more_policies_than_its_bound,
+        a_repeated_request_finds_the_first_policy,
+        a_policy_stays_while_a_live_sandbox_follows_it,
     }
     ssh_keys::{
         an_ssh_key_comes_back_as_it_went_in_until_it_is_deleted,

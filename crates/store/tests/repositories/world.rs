@@ -103,6 +103,7 @@ impl World {
             name: "ci".into(),
             kind: KeyKind::Agent,
             role: Role::Member,
+            scopes: pinfold_model::Scopes::All,
             prefix: "pf_12345".into(),
             suffix: "wxyz".into(),
             quota: Quota {
@@ -132,6 +133,7 @@ pub(crate) fn sandbox(project: ProjectId, image: ImageId) -> Sandbox {
             resources: Resources::default(),
             network: NetworkMode::Open,
             network_policy: pinfold_model::NetworkPolicy::default(),
+            network_policy_id: None,
             env: BTreeMap::from([("A".into(), "line\nbreak".into())]),
             workdir: "/workspace".into(),
             user: "root".into(),

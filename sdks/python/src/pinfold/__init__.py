@@ -22,6 +22,7 @@ from pinfold._async.code import AsyncCode, AsyncCodeEvents, AsyncSandboxCode
 from pinfold._async.commands import AsyncCommand, AsyncCommands
 from pinfold._async.files import AsyncFiles
 from pinfold._async.images import AsyncImages, AsyncTemplates
+from pinfold._async.network_policies import AsyncNetworkPolicies
 from pinfold._async.objects import AsyncObjects
 from pinfold._async.pipelines import AsyncPipelineEvents, AsyncPipelines
 from pinfold._async.previews import AsyncPreviews, AsyncSandboxPreviews
@@ -40,6 +41,7 @@ from pinfold._sync.code import Code, CodeEvents, SandboxCode
 from pinfold._sync.commands import Command, Commands
 from pinfold._sync.files import Files
 from pinfold._sync.images import Images, Templates
+from pinfold._sync.network_policies import NetworkPolicies
 from pinfold._sync.objects import Objects
 from pinfold._sync.pipelines import PipelineEvents, Pipelines
 from pinfold._sync.previews import Previews, SandboxPreviews
@@ -65,6 +67,7 @@ __all__ = [
     "AsyncFiles",
     "AsyncImages",
     "AsyncKeys",
+    "AsyncNetworkPolicies",
     "AsyncObjects",
     "AsyncPages",
     "AsyncBuildEvents",
@@ -98,6 +101,7 @@ __all__ = [
     "Files",
     "Images",
     "Keys",
+    "NetworkPolicies",
     "Objects",
     "Output",
     "Pages",

@@ -36,6 +36,7 @@ pub(in crate::runloop) fn build(
         launch_parameters: request.launch_parameters.unwrap_or_default(),
         base_blueprint_id: request.base_blueprint_id,
         base_blueprint_name: request.base_blueprint_name,
+        network_policy_id: request.network_policy_id,
     };
     let name: ImageName = image_name(&said.name)?
         .parse()
@@ -44,11 +45,14 @@ pub(in crate::runloop) fn build(
         .build_context
         .map(|context| ids::object(&context.object_id));
     let files = request.file_mounts.unwrap_or_default().into_iter();
+    let follows = said.network_policy_id.as_deref();
+    let follows = follows.map(ids::network_policy).transpose()?;
     let label = serde_json::to_string(&said).expect("maps and texts are plain data");
     Ok(CreateBuild {
         context: context.transpose()?,
         args: request.build_args.unwrap_or_default(),
         setup,
+        network_policy_id: follows.map(Into::into),
         setup_user: Some(format!("{USER_ID}:{USER_ID}")),
         files: files.map(|(path, text)| (absolute(&path), text)).collect(),
         labels: BTreeMap::from([(LABEL.to_owned(), label)]),
@@ -73,7 +77,6 @@ fn refuse_absent(request: &wire::CreateBlueprint) -> Result<(), Refused> {
                 .as_ref()
                 .is_some_and(|all| !all.is_empty()),
         ),
-        ("network_policy_id", request.network_policy_id.is_some()),
     ] {
         if named {
             return Err(Refused::absent(field));

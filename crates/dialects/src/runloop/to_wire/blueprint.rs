@@ -37,6 +37,7 @@ pub(in crate::runloop) fn blueprint(build: Build, fate: Fate) -> wire::Blueprint
             launch_parameters: said.launch_parameters,
             base_blueprint_id: said.base_blueprint_id.clone(),
             base_blueprint_name: said.base_blueprint_name,
+            network_policy_id: said.network_policy_id,
         },
         state: match fate {
             Fate::Created => "created",

@@ -39,6 +39,7 @@ pub(in crate::runloop) struct SaidOfBlueprint {
     pub(in crate::runloop) launch_parameters: Map<String, Value>,
     pub(in crate::runloop) base_blueprint_id: Option<String>,
     pub(in crate::runloop) base_blueprint_name: Option<String>,
+    pub(in crate::runloop) network_policy_id: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -76,6 +77,7 @@ pub(in crate::runloop) struct BlueprintParameters {
     pub(in crate::runloop) launch_parameters: Map<String, Value>,
     pub(in crate::runloop) base_blueprint_id: Option<String>,
     pub(in crate::runloop) base_blueprint_name: Option<String>,
+    pub(in crate::runloop) network_policy_id: Option<String>,
 }
 
 #[derive(Debug, Serialize)]

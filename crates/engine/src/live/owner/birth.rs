@@ -15,6 +15,10 @@ use crate::live::{DiskCopy, Link};
 
 impl Owner {
     pub(super) async fn born(&mut self, birth: Birth) {
+        // It may have changed since this was asked for, or while no engine was there.
+        if let Err(error) = self.follow_policy().await {
+            tracing::error!(sandbox = %self.live.id(), %error, "it obeys what its policy was");
+        }
         match birth {
             Birth::Fresh => self.first_boot().await,
             Birth::Recovered => self.find().await,
@@ -159,6 +163,7 @@ impl Owner {
                     self.lost().await;
                 } else {
                     self.link_again().await;
+                    self.go_on_with_setup();
                 }
             }
             SandboxState::Stopped => {

@@ -21,10 +21,11 @@ impl Owner {
         match change {
             Change::Suspend => self.suspend().await?,
             Change::Resume => self.resume().await?,
-            Change::Stop => self.stop().await?,
+            Change::Stop => self.stop(None).await?,
             Change::Start => self.start().await?,
             Change::Extend(ttl, claim) => self.extend(ttl, claim.as_ref()).await?,
-            Change::Network(mode, policy) => self.set_network(mode, policy).await?,
+            Change::Network(mode, policy) => self.set_network(mode, policy, None).await?,
+            Change::FollowPolicy => self.follow_policy().await?,
             Change::Describe(request) => self.describe(request).await?,
             Change::SetUp(life, done) => self.set_up(life, done).await?,
             Change::Destroy(reason) => self.destroy(reason).await?,
@@ -58,7 +59,7 @@ impl Owner {
         let result = match action {
             IdleAction::Destroy => self.destroy(EndReason::IdleExpired).await,
             IdleAction::Suspend => self.suspend().await,
-            IdleAction::Stop => self.stop().await,
+            IdleAction::Stop => self.stop(None).await,
         };
         if result.is_err() {
             self.live.activity.revive();
@@ -107,7 +108,8 @@ impl Owner {
         Ok(())
     }
 
-    pub(super) async fn stop(&mut self) -> Result<()> {
+    /// `why` is told where nobody asked for it.
+    pub(super) async fn stop(&mut self, why: Option<String>) -> Result<()> {
         match self.state() {
             SandboxState::Stopped => return Ok(()),
             SandboxState::Running | SandboxState::Suspended => {}
@@ -116,7 +118,7 @@ impl Owner {
         self.shared.driver.check_stop().map_err(driver_error)?;
         self.meter().await;
         let frozen = self.state() == SandboxState::Suspended;
-        self.record(SandboxEvent::Stop, None, None).await?;
+        self.record(SandboxEvent::Stop, None, why).await?;
         if frozen {
             // Frozen processes cannot react to TERM.
             self.shared

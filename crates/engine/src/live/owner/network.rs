@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pinfold_egress::Egress;
-use pinfold_model::{Error, NetworkMode, NetworkPolicy, Result};
+use pinfold_model::{Error, NetworkMode, NetworkPolicy, NetworkPolicyId, Result};
 use pinfold_runtime::driver::{GATE_NETWORK, GATE_PREFIX, Gate};
 
 use super::Owner;
@@ -38,13 +38,14 @@ impl Owner {
         &mut self,
         mode: NetworkMode,
         policy: NetworkPolicy,
+        follows: Option<NetworkPolicyId>,
     ) -> Result<()> {
-        let before = self.live.view().sandbox;
-        let (old_mode, old_policy) = (before.spec.network, before.spec.network_policy.clone());
+        let before = self.live.view().sandbox.spec.clone();
+        let old_mode = before.network;
         if mode != old_mode {
             self.state().require_running()?;
         }
-        self.record_network(mode, policy.clone()).await?;
+        self.record_network(mode, policy.clone(), follows).await?;
         if mode == old_mode {
             return match self.live.egress() {
                 Some(egress) => {
@@ -59,17 +60,41 @@ impl Owner {
             };
         }
         if let Err(error) = self.link(mode).await {
-            self.record_network(old_mode, old_policy).await?;
+            let (policy, follows) = (before.network_policy, before.network_policy_id);
+            self.record_network(old_mode, policy, follows).await?;
             self.link(old_mode).await?;
             return Err(error);
         }
         Ok(())
     }
 
-    async fn record_network(&self, mode: NetworkMode, policy: NetworkPolicy) -> Result<()> {
+    /// Takes over the rules of the policy that it follows, if it follows one and has others.
+    pub(super) async fn follow_policy(&mut self) -> Result<()> {
+        let sandbox = self.live.view().sandbox;
+        let Some(id) = &sandbox.spec.network_policy_id else {
+            return Ok(());
+        };
+        let policies = self.shared.store.network_policies();
+        match policies.get(&sandbox.project, id).await? {
+            Some(policy) if policy.rules != sandbox.spec.network_policy => {
+                let follows = Some(policy.id);
+                self.set_network(NetworkMode::Policy, policy.rules, follows)
+                    .await
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    async fn record_network(
+        &self,
+        mode: NetworkMode,
+        policy: NetworkPolicy,
+        follows: Option<NetworkPolicyId>,
+    ) -> Result<()> {
         let mut sandbox = self.live.view().sandbox.as_ref().clone();
         sandbox.spec.network = mode;
         sandbox.spec.network_policy = policy;
+        sandbox.spec.network_policy_id = follows;
         let sandboxes = self.shared.store.sandboxes();
         sandboxes.set_spec(self.live.id(), &sandbox.spec).await?;
         self.live

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pinfold_model::sandbox::EndReason;
-use pinfold_model::{Error, Result, SandboxSpec, SandboxState, SecretEnv};
+use pinfold_model::{Error, Result, SandboxSpec, SandboxState, SecretEnv, Setup};
 use pinfold_runtime::driver::BootError;
 
 use super::Owner;
@@ -31,8 +31,7 @@ impl Owner {
     /// Begins what is left to do in this life, in a task of its own.
     pub(super) fn go_on_with_setup(&self) {
         let view = self.live.view();
-        let wanted = view.guest().is_some() && view.sandbox.state == SandboxState::Running;
-        if wanted && view.sandbox.spec.more.setup.is_pending() {
+        if view.sandbox.state.is_live() && view.sandbox.spec.more.setup.is_pending() {
             let work = setup::run(Arc::clone(&self.shared), Arc::clone(&self.live), view.life);
             self.shared.tasks.spawn(work);
         }
@@ -40,7 +39,11 @@ impl Owner {
 
     /// Before a start: what is to be done in each life is not done in the next one.
     pub(super) async fn begin_setup_again(&self) -> Result<()> {
-        let mut spec = self.live.view().sandbox.spec.clone();
+        let sandbox = self.live.view().sandbox;
+        if sandbox.spec.more.setup.is_empty() {
+            return Ok(());
+        }
+        let mut spec = sandbox.spec.clone();
         spec.more.setup.begin_again();
         self.record_spec(spec).await
     }
@@ -66,16 +69,19 @@ impl Owner {
                 self.record_spec(spec).await
             }
             // Its disk is worth more than a life that did not begin well.
-            Err(_) if view.sandbox.spec.more.setup.lives > 0 => {
+            Err(why) if view.sandbox.spec.more.setup.lives > 0 => {
                 tracing::info!(sandbox = %self.live.id(), "its setup failed, so it stops again");
-                self.stop().await
+                self.stop(Some(why)).await
             }
             Err(why) => {
                 tracing::info!(sandbox = %self.live.id(), "its setup failed");
                 self.fail(EndReason::BootFailed, why).await;
                 // Nobody needs what it was to be set up with any more.
                 let mut spec = view.sandbox.spec.clone();
-                spec.more.setup.finish();
+                spec.more.setup = Setup {
+                    done: true,
+                    ..Setup::default()
+                };
                 self.record_spec(spec).await
             }
         }

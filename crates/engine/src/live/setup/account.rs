@@ -2,7 +2,7 @@
 //! replaced whole.
 
 use pinfold_model::setup::Account;
-use pinfold_runtime::guest::{FilePath, Guest, GuestError, WriteOptions};
+use pinfold_runtime::guest::{FailureKind, FilePath, Guest, GuestError, WriteOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const PASSWD: &str = "/etc/passwd";
@@ -17,7 +17,7 @@ pub(super) async fn ensure(guest: &Guest, account: &Account) -> Result<(), Guest
     let user = format!("{name}:x:{uid}:{uid}::{home}:/bin/bash\n");
     let group = format!("{name}:x:{uid}:\n");
     for (path, line) in [(PASSWD, user), (GROUP, group)] {
-        let text = read(guest, path).await;
+        let text = read(guest, path).await?;
         if let Some(text) = with_entry(&text, name, &line) {
             write(guest, path, &text).await?;
         }
@@ -37,16 +37,17 @@ fn with_entry(text: &[u8], name: &str, line: &str) -> Option<Vec<u8>> {
 }
 
 /// Nothing where there is no such file.
-async fn read(guest: &Guest, path: &str) -> Vec<u8> {
+async fn read(guest: &Guest, path: &str) -> Result<Vec<u8>, GuestError> {
     let mut text = Vec::new();
-    let at = FilePath::new(path);
-    let read = guest.read(&at, 0, Some(FILE_MAX_BYTES)).await;
-    if let Ok((_, mut transfer)) = read
-        && transfer.read_to_end(&mut text).await.is_err()
-    {
-        text.clear();
-    }
-    text
+    let read = guest
+        .read(&FilePath::new(path), 0, Some(FILE_MAX_BYTES))
+        .await;
+    let (_, mut transfer) = match read {
+        Err(error) if error.refusal() == Some(FailureKind::NotFound) => return Ok(text),
+        read => read?,
+    };
+    transfer.read_to_end(&mut text).await?;
+    Ok(text)
 }
 
 async fn write(guest: &Guest, path: &str, text: &[u8]) -> Result<(), GuestError> {

@@ -58,7 +58,7 @@ pub(super) async fn object(shared: &Shared, lease: &Lease, mount: &SetupObject) 
             mount.path,
             error.message()
         );
-        Error::new(Code::SandboxFailed, text).because(error)
+        Error::new(error.code(), text).because(error)
     })
 }
 

@@ -11,8 +11,8 @@ use crate::unpack::path::EntryPath;
 use crate::unpack::tree::{Fault, is, lstat};
 use crate::unpack::{Kind, Ownership};
 
-const PREFIX: &[u8] = b".wh.";
-const OPAQUE_NAME: &[u8] = b".wh..wh..opq";
+pub(crate) const PREFIX: &[u8] = b".wh.";
+pub(crate) const OPAQUE_NAME: &[u8] = b".wh..wh..opq";
 
 const OPEN_DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
@@ -41,7 +41,7 @@ pub(super) fn is_whiteout(path: &EntryPath, kind: Kind) -> Result<bool, Refusal>
 
 /// Overlayfs reads `user.overlay.*` when an ordinary user mounts it (`userxattr`), else
 /// `trusted.overlay.*`, which only root can write (kernel, filesystems/overlayfs.rst).
-pub(super) fn opaque_xattr(kind: Kind, ownership: Ownership) -> Option<&'static CStr> {
+pub(crate) fn opaque_xattr(kind: Kind, ownership: Ownership) -> Option<&'static CStr> {
     match (kind, ownership) {
         (Kind::Rootfs, _) => None,
         (Kind::Layer, Ownership::Archive) => Some(c"trusted.overlay.opaque"),

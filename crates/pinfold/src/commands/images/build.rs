@@ -11,8 +11,8 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use pinfold_images::DOCKERFILE_MAX_BYTES;
 use pinfold_sdk::{
-    Build, BuildEvent, BuildState, BuildStream, Client, CreateBuild, PipelineStepState, StreamName,
-    Upload, UploadObjectQuery,
+    Build, BuildEvent, BuildState, BuildStream, Client, CreateBuild, PipelineStepState, Upload,
+    UploadObjectQuery,
 };
 
 use crate::cli::Global;
@@ -250,12 +250,9 @@ async fn next(events: &mut BuildStream, count: u32, json: bool) -> Result<Option
         BuildEvent::StepStarted { step, text, .. } => {
             remark(&format!("[{}/{count}] {}", step + 1, printable(&text)));
         }
-        BuildEvent::Output {
-            stream,
-            encoding,
-            data,
-            ..
-        } => show(stream, &encoding.decode(data).unwrap_or_default())?,
+        BuildEvent::Output { encoding, data, .. } => {
+            show(&encoding.decode(data).unwrap_or_default())?;
+        }
         BuildEvent::Truncated { .. } => remark("what follows was not kept"),
         BuildEvent::StepEnded { step, result, .. } => {
             let number = step + 1;
@@ -270,7 +267,7 @@ async fn next(events: &mut BuildStream, count: u32, json: bool) -> Result<Option
 }
 
 /// Logs are for people: both streams go to stderr, stdout has the image.
-fn show(_: StreamName, bytes: &[u8]) -> Result<()> {
+fn show(bytes: &[u8]) -> Result<()> {
     std::io::stderr()
         .write_all(bytes)
         .context("cannot write to stderr")

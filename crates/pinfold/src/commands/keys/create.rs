@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
-use pinfold_engine::{CreateKey, Drain, Engine, EngineConfig, PageRequest};
-use pinfold_model::{Ctx, ProjectId};
+use pinfold_engine::{CreateKey, Drain, Engine, EngineConfig, Expires, PageRequest};
+use pinfold_model::{Ctx, ProjectId, Scope, Scopes};
 use serde::Serialize;
 
 use crate::cli::Global;
@@ -35,9 +35,13 @@ pub(crate) struct CreateArgs {
     #[arg(long, value_name = "PROJECT")]
     project: Option<String>,
 
-    /// How long it is valid, such as 90d [default: for ever]
+    /// How long it is valid, such as 90d [default: as long as the key that makes it]
     #[arg(long, value_name = "TIME", value_parser = values::duration)]
     expires: Option<Duration>,
+
+    /// Confines it, such as sandboxes:write or objects:read; may be given several times
+    #[arg(long = "scope", value_name = "SCOPE")]
+    scopes: Vec<Scope>,
 
     #[command(flatten)]
     bounds: Bounds,
@@ -105,6 +109,7 @@ async fn through_server(global: &Global, args: CreateArgs) -> Result<Created> {
             Kind::Pat => pinfold_sdk::KeyKind::Pat,
         }),
         project_id,
+        scopes: scopes(&args.scopes)?.texts(),
         expires_in_ms: args.expires.map(values::milliseconds),
         quota: args.bounds.into(),
     };
@@ -114,6 +119,14 @@ async fn through_server(global: &Global, args: CreateArgs) -> Result<Created> {
         name: created.key.name,
         secret: created.secret,
     })
+}
+
+/// None named is no confinement.
+fn scopes(named: &[Scope]) -> Result<Scopes> {
+    match named {
+        [] => Ok(Scopes::All),
+        named => Ok(Scopes::only(named.iter().copied())?),
+    }
 }
 
 async fn directly(global: &Global, args: CreateArgs) -> Result<Created> {
@@ -143,7 +156,8 @@ async fn create(engine: &Engine, args: CreateArgs) -> Result<Created> {
             Kind::Pat => pinfold_model::KeyKind::Pat,
         },
         project,
-        expires_in: args.expires,
+        scopes: scopes(&args.scopes)?,
+        expires: args.expires.map(Expires::In),
         quota: args.bounds.into(),
     };
     let created = engine.create_key(&ctx, request).await?;

@@ -1,12 +1,12 @@
 //! `pinfold objects get`.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
-use pinfold_sdk::{ByteStream, Client, Object};
+use pinfold_sdk::{Client, Object};
 
+use crate::download;
 use crate::output::byte_bar;
 
 #[derive(Debug, Args)]
@@ -28,16 +28,14 @@ pub(super) async fn run(client: &Client, args: GetArgs) -> Result<()> {
     let object = client.objects().get(&args.object).await?;
     let stream = client.objects().read(&object.id).await?;
     if args.target.as_deref() == Some(Path::new("-")) {
-        return to_stdout(stream).await;
+        return download::to_stdout(stream).await;
     }
     let target = resolved(&object, args.target)?;
-    if target.exists() && !args.force {
-        bail!("{} exists; replace it with --force", target.display());
-    }
+    download::check(&target, args.force)?;
     let bar = byte_bar(&object.name, object.size_bytes);
     let counted = bar.clone();
     let stream = stream.on_progress(move |read| counted.set_position(read));
-    let saved = save(stream, &object, &target).await;
+    let saved = download::save(stream, &target).await;
     bar.finish_and_clear();
     saved
 }
@@ -54,33 +52,6 @@ fn resolved(object: &Object, target: Option<PathBuf>) -> Result<PathBuf> {
         bail!("{:?} is no name for a file here; name one", object.name);
     }
     Ok(target.join(name))
-}
-
-/// Complete under its name, or not there.
-async fn save(stream: ByteStream, object: &Object, target: &Path) -> Result<()> {
-    let mut part = target.as_os_str().to_owned();
-    part.push(format!(".pinfold-{}", std::process::id()));
-    let part = PathBuf::from(part);
-    let saved = stream.save(&part).await.map_err(anyhow::Error::from);
-    let saved = saved.and_then(|count| {
-        if object.size_bytes.is_some_and(|size| size != count) {
-            bail!("only {count} bytes came; try again");
-        }
-        std::fs::rename(&part, target).with_context(|| format!("cannot write {}", target.display()))
-    });
-    if saved.is_err() {
-        // What is left of a failed download is of no use to anybody.
-        let _ = std::fs::remove_file(&part);
-    }
-    saved
-}
-
-async fn to_stdout(mut stream: ByteStream) -> Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    while let Some(piece) = stream.chunk().await? {
-        stdout.write_all(&piece)?;
-    }
-    Ok(stdout.flush()?)
 }
 
 #[cfg(test)]

@@ -7,10 +7,10 @@ use std::path::Path;
 use std::process::ExitStatus as ProcessStatus;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use clap::Args;
-use pinfold_model::ExitStatus;
-use pinfold_sdk::{Client, CreateSshKey, CreatedSshKey, Error};
+use pinfold_model::{ExitStatus, SandboxId};
+use pinfold_sdk::{Client, CreateSshKey, CreatedSshKey, Error, SshGateway};
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -66,6 +66,7 @@ fn is_gone(error: &Error) -> bool {
 
 /// Runs it to its end. What ends us from the terminal is for ssh to judge; it has the same one.
 async fn ssh(created: &CreatedSshKey, args: &[OsString]) -> Result<ProcessStatus> {
+    check(&created.gateway)?;
     let private = created.private_key.as_deref();
     let private = private.ok_or_else(|| anyhow!("the server made no private key"))?;
     let scratch = tempfile::tempdir().context("cannot make a directory for the key")?;
@@ -102,6 +103,29 @@ async fn ssh(created: &CreatedSshKey, args: &[OsString]) -> Result<ProcessStatus
     }
 }
 
+/// A server says where its gateway is, and says nothing else: what ssh took for an option (such as
+/// `-oProxyCommand=`) would be run on this machine.
+fn check(gateway: &SshGateway) -> Result<()> {
+    let letters = |c: char| c.is_ascii_alphanumeric() || "-.:".contains(c);
+    let (host, user) = (&gateway.host, &gateway.user);
+    let plain = !host.is_empty() && !host.starts_with('-') && host.chars().all(letters);
+    ensure!(
+        plain,
+        "the server names no host to connect to, but {host:?}"
+    );
+    let known = user.parse::<SandboxId>().is_ok();
+    ensure!(
+        known,
+        "the server names no sandbox as the user, but {user:?}"
+    );
+    let line = &gateway.known_hosts;
+    ensure!(
+        !line.contains(['\n', '\r']),
+        "the server's key is no line for known_hosts"
+    );
+    Ok(())
+}
+
 /// Neither keys of the user's nor remembered hosts have a part in it.
 fn command(created: &CreatedSshKey, key: &Path, hosts: &Path, args: &[OsString]) -> Command {
     let gateway = &created.gateway;
@@ -135,4 +159,47 @@ fn command(created: &CreatedSshKey, key: &Path, hosts: &Path, args: &[OsString])
         .arg(&gateway.host)
         .args(args);
     command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gateway(host: &str, user: &str) -> SshGateway {
+        SshGateway {
+            host: host.to_owned(),
+            port: 7022,
+            user: user.to_owned(),
+            host_key: String::new(),
+            host_key_fingerprint: String::new(),
+            known_hosts: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_server_cannot_give_ssh_options() {
+        let user = SandboxId::generate().to_string();
+        for host in ["127.0.0.1", "::1", "pinfold.example.org"] {
+            assert!(check(&gateway(host, &user)).is_ok(), "{host}");
+        }
+        for host in [
+            "",
+            "-oProxyCommand=id",
+            "a b",
+            "a@b",
+            "a/b",
+            "a\nb",
+            "[::1]",
+        ] {
+            assert!(check(&gateway(host, &user)).is_err(), "{host:?}");
+        }
+        for user in ["", "root", "-oProxyCommand=id", "sbx_x -o"] {
+            assert!(check(&gateway("127.0.0.1", user)).is_err(), "{user:?}");
+        }
+        let two_lines = SshGateway {
+            known_hosts: "a\n* b".to_owned(),
+            ..gateway("127.0.0.1", &user)
+        };
+        assert!(check(&two_lines).is_err());
+    }
 }

@@ -62,6 +62,7 @@ class AsyncBuilds:
         memory_mib: int | None = None,
         disk_mib: int | None = None,
         network: NetworkMode | str | None = None,
+        network_policy_id: str | None = None,
         timeout: Duration | None = None,
         progress: Progress | None = None,
         idempotency_key: str | None = None,
@@ -86,6 +87,8 @@ class AsyncBuilds:
             memory_mib: of each step.
             disk_mib: what one step may write.
             network: what the steps may reach, everything if absent.
+            network_policy_id: id or name of a network policy, whose rules as they are now the steps
+                obey.
             timeout: of the whole build, one hour if absent, at most 24.
             progress: called with the bytes of the directory that were sent so far.
             idempotency_key: makes repeating this safe, also across runs of the program.
@@ -115,6 +118,7 @@ class AsyncBuilds:
             "memory_mib": memory_mib,
             "disk_mib": disk_mib,
             "network": network,
+            "network_policy_id": network_policy_id,
             "timeout_ms": call.milliseconds(timeout),
         }
         request = call.post("builds", read=Build.from_json).json(body)

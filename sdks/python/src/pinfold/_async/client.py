@@ -14,6 +14,7 @@ from pinfold._async.code import AsyncCode
 from pinfold._async.commands import AsyncCommand, find
 from pinfold._async.http import AsyncHttp
 from pinfold._async.images import AsyncImages, AsyncTemplates
+from pinfold._async.network_policies import AsyncNetworkPolicies
 from pinfold._async.objects import AsyncObjects
 from pinfold._async.pipelines import AsyncPipelines
 from pinfold._async.previews import AsyncPreviews
@@ -67,6 +68,8 @@ class AsyncClient:
         """Addresses outside that reach ports inside."""
         self.secrets = AsyncSecrets(self._http)
         """Values that sandboxes use and never see."""
+        self.network_policies = AsyncNetworkPolicies(self._http)
+        """Rules that sandboxes follow."""
         self.projects = AsyncProjects(self._http)
         """Where things belong."""
         self.keys = AsyncKeys(self._http)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from pinfold._async._io import Content, Progress, pieces
+from pinfold._async._io import Content, Progress, opens, pieces
 from pinfold._async.http import AsyncHttp
-from pinfold._async.streams import AsyncPages
+from pinfold._async.streams import AsyncByteStream, AsyncPages
 from pinfold._core import answer, call
 from pinfold._core.call import Call, Duration
 from pinfold.types import Image, ImagePull, NetworkMode, NetworkPolicy, Page, Template
@@ -60,6 +60,16 @@ class AsyncImages:
         if isinstance(content, bytes) and progress is None:
             return await self._http.fetch(request.content(content))
         return await self._http.upload(request, pieces(content, progress), None)
+
+    @opens
+    async def export(self, name: str, *, progress: Progress | None = None) -> AsyncByteStream:
+        """An image as an OCI layout in a tar, with plain layers, as it is read.
+
+        Container tools load it, and `import_tar` takes it. The server reads all of the image once
+        before it answers. An image over `host` has nothing of its own to give and is refused.
+        """
+        body = await self._http.open(call.get_raw("images", name, "export").within(None))
+        return AsyncByteStream(body, self._http.settings.url, progress)
 
     async def start_pull(
         self,

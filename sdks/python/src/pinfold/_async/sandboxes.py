@@ -232,6 +232,7 @@ class AsyncSandboxes:
         pids: int | None = None,
         network: NetworkMode | str | None = None,
         network_policy: NetworkPolicy | None = None,
+        network_policy_id: str | None = None,
         env: Mapping[str, str] | None = None,
         workdir: str | None = None,
         user: str | None = None,
@@ -263,6 +264,8 @@ class AsyncSandboxes:
             pids: processes and threads: 8 to 1000000.
             network: what it may reach.
             network_policy: the rules of the mode `policy`, which they mean without `network`.
+            network_policy_id: id of a network policy to follow, or its name where no other has that;
+                instead of `network_policy`.
             env: added to the environment of every command.
             workdir: default working directory of commands.
             user: default user of commands: a name or `uid[:gid]`.
@@ -288,6 +291,7 @@ class AsyncSandboxes:
             "pids": pids,
             "network": network,
             "network_policy": call.network_policy(network_policy),
+            "network_policy_id": network_policy_id,
             "env": dict(env) if env else None,
             "workdir": workdir,
             "user": user,

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from pinfold._sync.http import Http
@@ -99,6 +100,7 @@ class Keys:
         kind: KeyKind | str | None = None,
         project_id: str | None = None,
         expires_in: Duration | None = None,
+        scopes: Sequence[str] | None = None,
     ) -> CreatedKey:
         """Makes a key. Its secret is in this answer and never again.
 
@@ -107,7 +109,9 @@ class Keys:
             role: what it may do.
             kind: `user` if absent.
             project_id: the caller's own if absent.
-            expires_in: never if absent.
+            expires_in: as long as the key that makes it if absent, and never longer.
+            scopes: what it is confined to, such as `sandboxes:write` or `objects:read`; nothing if
+                absent. A key with scopes makes none that is wider.
         """
         body = {
             "name": name,
@@ -115,6 +119,7 @@ class Keys:
             "kind": kind,
             "project_id": project_id,
             "expires_in_ms": call.milliseconds(expires_in),
+            "scopes": None if scopes is None else list(scopes),
         }
         return self._http.fetch(call.post("keys", read=CreatedKey.from_json).json(body))
 

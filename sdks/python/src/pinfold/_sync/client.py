@@ -15,6 +15,7 @@ from pinfold._sync.code import Code
 from pinfold._sync.commands import Command, find
 from pinfold._sync.http import Http
 from pinfold._sync.images import Images, Templates
+from pinfold._sync.network_policies import NetworkPolicies
 from pinfold._sync.objects import Objects
 from pinfold._sync.pipelines import Pipelines
 from pinfold._sync.previews import Previews
@@ -68,6 +69,8 @@ class Client:
         """Addresses outside that reach ports inside."""
         self.secrets = Secrets(self._http)
         """Values that sandboxes use and never see."""
+        self.network_policies = NetworkPolicies(self._http)
+        """Rules that sandboxes follow."""
         self.projects = Projects(self._http)
         """Where things belong."""
         self.keys = Keys(self._http)

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from pinfold._sync._io import Content, Progress, pieces
+from pinfold._sync._io import Content, Progress, opens, pieces
 from pinfold._sync.http import Http
-from pinfold._sync.streams import Pages
+from pinfold._sync.streams import ByteStream, Pages
 from pinfold._core import answer, call
 from pinfold._core.call import Call, Duration
 from pinfold.types import Image, ImagePull, NetworkMode, NetworkPolicy, Page, Template
@@ -61,6 +61,16 @@ class Images:
         if isinstance(content, bytes) and progress is None:
             return self._http.fetch(request.content(content))
         return self._http.upload(request, pieces(content, progress), None)
+
+    @opens
+    def export(self, name: str, *, progress: Progress | None = None) -> ByteStream:
+        """An image as an OCI layout in a tar, with plain layers, as it is read.
+
+        Container tools load it, and `import_tar` takes it. The server reads all of the image once
+        before it answers. An image over `host` has nothing of its own to give and is refused.
+        """
+        body = self._http.open(call.get_raw("images", name, "export").within(None))
+        return ByteStream(body, self._http.settings.url, progress)
 
     def start_pull(
         self,

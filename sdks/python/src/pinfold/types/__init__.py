@@ -73,6 +73,7 @@ from pinfold.types._image import (
     PullState,
     Template,
 )
+from pinfold.types._network_policy import NamedNetworkPolicy
 from pinfold.types._object import LinkUse, ObjectFacts, ObjectState, SignedUrl
 from pinfold.types._page import Page
 from pinfold.types._pipeline import (
@@ -101,6 +102,7 @@ from pinfold.types._sandbox import (
     EndReason,
     Gauge,
     IdleAction,
+    LifeUsage,
     NetworkMode,
     NetworkPolicy,
     NetworkRefusal,
@@ -160,8 +162,10 @@ __all__ = [
     "Key",
     "KeyKind",
     "LayerProgress",
+    "LifeUsage",
     "LinkUse",
     "LogPage",
+    "NamedNetworkPolicy",
     "NetworkMode",
     "NetworkPolicy",
     "NetworkRefusal",

@@ -60,6 +60,8 @@ class Key(Wire):
     name: str
     kind: KeyKind
     role: Role
+    scopes: tuple[str, ...] | None
+    """What it is confined to, such as `sandboxes:write`; `None` is nothing."""
     prefix: str
     """The first characters of the secret, for recognising it."""
     created_at: datetime
@@ -84,6 +86,8 @@ class WhoAmI(Wire):
     project_id: str
     """Where new things belong."""
     role: Role
+    scopes: tuple[str, ...] | None
+    """What the key is confined to; `None` is nothing."""
     key_id: str | None
 
 

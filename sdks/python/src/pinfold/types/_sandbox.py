@@ -141,13 +141,34 @@ class SandboxFacts(Wire):
     """The sandbox whose disk it began with."""
     network_policy: NetworkPolicy | None = None
     """Of the network mode `policy`."""
+    network_policy_id: str | None = None
+    """The network policy that it follows."""
     credentials: tuple[Credential, ...] = ()
     """Which secrets go with its requests to where."""
 
 
 @dataclass(frozen=True)
+class LifeUsage(Wire):
+    """What a sandbox used from the moment it was made."""
+
+    since: Annotated[datetime, JsonKey("from")]
+    until: Annotated[datetime | None, JsonKey("to")]
+    """When it ended; `None` while it has not."""
+    elapsed_seconds: float
+    """Up to its end, or to now."""
+    running_seconds: float
+    """Of that, while it ran: neither suspended nor stopped."""
+    vcpu_seconds: float
+    """Reserved vCPUs x time running."""
+    memory_gib_seconds: float
+    """Reserved memory x time running."""
+    disk_gib_seconds: float
+    """What its disk may hold x time since it was made."""
+
+
+@dataclass(frozen=True)
 class Gauge(Wire):
-    """What a sandbox uses at this moment; all zero when it does not run."""
+    """What a sandbox uses at this moment, all zero when it does not run, and has used since it was made."""
 
     memory_bytes: int
     memory_peak_bytes: int
@@ -157,3 +178,4 @@ class Gauge(Wire):
     disk_bytes: int
     oom_kills: int
     """Times the kernel ended a process for want of memory."""
+    life: LifeUsage

@@ -3,15 +3,15 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use pinfold_images::Ignore;
+use pinfold_images::{CONTEXT_DEPTH_MAX, Ignore};
 use tempfile::NamedTempFile;
 
+use crate::output::{printable, remark};
+
 const IGNORE_FILE: &str = ".dockerignore";
-const DEPTH_MAX: usize = 256;
 
 /// Packs in a thread of its own; the file goes when the answer is dropped.
 pub(super) async fn pack(directory: PathBuf) -> Result<NamedTempFile> {
@@ -27,6 +27,8 @@ fn packed(directory: &Path) -> Result<NamedTempFile> {
     let file = NamedTempFile::with_prefix("pinfold-context-")?;
     let mut tar = tar::Builder::new(BufWriter::new(file.as_file()));
     tar.follow_symlinks(false);
+    // A server takes no sparse files: of these a few bytes stand for as many as one likes.
+    tar.sparse(false);
     below(&mut tar, directory, "", &ignore, 0)?;
     tar.into_inner()?.flush()?;
     Ok(file)
@@ -39,7 +41,7 @@ fn below(
     ignore: &Ignore,
     depth: usize,
 ) -> Result<()> {
-    if depth > DEPTH_MAX {
+    if depth >= CONTEXT_DEPTH_MAX {
         bail!("{} is nested too deep", directory.display());
     }
     let failed = || format!("cannot read {}", directory.display());
@@ -69,17 +71,29 @@ fn below(
             if !excluded || ignore.has_exceptions() {
                 below(tar, &path, &name, ignore, depth + 1)?;
             }
-        } else if !excluded && !kind.is_socket() && !kind.is_fifo() {
-            append(tar, &path, &name, kind.is_symlink())?;
+        } else if !excluded {
+            append(tar, &path, &name, kind)?;
         }
     }
     Ok(())
 }
 
-fn append(tar: &mut tar::Builder<impl Write>, path: &Path, name: &str, link: bool) -> Result<()> {
-    let packed = match link {
-        true => tar.append_path_with_name(path, name),
-        false => File::open(path).and_then(|mut file| tar.append_file(name, &mut file)),
+fn append(
+    tar: &mut tar::Builder<impl Write>,
+    path: &Path,
+    name: &str,
+    kind: fs::FileType,
+) -> Result<()> {
+    let packed = if kind.is_symlink() {
+        tar.append_path_with_name(path, name)
+    } else if kind.is_file() {
+        File::open(path).and_then(|mut file| tar.append_file(name, &mut file))
+    } else {
+        let name = printable(name);
+        remark(&format!(
+            "warning: {name} is no file, directory or link, and is not sent"
+        ));
+        return Ok(());
     };
     packed.with_context(|| format!("cannot pack {}", path.display()))
 }
@@ -87,6 +101,24 @@ fn append(tar: &mut tar::Builder<impl Write>, path: &Path, name: &str, link: boo
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn holes_are_sent_as_zeros_and_what_is_no_file_is_not_sent() {
+        let dir = tempfile::tempdir().expect("directory");
+        let file = File::create(dir.path().join("holes")).expect("file");
+        file.set_len(1 << 20).expect("length");
+        std::os::unix::net::UnixListener::bind(dir.path().join("socket")).expect("socket");
+        let tar = packed(dir.path()).expect("packed");
+        let mut archive = tar::Archive::new(tar.reopen().expect("file"));
+        let entries = archive.entries().expect("tar").map(|entry| {
+            let entry = entry.expect("entry");
+            let name = entry.path().expect("name").to_string_lossy().into_owned();
+            (name, entry.header().entry_type(), entry.size())
+        });
+        let entries: Vec<_> = entries.collect();
+        let whole = ("holes".to_owned(), tar::EntryType::Regular, 1 << 20);
+        assert_eq!(entries, [whole]);
+    }
 
     #[test]
     fn what_is_ignored_is_not_sent() {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use bytes::Bytes;
-use pinfold_sdk::{ByteStream, FileEntry, FileKind, Files};
+use pinfold_sdk::{FileEntry, FileKind, Files};
 use tokio::sync::mpsc;
 
 use crate::output::byte_bar;
@@ -31,24 +31,13 @@ async fn file(files: &Files, entry: &FileEntry, target: &Path) -> Result<()> {
     let counted = bar.clone();
     let stream = files.read(&entry.path).await?;
     let stream = stream.on_progress(move |read| counted.set_position(read));
-    let mut part = target.as_os_str().to_owned();
-    part.push(format!(".pinfold-{}", std::process::id()));
-    let part = PathBuf::from(part);
-    let saved = save(stream, entry, &part, target).await;
-    if saved.is_err() {
-        // What is left of a failed copy is of no use to anybody.
-        let _ = std::fs::remove_file(&part);
-    }
+    let mode = u32::from_str_radix(&entry.mode, 8).unwrap_or(0o644) & 0o777;
+    let saved = crate::download::save_as(stream, target, |part| {
+        std::fs::set_permissions(part, std::fs::Permissions::from_mode(mode))
+    })
+    .await;
     bar.finish_and_clear();
     saved
-}
-
-async fn save(stream: ByteStream, entry: &FileEntry, part: &Path, target: &Path) -> Result<()> {
-    stream.save(part).await?;
-    let mode = u32::from_str_radix(&entry.mode, 8).unwrap_or(0o644) & 0o777;
-    std::fs::set_permissions(part, std::fs::Permissions::from_mode(mode))
-        .and_then(|()| std::fs::rename(part, target))
-        .with_context(|| format!("cannot write {}", target.display()))
 }
 
 async fn directory(files: &Files, entry: &FileEntry, target: &Path) -> Result<()> {
