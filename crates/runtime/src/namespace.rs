@@ -247,8 +247,10 @@ impl Driver for NamespaceDriver {
                 inner.remember(id, pidfd);
                 Ok(Some(guest))
             }
-            // So has whatever it had answered.
-            Err(GuestError::Lost) if process::ends_soon(&pidfd).await => Ok(None),
+            // So has whatever it had answered, and a link that it never took is reset.
+            Err(GuestError::Lost | GuestError::Io(_)) if process::ends_soon(&pidfd).await => {
+                Ok(None)
+            }
             Err(error) => Err(DriverError::Guest(error)),
         }
     }

@@ -85,7 +85,7 @@ impl Engine {
     async fn export_of(&self, image: &Image) -> Result<Export> {
         if image.source.is_on_host() {
             return Err(Error::new(
-                Code::Unsupported,
+                Code::InvalidArgument,
                 "the image stands on \"host\", this machine's own system, which is not exported; \
                  build it from an image that was imported or pulled",
             ));

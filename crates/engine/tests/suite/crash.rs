@@ -382,9 +382,7 @@ fn what_no_record_knows_is_destroyed_at_the_next_start() {
         life.sandbox().await;
     });
     life.crash();
-    for file in ["pinfold.db", "pinfold.db-wal", "pinfold.db-shm"] {
-        let _ = std::fs::remove_file(place.path().join(file));
-    }
+    place.forget_records();
     let life = place.live();
     life.run(async {
         while !life.driver.survey().await.expect("survey").is_empty() {

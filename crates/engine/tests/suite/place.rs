@@ -6,7 +6,7 @@
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pinfold_engine::{
     Clock, CreateSandbox, Drain, Engine, EngineConfig, PageRequest, Parts, RunOptions, RunOutput,
@@ -69,6 +69,26 @@ impl Place {
     /// Where the content of objects is kept.
     pub(crate) fn objects(&self) -> PathBuf {
         self.path().join("objects")
+    }
+
+    /// Takes the database away, once the threads of lives that crashed have let go of it: what they
+    /// still write would be mixed into the next one's files.
+    pub(crate) fn forget_records(&self) {
+        let name = self.path().join("pinfold.db");
+        let name = name.to_str().expect("UTF-8");
+        let is_open = || {
+            let open = std::fs::read_dir("/proc/self/fd").expect("open files");
+            open.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok())
+                .any(|path| path.to_string_lossy().starts_with(name))
+        };
+        let begun = Instant::now();
+        while is_open() {
+            assert!(begun.elapsed() < DEADLINE, "the database stays open");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        for end in ["", "-wal", "-shm"] {
+            let _ = std::fs::remove_file(format!("{name}{end}"));
+        }
     }
 
     pub(crate) fn live(&self) -> Life {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use oci_spec::image::Config;
@@ -61,15 +61,14 @@ fn content(root: &Path) -> BTreeMap<Vec<u8>, String> {
             ),
             _ => format!("{}", meta.rdev()),
         };
+        // A removal is made when it is unpacked.
+        let time = if meta.file_type().is_char_device() {
+            0
+        } else {
+            meta.mtime()
+        };
         let links = if meta.is_dir() { 0 } else { meta.nlink() };
-        let facts = (
-            meta.mode(),
-            meta.uid(),
-            meta.gid(),
-            meta.mtime(),
-            links,
-            told,
-        );
+        let facts = (meta.mode(), meta.uid(), meta.gid(), time, links, told);
         let name = path.strip_prefix(root).expect("below");
         seen.insert(name.as_os_str().as_bytes().to_vec(), format!("{facts:?}"));
     }
