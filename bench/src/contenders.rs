@@ -76,6 +76,9 @@ impl Contender {
     }
 
     pub(crate) async fn once(&self) -> Result<Duration> {
+        if let Self::EngineFirst(pinfold) = self {
+            pinfold.refilled().await;
+        }
         let start = Instant::now();
         match self {
             Self::EngineCreate(pinfold) => pinfold.create_run_destroy().await?,

@@ -18,6 +18,7 @@ pub(crate) async fn create(program: &Path, rounds: usize) -> Result<Vec<Figure>>
     let place = tempfile::tempdir()?;
     let memory = Pinfold::open(place.path(), Disks::Memory).await?;
     let kept = Pinfold::open(place.path(), KEPT).await?;
+    let warm = Pinfold::open_warm(place.path()).await?;
     let server = Server::start(program, place.path()).await?;
     let mut contenders = vec![
         Contender::Program(Program::plain_spawn()),
@@ -31,13 +32,15 @@ pub(crate) async fn create(program: &Path, rounds: usize) -> Result<Vec<Figure>>
     let first = vec![
         Contender::Program(Program::plain_spawn()),
         Contender::EngineFirst(memory.clone()),
+        Contender::EngineFirst(warm.clone()),
     ];
     let title = "create + run /bin/true + destroy, cold";
     let create = figure("create", title, contenders, rounds).await?;
-    let title = "create until the first command's result, cold";
+    let title = "create until the first command's result, cold and from those that stand ready";
     let first = figure("first", title, first, rounds).await?;
     server.stop().await?;
     memory.close().await;
+    warm.close().await;
     kept.close().await;
     Ok(vec![create, first])
 }

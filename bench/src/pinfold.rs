@@ -18,7 +18,7 @@ use pinfold_runtime::namespace::{Config, NamespaceDriver};
 use pinfold_store::{Blobs, Store};
 
 use crate::contenders::PROGRAM;
-use crate::stats::OURS;
+use crate::stats::{OURS, OURS_WARM};
 
 /// Sparse; room for what the forks hold.
 pub(crate) const KEPT: Disks = Disks::Pool {
@@ -30,16 +30,39 @@ pub(crate) struct Pinfold {
     engine: Engine,
     ctx: Ctx,
     root: HostRoot,
-    disks: Disks,
+    name: &'static str,
+    /// How many sandboxes it keeps ready.
+    warm: usize,
 }
 
+/// Kept ready by an engine that keeps any.
+const WARM: usize = 2;
+
 impl Pinfold {
-    /// In a directory of its own below `place`.
+    /// In a directory of its own below `place`. No sandbox of it is made before it is asked for.
     pub(crate) async fn open(place: &Path, disks: Disks) -> Result<Self> {
-        let name = match disks {
-            Disks::Memory => "memory",
-            Disks::Pool { .. } => "kept",
+        let (name, shown) = match disks {
+            Disks::Memory => ("memory", OURS),
+            Disks::Pool { .. } => ("kept", "pinfold, kept disk"),
         };
+        Self::open_as(place, name, shown, disks, 0).await
+    }
+
+    /// One that has sandboxes ready when they are asked for.
+    pub(crate) async fn open_warm(place: &Path) -> Result<Self> {
+        let warm = Self::open_as(place, "warm", OURS_WARM, Disks::Memory, WARM).await?;
+        let first = warm.create().await?;
+        warm.destroy(&first).await?;
+        Ok(warm)
+    }
+
+    async fn open_as(
+        place: &Path,
+        name: &str,
+        shown: &'static str,
+        disks: Disks,
+        warm: usize,
+    ) -> Result<Self> {
         let place = place.join(name);
         std::fs::create_dir(&place)?;
         let layers = LayerStore::open(&place.join("images"))?;
@@ -58,7 +81,11 @@ impl Pinfold {
             blobs: Blobs::directory(&place.join("objects"))?,
             clock: Arc::new(SystemClock),
         };
-        let engine = Engine::open(EngineConfig::default(), parts).await?;
+        let config = EngineConfig {
+            warm_sandboxes: warm,
+            ..EngineConfig::default()
+        };
+        let engine = Engine::open(config, parts).await?;
         engine.start().await?;
         let ctx = Ctx::new(engine.system_principal());
         let unbounded = QuotaChange {
@@ -72,14 +99,19 @@ impl Pinfold {
             engine,
             ctx,
             root,
-            disks,
+            name: shown,
+            warm,
         })
     }
 
     pub(crate) fn name(&self) -> &'static str {
-        match self.disks {
-            Disks::Memory => OURS,
-            Disks::Pool { .. } => "pinfold, kept disk",
+        self.name
+    }
+
+    /// Returns when all that it keeps ready is.
+    pub(crate) async fn refilled(&self) {
+        while self.engine.warm_sandboxes() < self.warm {
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 

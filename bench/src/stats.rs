@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 /// How Pinfold's own series are called.
 pub(crate) const OURS: &str = "pinfold";
+/// The same where a sandbox stood ready.
+pub(crate) const OURS_WARM: &str = "pinfold, warm";
 
 /// One thing measured for several contenders in the same rounds.
 #[derive(Debug, Serialize, Deserialize)]

@@ -40,6 +40,8 @@ pub struct EngineConfig {
     pub stop_grace: Duration,
     /// How long a guest may take to answer before its sandbox counts as lost.
     pub attach_timeout: Duration,
+    /// Sandboxes that are booted before anybody asks, in all; 0: none.
+    pub warm_sandboxes: usize,
     /// Active previews that one sandbox may have.
     pub previews_per_sandbox: u32,
     /// Who is asked for the names that sandboxes with a network policy may reach; none: the name
@@ -90,6 +92,7 @@ impl Default for EngineConfig {
             reconcile_every: Duration::from_secs(600),
             stop_grace: Duration::from_secs(5),
             attach_timeout: Duration::from_secs(10),
+            warm_sandboxes: 0,
             previews_per_sandbox: 100,
             name_servers: Vec::new(),
             secrets_key: SecretsKey::Absent,

@@ -28,6 +28,7 @@ use crate::pipelines::Runs;
 use crate::previews::{PreviewTable, Sessions};
 use crate::secrets::Vault;
 use crate::ssh::Logins;
+use crate::warm;
 use orgs::Orgs;
 
 pub(crate) use idempotency::fingerprint;
@@ -58,6 +59,8 @@ pub(crate) struct Shared {
     pub(crate) config: EngineConfig,
     pub(crate) parts: Parts,
     pub(crate) registry: Registry,
+    /// Sandboxes that nobody owns yet.
+    pub(crate) warm: warm::Pool,
     /// Runs of pipelines that have not ended.
     pub(crate) runs: Runs,
     /// Builds that have not ended.
@@ -152,6 +155,7 @@ impl Engine {
         let endings = endings(parts.store.clone());
         let inner = Inner {
             shared: Arc::new(Shared {
+                warm: warm::Pool::new(config.warm_sandboxes),
                 config,
                 parts,
                 registry: Registry::default(),
@@ -196,6 +200,8 @@ impl Engine {
         crate::recovery::recover(&self.inner.shared).await?;
         crate::builds::recover(self).await?;
         crate::reconcile::start(&self.inner.shared);
+        let keeper = warm::keep(Arc::clone(&self.inner.shared));
+        self.inner.tasks.spawn(keeper);
         self.inner.started.store(true, Ordering::Release);
         Ok(())
     }

@@ -42,6 +42,7 @@ mod templates;
 mod turns;
 mod usage;
 mod usecase;
+mod warm;
 
 pub use builds::{BuildEvent, BuildReader, CreateBuild};
 pub use clock::{Clock, SystemClock};

@@ -28,6 +28,7 @@ pub(crate) use endings::{Ending, endings};
 pub(crate) use lease::Lease;
 pub(crate) use owner::{Birth, adopt};
 pub(crate) use registry::Registry;
+pub(crate) use rootfs::boot_spec;
 pub(crate) use sandbox::{Change, DiskCopy, LiveSandbox};
 pub(crate) use supervise::{drop_input, supervise};
 pub(crate) use view::{Link, View};

@@ -90,7 +90,8 @@ fn report(what: &str, result: Result<()>) {
 }
 
 /// Destroys what is on this machine and no record says is live. `live` may be older than the
-/// survey, so what has an owner by now is left alone.
+/// survey, so what has an owner by now is left alone; what is warm gets its owner before it leaves
+/// the pool.
 pub(crate) async fn destroy_orphans(shared: Arc<Shared>, live: HashSet<SandboxId>) {
     let remains = match shared.driver.survey().await {
         Ok(remains) => remains,
@@ -100,7 +101,8 @@ pub(crate) async fn destroy_orphans(shared: Arc<Shared>, live: HashSet<SandboxId
         }
     };
     for orphan in remains {
-        if live.contains(&orphan.id) || shared.registry.sandbox(&orphan.id).is_some() {
+        let id = &orphan.id;
+        if live.contains(id) || shared.warm.holds(id) || shared.registry.sandbox(id).is_some() {
             continue;
         }
         if shared.ending.is_cancelled() {

@@ -55,7 +55,7 @@ pub(crate) async fn recover(shared: &Arc<Shared>) -> Result<()> {
         found.push(nascent);
     }
     for nascent in found {
-        nascent.begin(Birth::Recovered);
+        nascent.begin(Birth::Recovered, None);
     }
     for (sandbox, commands) in unfinished {
         let recorded = shared.store.sandboxes().get(&sandbox).await?;

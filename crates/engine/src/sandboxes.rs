@@ -19,13 +19,14 @@ use crate::engine::Shared;
 use crate::errors::driver_error;
 use crate::live::{self, Birth, Change};
 use crate::usecase::Note;
+use crate::warm::{self, Primed};
 use crate::{Accepted, Engine, Origin};
 
 pub use network::SandboxNetwork;
 pub use request::{CreateSandbox, DescribeSandbox, ImageOrTemplate, Wait};
 pub use watch::SandboxWatch;
 
-pub(crate) use resolve::{Resolved, fresh};
+pub(crate) use resolve::{Resolved, default_hostname, fresh};
 
 impl Engine {
     /// Makes a sandbox. With [`Wait::Running`] it answers when the sandbox runs, or with the reason
@@ -214,6 +215,12 @@ impl Engine {
         .await
     }
 
+    /// Sandboxes that are booted and belong to nobody yet.
+    #[must_use]
+    pub fn warm_sandboxes(&self) -> usize {
+        self.inner.warm.ready()
+    }
+
     /// What stands between a sandbox and this machine.
     #[must_use]
     pub fn isolation(&self) -> Isolation {
@@ -228,8 +235,13 @@ impl Engine {
         claim: Option<Idempotency>,
     ) -> Result<(Sandbox, Origin)> {
         let shared = self.shared().clone();
-        self.detached(async move { accept(&shared, resolved, claim.as_ref()).await })
-            .await
+        self.detached(async move {
+            let Resolved { mut sandbox, image } = resolved;
+            let primed = warm::take(&shared, &mut sandbox, &image);
+            let resolved = Resolved { sandbox, image };
+            accept_warm(&shared, resolved, primed, claim.as_ref()).await
+        })
+        .await
     }
 
     pub(super) async fn changed(
@@ -280,17 +292,30 @@ pub(crate) async fn accept(
     resolved: Resolved,
     claim: Option<&Idempotency>,
 ) -> Result<(Sandbox, Origin)> {
+    accept_warm(shared, resolved, None, claim).await
+}
+
+/// The same for one that may have been booted already. If this process dies here, that is an
+/// orphan until it is recorded, and found as one that was being created from then on.
+async fn accept_warm(
+    shared: &Arc<Shared>,
+    resolved: Resolved,
+    primed: Option<Primed>,
+    claim: Option<&Idempotency>,
+) -> Result<(Sandbox, Origin)> {
     let Resolved { sandbox, image } = resolved;
     // Before the record: whoever replays the key has to find the sandbox to wait for.
     let nascent = live::adopt(shared, sandbox.clone(), image);
-    match shared.store.sandboxes().insert(&sandbox, claim).await? {
-        Inserted::Replay(sandbox) => Ok((sandbox, Origin::Replay)),
-        Inserted::New(sandbox) => {
-            metrics::counter!("pinfold_sandboxes_created_total").increment(1);
-            nascent.begin(Birth::Fresh);
-            Ok((sandbox, Origin::New))
-        }
+    let inserted = shared.store.sandboxes().insert(&sandbox, claim).await;
+    if let Ok(Inserted::New(sandbox)) = inserted {
+        metrics::counter!("pinfold_sandboxes_created_total").increment(1);
+        nascent.begin(Birth::Fresh, primed.map(Primed::into_guest));
+        return Ok((sandbox, Origin::New));
     }
+    if let Some(primed) = primed {
+        shared.warm.discard(primed);
+    }
+    Ok((inserted?.into_inner(), Origin::Replay))
 }
 
 /// Destroys one for the engine itself, whatever has become of it; one that never was is fine.

@@ -38,4 +38,5 @@ mod suite {
     mod ssh_keys;
     mod terminals;
     mod usage;
+    mod warm;
 }

@@ -53,6 +53,7 @@ pub(crate) struct Settings {
     /// Who is asked for names in place of this machine's own name servers.
     pub(crate) name_servers: Vec<SocketAddr>,
     pub(crate) addresses: Addresses,
+    pub(crate) warm_sandboxes: usize,
     pub(crate) previews_per_sandbox: Option<u32>,
     pub(crate) ssh: SshSettings,
 }
@@ -158,6 +159,7 @@ async fn engine(
         registry_credentials: settings.registry_credentials.clone(),
         insecure_registries: settings.insecure_registries.clone(),
         name_servers: settings.name_servers.clone(),
+        warm_sandboxes: settings.warm_sandboxes,
         previews_per_sandbox: settings
             .previews_per_sandbox
             .unwrap_or(defaults.previews_per_sandbox),

@@ -26,7 +26,7 @@ use pinfold_model::{ImageId, Isolation, NetworkMode, Resources, SandboxId};
 use crate::guest::Guest;
 
 /// Everything a driver needs to boot. Nothing in here is looked up again later.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BootSpec {
     pub id: SandboxId,
     pub root: RootFs,

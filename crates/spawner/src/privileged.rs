@@ -15,13 +15,14 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use pinfold_proto::spawn::{Bind, Boot, Disk};
+use pinfold_proto::spawn::{Bind, Boot, Disk, File};
 use pinfold_sys::datagram;
 use pinfold_sys::fsid::with_file_ids;
 use pinfold_sys::namespace::{
     Cloned, Depth, MountAttributes, Namespaces, clone_process, set_mount_attributes,
 };
-use rustix::fs::{CWD, Gid, Mode, OFlags, Uid};
+use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, ResolveFlags, Uid};
+use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
 };
@@ -142,7 +143,7 @@ fn show_inside(tree: &OwnedFd, bind: &Bind, ids: BorrowedFd<'_>) -> Result<(), F
     let step = || format!("show {} inside", bind.source);
     match set_mount_attributes(tree.as_fd(), set, Some(ids), Depth::One) {
         // A file system without idmapped mounts: visible all the same, owned by nobody.
-        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::INVAL.raw_os_error()) => {
+        Err(error) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => {
             set_mount_attributes(tree.as_fd(), set, None, Depth::One).step(step())
         }
         other => other.step(step()),
@@ -239,28 +240,53 @@ fn prepare_upper(disk: &OwnedFd, request: &Boot, owner: u32) -> Result<(), Faile
     let new = format!("{base}/new");
     let own = |path: &str| {
         let (uid, gid) = (Uid::from_raw(owner), Gid::from_raw(owner));
-        rustix::fs::chownat(
-            CWD,
-            path,
-            Some(uid),
-            Some(gid),
-            rustix::fs::AtFlags::SYMLINK_NOFOLLOW,
-        )
+        rustix::fs::chownat(CWD, path, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
     };
     std::fs::create_dir_all(format!("{base}/work")).step("make work")?;
     std::fs::create_dir_all(&new).step("make upper")?;
     own(&new).step("own upper")?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let upper = rustix::fs::open(&new, flags, Mode::empty()).step("open upper")?;
     for file in &request.files {
-        let path = format!("{new}/{}", file.path);
-        if let Some((parent, _)) = file.path.rsplit_once('/') {
-            let parent = format!("{new}/{parent}");
-            std::fs::create_dir_all(&parent).step("make directory")?;
-            own(&parent).step("own directory")?;
-        }
-        std::fs::write(&path, &file.content).step(format!("write {}", file.path))?;
-        own(&path).step("own file")?;
+        place(&upper, file, owner).step(format!("write {}", file.path))?;
     }
     std::fs::rename(new, format!("{base}/upper")).step("place upper")
+}
+
+/// Puts a file of the sandbox's own into its upper directory. In a copy of another disk anything may
+/// stand there, made by whoever had it: nothing of it is followed, and where a sandbox wanted
+/// something else than a file in a directory, that stays.
+fn place(upper: &OwnedFd, file: &File, owner: u32) -> rustix::io::Result<()> {
+    let (uid, gid) = (Some(Uid::from_raw(owner)), Some(Gid::from_raw(owner)));
+    let (parent, name) = file.path.rsplit_once('/').unwrap_or((".", &file.path));
+    let open = || {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let within = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+        rustix::fs::openat2(upper, parent, flags, Mode::empty(), within)
+    };
+    let parent = match open() {
+        Err(Errno::NOENT) => {
+            rustix::fs::mkdirat(upper, parent, Mode::from_raw_mode(0o755))?;
+            let made = open()?;
+            rustix::fs::fchown(&made, uid, gid)?;
+            made
+        }
+        Err(Errno::LOOP | Errno::NOTDIR) => return Ok(()),
+        other => other?,
+    };
+    match rustix::fs::unlinkat(&parent, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(Errno::ISDIR) => return Ok(()),
+        Err(error) => return Err(error),
+    }
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let opened = rustix::fs::openat(&parent, name, flags, Mode::from_raw_mode(0o644))?;
+    rustix::fs::fchown(&opened, uid, gid)?;
+    let mut left = file.content.as_slice();
+    while !left.is_empty() {
+        left = &left[rustix::io::write(&opened, left)?..];
+    }
+    Ok(())
 }
 
 /// Mounts attached to paths of ours, detached again when this goes.

@@ -4,11 +4,24 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// The child of `command` finds `descriptor` as exactly the number `target`. The descriptor stays
-/// open in `command` and is closed with it.
+/// The child of `command` finds `descriptor` as exactly the number `target`, and beside it nothing
+/// but its standard streams: what this process was itself started with, a lock of the script around
+/// it perhaps, would live on with the child. The descriptor stays open in `command` and is closed
+/// with it.
 pub fn hand_over(command: &mut Command, descriptor: OwnedFd, target: i32) {
     let place = move || {
         let source = descriptor.as_raw_fd();
+        // A kernel that cannot (before 5.11) hands on what was handed on to this process.
+        // SAFETY: close_range takes any range and, with this flag, closes nothing before exec;
+        // async-signal-safe. The child owns its whole descriptor table.
+        unsafe {
+            libc::syscall(
+                libc::SYS_close_range,
+                3,
+                u32::MAX,
+                libc::CLOSE_RANGE_CLOEXEC,
+            )
+        };
         // dup2 onto itself would leave close-on-exec set, so that case clears the flag instead.
         let result = if source == target {
             // SAFETY: fcntl takes any descriptor and flag; async-signal-safe.
@@ -24,7 +37,7 @@ pub fn hand_over(command: &mut Command, descriptor: OwnedFd, target: i32) {
             Ok(())
         }
     };
-    // SAFETY: between fork and exec the closure makes one system call, does not allocate, and
+    // SAFETY: between fork and exec the closure makes two system calls, does not allocate, and
     // touches only what it owns.
     unsafe { command.pre_exec(place) };
 }
@@ -38,14 +51,17 @@ mod tests {
     fn the_child_finds_the_descriptor_at_its_number() {
         let (reader, writer) = rustix::pipe::pipe().expect("pipe");
         let mut command = Command::new("sh");
-        command.args(["-c", "echo here >&7"]);
+        command.args(["-c", "echo here >&7; ls /proc/$$/fd | tr '\\n' ' ' >&7"]);
         hand_over(&mut command, writer, 7);
+        // As a shell's `exec 9>file` leaves it to whatever it starts.
+        let leaky = rustix::io::fcntl_dupfd_cloexec(&reader, 9).expect("duplicate");
+        rustix::io::fcntl_setfd(&leaky, rustix::io::FdFlags::empty()).expect("flags");
         assert!(command.status().expect("run").success());
         drop(command);
         let mut text = String::new();
         std::fs::File::from(reader)
             .read_to_string(&mut text)
             .expect("read");
-        assert_eq!(text, "here\n");
+        assert_eq!(text, "here\n0 1 2 7 ");
     }
 }

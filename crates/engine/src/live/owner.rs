@@ -69,6 +69,7 @@ pub(crate) fn adopt(shared: &Arc<Shared>, sandbox: Sandbox, image: Image) -> Nas
         image,
         mailbox,
         follow: None,
+        warm: None,
     };
     Nascent {
         owner: Some(owner),
@@ -82,8 +83,10 @@ impl Nascent {
         &self.live
     }
 
-    pub(crate) fn begin(mut self, birth: Birth) {
-        if let Some(owner) = self.owner.take() {
+    /// `warm` is its guest where that runs already.
+    pub(crate) fn begin(mut self, birth: Birth, warm: Option<Guest>) {
+        if let Some(mut owner) = self.owner.take() {
+            owner.warm = warm;
             self.shared.tasks.spawn(owner.run(birth));
         }
     }
@@ -104,6 +107,8 @@ struct Owner {
     mailbox: mpsc::Receiver<Message>,
     /// The task that takes the present guest's events.
     follow: Option<JoinHandle<()>>,
+    /// What the first boot finds done.
+    warm: Option<Guest>,
 }
 
 impl Owner {

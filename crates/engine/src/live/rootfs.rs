@@ -1,11 +1,31 @@
-//! From an image to directories that a driver can mount.
+//! From what a sandbox shall be to what a driver needs to boot it.
 
-use pinfold_model::Image;
-use pinfold_runtime::driver::{BootError, RootFs};
+use pinfold_model::{Image, Sandbox};
+use pinfold_runtime::driver::{BootError, BootSpec, RootFs};
 
+use crate::Lifetime;
 use crate::engine::Shared;
 
-pub(super) fn root_fs(shared: &Shared, image: &Image) -> Result<RootFs, BootError> {
+pub(crate) fn boot_spec(
+    shared: &Shared,
+    sandbox: &Sandbox,
+    image: &Image,
+) -> Result<BootSpec, BootError> {
+    let spec = &sandbox.spec;
+    Ok(BootSpec {
+        id: sandbox.id.clone(),
+        root: root_fs(shared, image)?,
+        resources: spec.resources,
+        network: spec.network,
+        hostname: spec.hostname.clone(),
+        mounts: spec.mounts.clone(),
+        workdir: spec.workdir.clone(),
+        user: spec.user.clone(),
+        die_with_host: shared.config.lifetime == Lifetime::WithProcess,
+    })
+}
+
+fn root_fs(shared: &Shared, image: &Image) -> Result<RootFs, BootError> {
     let below = match image.source.is_on_host() {
         true => host(shared)?,
         false => layers(shared, image)?,

@@ -395,7 +395,7 @@ fn default_workdir(image: &Image) -> &'static str {
 }
 
 /// The end of an id is its random part, so neighbours in time have different names.
-fn default_hostname(id: &SandboxId) -> String {
+pub(crate) fn default_hostname(id: &SandboxId) -> String {
     let text = id.as_str();
     format!("sbx-{}", &text[text.len().saturating_sub(12)..])
 }

@@ -249,6 +249,77 @@ fn a_fork_has_the_disk_and_the_settings_of_its_original() {
     life.clean_up(&place);
 }
 
+fn fork_of(origin: &pinfold_model::SandboxId) -> CreateSandbox {
+    CreateSandbox {
+        from: ImageOrTemplate::Sandbox(origin.clone()),
+        ..small()
+    }
+}
+
+#[test]
+fn what_begins_with_a_disk_has_its_own_name_in_etc() {
+    let place = Place::with_kept_disks();
+    let life = place.live();
+    life.run(async {
+        let (engine, ctx) = (&life.engine, &life.ctx);
+        let origin = life.create(small()).await;
+        let taken = engine.snapshot_sandbox(ctx, &origin.id, named("deps:1"));
+        taken.await.expect("taken");
+        let made = [
+            life.create(from_image("deps:1")).await,
+            life.create(fork_of(&origin.id)).await,
+        ];
+        for sandbox in made {
+            let (id, name) = (&sandbox.id, &sandbox.spec.hostname);
+            assert_ne!(*name, origin.spec.hostname);
+            let seen = "cat /etc/hostname; tail -n 1 /etc/hosts; stat -c %a,%u:%g /etc/hosts";
+            let told = format!("{name}\n127.0.1.1\t{name}\n644,0:0\n");
+            assert_eq!(text(&life, id, seen).await, told);
+            life.sh(id, "echo mine > /etc/hosts").await;
+            engine.stop_sandbox(ctx, id).await.expect("stopped");
+            engine.start_sandbox(ctx, id).await.expect("started");
+            assert_eq!(text(&life, id, "cat /etc/hosts").await, "mine\n");
+        }
+    });
+    life.clean_up(&place);
+}
+
+#[test]
+fn what_a_disk_holds_in_place_of_etc_is_not_followed() {
+    let place = Place::with_kept_disks();
+    let life = place.live();
+    let bait = place.path().join("bait");
+    std::fs::create_dir(&bait).expect("a directory of this machine");
+    let bait = bait.to_str().expect("UTF-8");
+    life.run(async {
+        let origin = life.sandbox().await;
+        let line =
+            format!("cd /etc && rm hosts hostname && ln -s {bait}/hosts . && mkdir hostname");
+        assert_eq!(
+            text(&life, &origin, &format!("{line} && echo done")).await,
+            "done\n"
+        );
+        let fork = life.create(fork_of(&origin)).await.id;
+        let seen = "stat -c %F /etc/hosts /etc/hostname";
+        assert_eq!(text(&life, &fork, seen).await, "regular file\ndirectory\n");
+
+        let line = format!("rm -rf /etc; ln -s {bait} /etc && readlink /etc");
+        assert_eq!(text(&life, &origin, &line).await, format!("{bait}\n"));
+        let fork = life.create(fork_of(&origin)).await.id;
+        assert_eq!(
+            text(&life, &fork, "readlink /etc").await,
+            format!("{bait}\n")
+        );
+
+        let line = "rm /etc; echo file > /etc; cat /etc";
+        assert_eq!(text(&life, &origin, line).await, "file\n");
+        let fork = life.create(fork_of(&origin)).await.id;
+        assert_eq!(text(&life, &fork, "cat /etc").await, "file\n");
+    });
+    assert_eq!(std::fs::read_dir(bait).expect("list").count(), 0);
+    life.clean_up(&place);
+}
+
 #[test]
 fn an_engine_that_dies_amid_a_copy_leaves_no_sandbox_frozen() {
     let place = Place::with_kept_disks();

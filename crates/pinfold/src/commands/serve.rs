@@ -103,6 +103,13 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "DOMAIN", env = "PINFOLD_PREVIEW_DOMAIN")]
     preview_domain: Option<PreviewDomain>,
 
+    /// Sandboxes that stand booted for whoever creates one like those created lately, at most 1,000 [default: 0]
+    ///
+    /// A create that finds one takes a fraction of the time; each costs the memory of an idle
+    /// sandbox, and the CPU of a boot while no create is under way.
+    #[arg(long, value_name = "COUNT", env = "PINFOLD_WARM_SANDBOXES", default_value_t = 0, hide_default_value = true, value_parser = clap::value_parser!(u16).range(..=1000))]
+    warm_sandboxes: u16,
+
     /// Active previews that one sandbox may have [default: 100]
     #[arg(long, value_name = "COUNT", env = "PINFOLD_PREVIEWS_PER_SANDBOX")]
     previews_per_sandbox: Option<u32>,
@@ -200,6 +207,7 @@ pub(crate) fn run(global: &Global, args: ServeArgs) -> Result<Ending> {
             public_url: args.public_url,
             preview_domain: args.preview_domain,
         },
+        warm_sandboxes: args.warm_sandboxes.into(),
         previews_per_sandbox: args.previews_per_sandbox,
         ssh: args.ssh.chosen()?,
     };

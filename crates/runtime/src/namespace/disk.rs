@@ -239,7 +239,16 @@ impl Pool {
     fn copy(&self, from: &str, name: &str, access: Access) -> io::Result<()> {
         self.mount()?;
         let source = File::open(self.point.join(from))?;
-        btrfs::snapshot_subvolume(source, File::open(&self.point)?, name, access)
+        btrfs::snapshot_subvolume(source, File::open(&self.point)?, name, access)?;
+        match access {
+            Access::ReadOnly => Ok(()),
+            // As the spawner leaves one that is not finished: it has yet to get the files in which
+            // sandboxes differ.
+            Access::Writable => {
+                let disk = self.point.join(name);
+                std::fs::rename(disk.join("upper"), disk.join("new"))
+            }
+        }
     }
 
     fn snapshots(&self) -> io::Result<Vec<ImageId>> {

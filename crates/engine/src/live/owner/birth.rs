@@ -2,15 +2,14 @@
 
 use pinfold_model::sandbox::{EndReason, SandboxEvent};
 use pinfold_model::{Code, Error, NetworkMode, Sandbox, SandboxState};
-use pinfold_runtime::driver::{BootError, BootSpec};
+use pinfold_runtime::driver::BootError;
 use pinfold_runtime::guest::Guest;
 use pinfold_store::PageRequest;
 
 use super::{Birth, Owner};
-use crate::Lifetime;
 use crate::errors::{boot_failure, chain};
 use crate::live::meter::Rate;
-use crate::live::rootfs::root_fs;
+use crate::live::rootfs::boot_spec;
 use crate::live::{DiskCopy, Link};
 
 impl Owner {
@@ -27,6 +26,7 @@ impl Owner {
 
     async fn first_boot(&mut self) {
         let began = std::time::Instant::now();
+        let was_warm = self.warm.is_some();
         let booted = match self.copy_of_another().await {
             Ok(()) => self.boot().await,
             Err(error) => Err(error),
@@ -36,7 +36,13 @@ impl Owner {
                 metrics::histogram!("pinfold_boot_seconds").record(began.elapsed());
                 self.running(guest).await;
             }
-            Err(error) => self.boot_failed(&error).await,
+            Err(error) => {
+                // Unlike a boot that fails, what was booted before is still there.
+                if was_warm && let Err(error) = self.shared.driver.destroy(self.live.id()).await {
+                    tracing::warn!(sandbox = %self.live.id(), %error, "remains of a boot");
+                }
+                self.boot_failed(&error).await;
+            }
         }
     }
 
@@ -58,22 +64,16 @@ impl Owner {
         copied.map_err(|error| BootError::Disk(error.message().to_owned()))
     }
 
-    pub(super) async fn boot(&self) -> Result<Guest, BootError> {
+    pub(super) async fn boot(&mut self) -> Result<Guest, BootError> {
         self.take_secrets().await?;
+        let warm = self.warm.take();
         let view = self.live.view();
         let sandbox = &view.sandbox;
-        let spec = BootSpec {
-            id: sandbox.id.clone(),
-            root: root_fs(&self.shared, &self.image)?,
-            resources: sandbox.spec.resources,
-            network: sandbox.spec.network,
-            hostname: sandbox.spec.hostname.clone(),
-            mounts: sandbox.spec.mounts.clone(),
-            workdir: sandbox.spec.workdir.clone(),
-            user: sandbox.spec.user.clone(),
-            die_with_host: self.shared.config.lifetime == Lifetime::WithProcess,
+        let spec = boot_spec(&self.shared, sandbox, &self.image)?;
+        let guest = match warm {
+            Some(guest) => guest,
+            None => self.shared.driver.boot(&spec).await?,
         };
-        let guest = self.shared.driver.boot(&spec).await?;
         if !sandbox.spec.credentials.is_empty()
             && let Err(error) = self.install_trust(&guest).await
         {
