@@ -44,6 +44,9 @@ impl Inner {
         teardown::remove_cgroups(&self.cgroups, id.as_str())?;
         self.disks.remove(id.as_str())?;
         let record = Record::read(&directory)?;
+        if record.is_none() {
+            self.slots.release_of(&directory)?;
+        }
         let slot = record.as_ref().and_then(|record| record.slot);
         if let Some(slot) = slot.and_then(Slots::from_number) {
             if record.is_some_and(|record| record.link) && self.slots.is_of(slot, &directory) {

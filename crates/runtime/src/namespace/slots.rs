@@ -105,6 +105,19 @@ impl Slots {
         Ok(())
     }
 
+    /// Frees whatever `owner` has. It looks at all claims of the machine: for an owner whose boot was
+    /// cut short before its slot was recorded.
+    pub(super) fn release_of(&self, owner: &Path) -> io::Result<()> {
+        for entry in std::fs::read_dir(&self.directory)? {
+            let name = entry?.file_name();
+            let number = name.to_str().and_then(|name| name.parse().ok());
+            if let Some(slot) = number.and_then(Self::from_number) {
+                self.release(slot, owner)?;
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn from_number(number: u32) -> Option<Slot> {
         (number < SLOTS).then_some(Slot(number))
     }
@@ -194,5 +207,17 @@ mod tests {
         assert!(!slots.try_claim(slot, temp.path()).expect("try"));
         slots.release(slot, temp.path()).expect("release");
         assert!(slots.try_claim(slot, temp.path()).expect("try"));
+    }
+
+    #[test]
+    fn all_that_an_owner_has_can_be_released_and_nothing_else() {
+        let temp = tempfile::tempdir().expect("directory");
+        let slots = Slots::open(temp.path().join("slots")).expect("open");
+        let [one, two] = ["one", "two"].map(|name| temp.path().join(name));
+        let mine = slots.claim(&one).expect("claim");
+        let theirs = slots.claim(&two).expect("claim");
+        slots.release_of(&one).expect("release");
+        assert!(!slots.is_of(mine, &one));
+        assert!(slots.is_of(theirs, &two));
     }
 }
