@@ -37,9 +37,13 @@ def rounds() -> int:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    """One that a test may kill and start again. Behind it nothing may be left."""
-    server = Server(tmp_path)
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+    """One that a test may kill and start again. Behind it nothing may be left.
+
+    A test can say how many sandboxes it keeps booted for nobody yet.
+    """
+    warm = getattr(request, "param", 0)
+    server = Server(tmp_path, "--warm-sandboxes", str(warm))
     server.start()
     yield server
     if not server.alive:

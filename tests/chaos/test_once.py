@@ -173,6 +173,7 @@ def test_requests_that_are_cut_anywhere_and_repeated_happen_once(
     asked.check()
 
 
+@pytest.mark.parametrize("server", [0, 4], indirect=True, ids=["cold", "warm"])
 def test_requests_repeated_behind_a_kill_of_the_server_happen_once(
     server: Server, caller: Caller, dice: random.Random, rounds: int
 ) -> None:
