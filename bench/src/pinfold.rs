@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use pinfold_engine::{
-    CreateSandbox, Drain, Engine, EngineConfig, ImageOrTemplate, Parts, QuotaChange, RunOptions,
-    SystemClock,
+    CreateSandbox, Databases, Drain, Engine, EngineConfig, ImageOrTemplate, Parts, QuotaChange,
+    RunOptions, SystemClock,
 };
 use pinfold_images::{HostImage, HostRoot, LayerStore};
 use pinfold_model::journal::RecordBody;
@@ -79,6 +79,7 @@ impl Pinfold {
             layers,
             journals: Journals::open(&place.join("journals"))?,
             blobs: Blobs::directory(&place.join("objects"))?,
+            databases: Databases::open(&place.join("axons"))?,
             clock: Arc::new(SystemClock),
         };
         let config = EngineConfig {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pinfold_api::{ApiConfig, router};
-use pinfold_engine::{Drain, Engine, EngineConfig, Parts, SystemClock};
+use pinfold_engine::{Databases, Drain, Engine, EngineConfig, Parts, SystemClock};
 use pinfold_http::{ServeLimits, serve};
 use pinfold_images::LayerStore;
 use pinfold_runtime::journal::Journals;
@@ -103,6 +103,7 @@ async fn engine(dir: &TempDir) -> Engine {
         layers: LayerStore::open(&dir.path().join("layers")).expect("layers"),
         journals: Journals::open(&dir.path().join("journals")).expect("journals"),
         blobs: Blobs::directory(&dir.path().join("objects")).expect("objects"),
+        databases: Databases::open(&dir.path().join("axons")).expect("databases"),
         clock: Arc::new(SystemClock),
     };
     let engine = Engine::open(EngineConfig::default(), parts).await;

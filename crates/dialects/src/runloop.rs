@@ -3,6 +3,9 @@
 //! not offered in `runloop/coverage.md`.
 
 mod account;
+mod axon_events;
+mod axon_sql;
+mod axons;
 mod blueprints;
 mod devboxes;
 mod errors;
@@ -11,6 +14,7 @@ mod files;
 mod from_wire;
 mod ids;
 mod logs;
+mod metadata;
 mod network_policies;
 mod objects;
 mod poll;

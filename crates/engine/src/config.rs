@@ -11,6 +11,7 @@ use pinfold_runtime::driver::Driver;
 use pinfold_runtime::journal::Journals;
 use pinfold_store::{Blobs, Store};
 
+use crate::axons::Databases;
 use crate::clock::Clock;
 use crate::secrets::SecretsKey;
 
@@ -122,6 +123,8 @@ pub struct Parts {
     pub journals: Journals,
     /// Where the content of objects is kept.
     pub blobs: Blobs,
+    /// Where the databases of axons are kept.
+    pub databases: Databases,
     pub clock: Arc<dyn Clock>,
 }
 

@@ -16,6 +16,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::audit::trail;
+use crate::axons::Axons;
 use crate::behind::Behind;
 use crate::builds::Builds;
 use crate::commands::Collecting;
@@ -66,6 +67,7 @@ pub(crate) struct Shared {
     /// Builds that have not ended.
     pub(crate) builds: Builds,
     pub(crate) previews: PreviewTable,
+    pub(crate) axons: Axons,
     /// The way out of sandboxes with a network policy, once one has been there.
     outside: OnceLock<Outside>,
     /// Whom sandboxes with credentials trust, and its key.
@@ -162,6 +164,7 @@ impl Engine {
                 runs: Runs::default(),
                 builds: Builds::default(),
                 previews: PreviewTable::default(),
+                axons: Axons::default(),
                 outside: OnceLock::new(),
                 authority: OnceLock::new(),
                 authority_key,

@@ -13,6 +13,7 @@
 
 mod access;
 mod audit;
+mod axons;
 mod behind;
 mod builds;
 mod clock;
@@ -44,6 +45,7 @@ mod usage;
 mod usecase;
 mod warm;
 
+pub use axons::{AxonEventPage, AxonReader, CreateAxon, Databases, SqlBatch};
 pub use builds::{BuildEvent, BuildReader, CreateBuild};
 pub use clock::{Clock, SystemClock};
 pub use code::{
@@ -89,6 +91,9 @@ pub use usage::{ProjectMonth, SandboxUsage, SandboxUsed};
 pub use pinfold_egress::{Counts as NetworkCounts, Egress, Outside, Refused as NetworkRefused};
 pub use pinfold_images::{
     CredentialFile, CredentialFileError, Credentials, LayerProgress, PullPhase, PullProgress,
+};
+pub use pinfold_sql::{
+    Answer as SqlAnswer, Column as SqlColumn, Statement as SqlStatement, Value as SqlValue,
 };
 pub use pinfold_store::{
     AuditFilter, BuildFilter, Cursor, ObjectFilter, ObjectStates, Page, PageRequest, SandboxFilter,

@@ -18,6 +18,7 @@ pub(crate) fn start(shared: &Arc<Shared>) {
     shared.tasks.spawn(metering(Arc::clone(shared)));
     shared.tasks.spawn(housekeeping(Arc::clone(shared)));
     shared.tasks.spawn(object_keeping(Arc::clone(shared)));
+    shared.tasks.spawn(axon_keeping(Arc::clone(shared)));
 }
 
 /// Asks every owner to record what its sandbox used.
@@ -64,6 +65,16 @@ async fn object_keeping(shared: Arc<Shared>) {
     loop {
         report("objects", objects::retire(&shared).await);
         report("object storage", objects::sweep(&shared).await);
+        if !tick(&shared, shared.config.reconcile_every).await {
+            return;
+        }
+    }
+}
+
+/// The same for what crashes leave of deleted axons.
+async fn axon_keeping(shared: Arc<Shared>) {
+    loop {
+        report("axons", crate::axons::sweep(&shared).await);
         if !tick(&shared, shared.config.reconcile_every).await {
             return;
         }

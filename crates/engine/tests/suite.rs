@@ -17,6 +17,7 @@ mod suite {
     pub(crate) mod place;
 
     pub(crate) mod access;
+    mod axons;
     mod builds;
     mod code;
     mod commands;

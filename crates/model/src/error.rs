@@ -76,6 +76,11 @@ codes! {
     TemplateNotFound = "template_not_found" => NotFound,
     SecretNotFound = "secret_not_found" => NotFound,
     NetworkPolicyNotFound = "network_policy_not_found" => NotFound,
+    AxonNotFound = "axon_not_found" => NotFound,
+    /// The axon has been deleted, with its events and its database.
+    AxonDeleted = "axon_deleted" => Gone,
+    /// SQL that came to nothing: it is wrong, not allowed here, or wants more than there is for it.
+    SqlFailed = "sql_failed" => InvalidArgument,
     BuildNotFound = "build_not_found" => NotFound,
     /// The server has not the key that secrets are sealed under.
     SecretsLocked = "secrets_locked" => Unavailable,

@@ -114,6 +114,8 @@ id!(/// The making of an image from a Dockerfile.
     BuildId, "bld");
 id!(/// Rules that have a name.
     NetworkPolicyId, "np");
+id!(/// A stream of events, and its database.
+    AxonId, "axn");
 id!(/// A credential that is kept sealed.
     SecretId, "sec");
 id!(/// A named blob.

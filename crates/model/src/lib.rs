@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod audit;
+pub mod axon;
 pub mod build;
 pub mod code;
 pub mod collect;
@@ -32,6 +33,7 @@ pub mod template;
 pub mod usage;
 
 pub use access::{Ctx, Key, KeyKind, Org, Principal, Project, Quota, Role};
+pub use axon::{Axon, AxonEvent, AxonOrigin, NewAxonEvent};
 pub use build::Build;
 pub use code::{CodeContext, CodeLanguage};
 pub use command::{
@@ -40,9 +42,9 @@ pub use command::{
 pub use credential::{Credential, Destination};
 pub use error::{Code, Error, ErrorKind, Result};
 pub use id::{
-    AuditId, BlobId, BuildId, CodeContextId, CommandId, ImageId, KeyId, NetworkPolicyId, ObjectId,
-    OrgId, PreviewId, ProjectId, PullId, RequestId, RunId, SandboxId, SecretId, SessionId,
-    SshKeyId, TemplateId, TemplateVersionId,
+    AuditId, AxonId, BlobId, BuildId, CodeContextId, CommandId, ImageId, KeyId, NetworkPolicyId,
+    ObjectId, OrgId, PreviewId, ProjectId, PullId, RequestId, RunId, SandboxId, SecretId,
+    SessionId, SshKeyId, TemplateId, TemplateVersionId,
 };
 pub use image::{Digest, Image, ImageConfig, ImageName, ImageSource};
 pub use isolation::Isolation;

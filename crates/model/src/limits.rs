@@ -65,6 +65,19 @@ pub const LINK_DEFAULT: Duration = Duration::from_secs(3600);
 pub const LINK_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Named network policies of one project.
 pub const NETWORK_POLICIES_MAX: u32 = 1000;
+/// Axons of one project that are not deleted, and of those that are, how many it can still read about.
+pub const AXONS_MAX: u32 = 1000;
+pub const AXONS_DELETED_KEPT: u32 = 5000;
+/// Events of one axon, and bytes of them all.
+pub const AXON_EVENTS_MAX: u64 = 100_000;
+pub const AXON_EVENTS_MAX_BYTES: u64 = 128 << 20;
+pub const AXON_PAYLOAD_MAX_BYTES: usize = 256 << 10;
+/// The source of an event, and its type.
+pub const AXON_LABEL_MAX_CHARS: usize = 255;
+/// Who follow one axon at once.
+pub const AXON_READERS_MAX: usize = 100;
+/// Events that a reader holds at once.
+pub const AXON_READ_AHEAD: u32 = 16;
 /// What people say about a thing beside its name.
 pub const DESCRIPTION_MAX_CHARS: usize = 1000;
 /// Secrets of one project.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use pinfold_engine::{Engine, EngineConfig, Parts, SystemClock};
+use pinfold_engine::{Databases, Engine, EngineConfig, Parts, SystemClock};
 use pinfold_images::LayerStore;
 use pinfold_runtime::driver::Driver;
 use pinfold_runtime::journal::Journals;
@@ -41,6 +41,10 @@ pub(crate) fn kept_disks(data: &DataDir) -> Result<Disks> {
 
 /// The installation's database: PostgreSQL where a URL is given, else SQLite in the data directory.
 pub(crate) async fn open_store(data: &DataDir, database: Option<&str>) -> Result<Store> {
+    // Before SQLite is used for anything else; where it was, axons run no SQL.
+    if let Err(error) = Databases::bound_memory() {
+        tracing::error!(%error, "SQL of callers is refused");
+    }
     match database {
         None => {
             let path = data.database();
@@ -63,17 +67,21 @@ pub(crate) fn parts(
     layers: &Path,
     journals: &Path,
     blobs: Blobs,
+    axons: &Path,
 ) -> Result<Parts> {
     let layers = LayerStore::open(layers)
         .with_context(|| format!("cannot use the layer store {}", layers.display()))?;
     let journals = Journals::open(journals)
         .with_context(|| format!("cannot use the journals in {}", journals.display()))?;
+    let databases = Databases::open(axons)
+        .with_context(|| format!("cannot use the databases in {}", axons.display()))?;
     Ok(Parts {
         store,
         driver,
         layers,
         journals,
         blobs,
+        databases,
         clock: Arc::new(SystemClock),
     })
 }
@@ -89,6 +97,13 @@ pub(crate) async fn offline_engine(
     let store = open_store(data, database).await?;
     let driver = Arc::new(Planning::deaf());
     let blobs = Blobs::directory(&data.objects())?;
-    let parts = parts(store, driver, &data.layers(), &data.journals(), blobs)?;
+    let parts = parts(
+        store,
+        driver,
+        &data.layers(),
+        &data.journals(),
+        blobs,
+        &data.axons(),
+    )?;
     Ok(Engine::open(config, parts).await?)
 }

@@ -49,6 +49,11 @@ impl DataDir {
         self.0.join("journals")
     }
 
+    /// The databases of axons.
+    pub(crate) fn axons(&self) -> PathBuf {
+        self.0.join("axons")
+    }
+
     pub(crate) fn objects(&self) -> PathBuf {
         self.0.join("objects")
     }

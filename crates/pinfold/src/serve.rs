@@ -148,6 +148,7 @@ async fn engine(
         &data.layers(),
         &data.journals(),
         blobs(settings).await?,
+        &data.axons(),
     )?;
     let defaults = EngineConfig::default();
     let config = EngineConfig {

@@ -22,6 +22,7 @@ pub enum Thing {
     Object,
     Secret,
     NetworkPolicy,
+    Axon,
     Build,
     AuditEvent,
 }
@@ -45,6 +46,7 @@ impl Thing {
             Self::Object => "object",
             Self::Secret => "secret",
             Self::NetworkPolicy => "network policy",
+            Self::Axon => "axon",
             Self::Build => "build",
             Self::AuditEvent => "audit event",
         }
@@ -65,6 +67,7 @@ impl Thing {
             Self::Object => Code::ObjectNotFound,
             Self::Secret => Code::SecretNotFound,
             Self::NetworkPolicy => Code::NetworkPolicyNotFound,
+            Self::Axon => Code::AxonNotFound,
             Self::Build => Code::BuildNotFound,
             // Nothing looks an event up by its id, so none can be missing for a caller.
             Self::AuditEvent => Code::Internal,
@@ -78,6 +81,7 @@ pub enum QuotaOf {
     Project,
     Key,
     Sandbox,
+    Axon,
 }
 
 impl QuotaOf {
@@ -87,12 +91,13 @@ impl QuotaOf {
             Self::Project => "project",
             Self::Key => "key",
             Self::Sandbox => "sandbox",
+            Self::Axon => "axon",
         }
     }
 }
 
-/// Which bound was met: of a project's or key's quota, of a project's builds, or of one sandbox
-/// (active previews, SSH keys).
+/// Which bound was met: of a project's or key's quota, of a project's builds, of one sandbox
+/// (active previews, SSH keys), or of one axon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QuotaKind {
     LiveSandboxes,
@@ -101,6 +106,9 @@ pub enum QuotaKind {
     ActivePreviews,
     SshKeys,
     NetworkPolicies,
+    Axons,
+    AxonEvents,
+    AxonEventBytes,
     ObjectBytes,
     UnendedBuilds,
     BuiltImages,
@@ -116,6 +124,9 @@ impl QuotaKind {
             Self::ActivePreviews => "active_previews",
             Self::SshKeys => "ssh_keys",
             Self::NetworkPolicies => "network_policies",
+            Self::Axons => "axons",
+            Self::AxonEvents => "axon_events",
+            Self::AxonEventBytes => "axon_event_bytes",
             Self::ObjectBytes => "object_bytes",
             Self::UnendedBuilds => "unended_builds",
             Self::BuiltImages => "built_images",
@@ -132,6 +143,9 @@ impl QuotaKind {
             | Self::ActivePreviews
             | Self::SshKeys
             | Self::NetworkPolicies
+            | Self::Axons
+            | Self::AxonEvents
+            | Self::AxonEventBytes
             | Self::ObjectBytes
             | Self::UnendedBuilds
             | Self::BuiltImages => amount.into(),
@@ -163,6 +177,9 @@ pub enum StoreError {
         id: String,
         by: String,
     },
+    /// An axon that is deleted takes no events, and keeps none.
+    #[error("the axon {id} is deleted")]
+    AxonDeleted { id: String },
     /// The idempotency key was used before for another payload.
     #[error("the idempotency key stands for another request")]
     IdempotencyConflict,
@@ -272,6 +289,7 @@ impl From<StoreError> for Error {
                 Self::new(Code::AlreadyExists, text)
             }
             StoreError::InUse { by, .. } => Self::new(Code::InUse, text).detail("by", by.clone()),
+            StoreError::AxonDeleted { .. } => Self::new(Code::AxonDeleted, text),
             StoreError::IdempotencyConflict => Self::new(
                 Code::IdempotencyConflict,
                 "this idempotency key was used for another request; use a new key for a new request",
@@ -329,6 +347,16 @@ fn quota_text(of: QuotaOf, quota: QuotaKind, limit: u64, used: u64) -> String {
         ),
         QuotaKind::NetworkPolicies => format!(
             "a project may have {limit} network policies and this one has {used}; delete one of them"
+        ),
+        QuotaKind::Axons => {
+            format!("a project may have {limit} axons and this one has {used}; delete one of them")
+        }
+        QuotaKind::AxonEvents => {
+            format!("an axon keeps {limit} events and this one has {used}; publish to another one")
+        }
+        QuotaKind::AxonEventBytes => format!(
+            "the events of an axon may hold {limit} bytes together and these hold {used}; publish to \
+             another one"
         ),
         QuotaKind::SshKeys => format!(
             "a sandbox may have {limit} SSH keys and this one has {used}; delete one of them"

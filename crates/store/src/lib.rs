@@ -11,6 +11,7 @@
 //! epoch, documents are JSON in TEXT. Lists are newest first and walked by keyset [`Cursor`]s.
 
 mod audit;
+mod axons;
 mod blobs;
 mod builds;
 mod code_contexts;
@@ -39,6 +40,7 @@ mod templates;
 mod usage;
 
 pub use audit::{Audit, AuditFilter};
+pub use axons::{Axons, EventBounds};
 pub use blobs::{BlobError, BlobLease, BlobReader, BlobWriter, Blobs};
 pub use builds::{BuildBounds, BuildFilter, Builds};
 pub use code_contexts::{CodeContexts, NewContext};

@@ -2,14 +2,16 @@
 
 use crate::db::Sql;
 use crate::{
-    audit, builds, code_contexts, commands, idempotency, images, keys, network_policies, objects,
-    pipeline_runs, previews, projects, sandboxes, secrets, settings, snapshots, ssh_keys,
+    audit, axons, builds, code_contexts, commands, idempotency, images, keys, network_policies,
+    objects, pipeline_runs, previews, projects, sandboxes, secrets, settings, snapshots, ssh_keys,
     templates, usage,
 };
 
 pub(crate) fn all() -> impl Iterator<Item = &'static Sql> {
     [
         audit::ALL,
+        axons::ALL,
+        axons::EVENTS,
         builds::ALL,
         code_contexts::ALL,
         commands::ALL,

@@ -6,6 +6,8 @@
 
 #[path = "repositories/audit.rs"]
 mod audit;
+#[path = "repositories/axons.rs"]
+mod axons;
 #[path = "repositories/builds.rs"]
 mod builds;
 #[path = "repositories/code_contexts.rs"]

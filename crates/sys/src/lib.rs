@@ -12,5 +12,7 @@ pub mod namespace;
 pub mod process;
 pub mod seccomp;
 pub mod signal;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 #[cfg(feature = "async")]
 pub mod watch;

@@ -12,8 +12,8 @@ use axum::http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use pinfold_api::{ApiConfig, router};
 use pinfold_engine::{
-    CreateKey, CreateNetworkPolicy, CreateObject, Engine, EngineConfig, MasterKey, Parts,
-    PullImage, PullPolicy, SecretsKey, SystemClock,
+    CreateKey, CreateNetworkPolicy, CreateObject, Databases, Engine, EngineConfig, MasterKey,
+    Parts, PullImage, PullPolicy, SecretsKey, SystemClock,
 };
 use pinfold_images::LayerStore;
 use pinfold_model::build::{BuildCache, BuildFailure, BuildFault, BuildSpec, BuildState};
@@ -248,6 +248,7 @@ async fn engine(dir: &Path, store: &Store) -> Engine {
         layers: LayerStore::open(&dir.join("layers")).expect("layers"),
         journals: Journals::open(&dir.join("journals")).expect("journals"),
         blobs: Blobs::directory(&dir.join("objects")).expect("objects"),
+        databases: Databases::open(&dir.join("axons")).expect("databases"),
         clock: Arc::new(SystemClock),
     };
     let config = EngineConfig {

@@ -73,6 +73,7 @@ words! {
 pub(super) const fn word_of(code: Code) -> Word {
     match code {
         Code::InvalidArgument
+        | Code::SqlFailed
         | Code::MethodNotAllowed
         | Code::UnsupportedMediaType
         | Code::RangeNotSatisfiable
@@ -98,6 +99,8 @@ pub(super) const fn word_of(code: Code) -> Word {
         | Code::PreviewNotFound
         | Code::SshKeyNotFound
         | Code::NetworkPolicyNotFound
+        | Code::AxonNotFound
+        | Code::AxonDeleted
         | Code::PreviewGone => Word::NotFound,
         Code::FileNotFound => Word::FileNotFound,
         Code::ParentNotFound => Word::ParentDirectoryNotFound,

@@ -19,11 +19,10 @@ pub(super) const FACADE: Facade = Facade {
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// Resources of the vendor that this server does not have (see `coverage.md`).
-const ABSENT: [&str; 14] = [
+const ABSENT: [&str; 13] = [
     "account",
     "accounts",
     "agents",
-    "axons",
     "benchmark_jobs",
     "benchmark_runs",
     "benchmarks",
@@ -47,6 +46,7 @@ const ABSENT_OF_DEVBOXES: [&str; 4] = [
 pub(super) const fn status_of(code: Code) -> StatusCode {
     match code {
         Code::InvalidArgument
+        | Code::SqlFailed
         | Code::UnsupportedMediaType
         | Code::RangeNotSatisfiable
         | Code::UserNotFound
@@ -82,6 +82,8 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         | Code::BuildNotFound
         | Code::SshKeyNotFound
         | Code::NetworkPolicyNotFound
+        | Code::AxonNotFound
+        | Code::AxonDeleted
         | Code::ObjectNotFound
         | Code::PreviewNotFound
         | Code::PreviewGone

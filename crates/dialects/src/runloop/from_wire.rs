@@ -1,5 +1,6 @@
 //! From the vendor's requests to the engine's words: its defaults, sizes and bounds. Pure.
 
+pub(super) mod axon;
 pub(super) mod blueprint;
 pub(super) mod network_policy;
 mod shell;

@@ -1,6 +1,6 @@
 //! The vendor's ids, and ours underneath, told apart by their prefixes.
 
-use pinfold_model::{BuildId, CommandId, ImageId, NetworkPolicyId, ObjectId, SandboxId};
+use pinfold_model::{AxonId, BuildId, CommandId, ImageId, NetworkPolicyId, ObjectId, SandboxId};
 
 use super::errors::Refused;
 use crate::prefix::{with_prefix, without_prefix};
@@ -38,6 +38,10 @@ pub(super) fn of_snapshot(id: &ImageId) -> String {
 
 pub(super) fn execution(text: &str) -> Result<CommandId, Refused> {
     text.parse().map_err(|_| Refused::no("execution", text))
+}
+
+pub(super) fn axon(text: &str) -> Result<AxonId, Refused> {
+    text.parse().map_err(|_| Refused::no("axon", text))
 }
 
 pub(super) fn network_policy(text: &str) -> Result<NetworkPolicyId, Refused> {

@@ -9,8 +9,8 @@ use pinfold_engine::Engine;
 use pinfold_http::{Authenticate, authenticated};
 
 use super::{
-    account, blueprints, devboxes, errors, executions, files, logs, network_policies, objects,
-    secrets, snapshots, ssh, stream, tunnels, usage,
+    account, axon_events, axon_sql, axons, blueprints, devboxes, errors, executions, files, logs,
+    network_policies, objects, secrets, snapshots, ssh, stream, tunnels, usage,
 };
 
 #[rustfmt::skip]
@@ -73,6 +73,14 @@ pub(crate) fn router(engine: Engine, authority: Arc<dyn Authenticate>) -> Router
         .route("/v1/network-policies/{policy}",
             get(network_policies::show).post(network_policies::update))
         .route("/v1/network-policies/{policy}/delete", post(network_policies::delete))
+        .route("/v1/axons", get(axons::list).post(axons::create))
+        .route("/v1/axons/{axon}",
+            get(axons::show).post(axons::update).delete(axons::delete))
+        .route("/v1/axons/{axon}/publish", post(axon_events::publish))
+        .route("/v1/axons/{axon}/subscribe/sse", get(axon_events::subscribe))
+        .route("/v1/axons/{axon}/events", get(axon_events::list))
+        .route("/v1/axons/{axon}/sql/query", post(axon_sql::query))
+        .route("/v1/axons/{axon}/sql/batch", post(axon_sql::batch))
         .route("/v1/accounts/me", get(account::me))
         .route("/v1/apikeys", post(account::create_key))
         .route("/v1/restricted_keys", post(account::create_restricted))

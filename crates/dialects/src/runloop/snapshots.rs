@@ -3,10 +3,11 @@
 use axum::extract::State;
 use axum::http::Uri;
 use pinfold_engine::{Cursor, DescribeSnapshot, Engine};
-use pinfold_http::{Caller, Failure, Json, Path, pairs, parse_pairs};
+use pinfold_http::{Caller, Json, Path};
 use pinfold_model::{Code, Error, Snapshot};
 
 use super::errors::Refused;
+use super::metadata;
 use super::poll::{Pages, RequestKey};
 use super::{ids, to_wire, wire};
 
@@ -39,7 +40,7 @@ pub(super) async fn list(
     Caller(ctx): Caller,
     uri: Uri,
 ) -> Result<Json<wire::Snapshots>, Refused> {
-    let (query, metadata) = filters(&uri)?;
+    let (query, metadata) = metadata::filters::<wire::ListSnapshots>(&uri)?;
     let after = match &query.starting_after {
         Some(id) => {
             let last = engine.get_snapshot(&ctx, &ids::snapshot(id)?).await?;
@@ -49,7 +50,10 @@ pub(super) async fn list(
     };
     let devbox = query.devbox_id.as_deref().map(ids::devbox).transpose()?;
     let wanted = |snapshot: &Snapshot| {
-        query.source_blueprint_id.is_none() && metadata.iter().all(|wanted| wanted.fits(snapshot))
+        query.source_blueprint_id.is_none()
+            && metadata
+                .iter()
+                .all(|wanted| wanted.fits(&snapshot.metadata))
     };
     let mut pages = Pages::new(query.limit, after);
     while let Some(page) = pages.wanted() {
@@ -64,44 +68,6 @@ pub(super) async fn list(
         snapshots,
         has_more,
     }))
-}
-
-/// `metadata[key]=value`, or `metadata[key][in]=one,other`.
-struct Wanted {
-    key: String,
-    values: Vec<String>,
-}
-
-impl Wanted {
-    fn of(name: &str, value: &str) -> Option<Self> {
-        let rest = name.strip_prefix("metadata[")?;
-        let (key, rest) = rest.split_once(']')?;
-        let values = match rest {
-            "" => vec![value.to_owned()],
-            "[in]" => value.split(',').map(str::to_owned).collect(),
-            _ => return None,
-        };
-        Some(Self {
-            key: key.to_owned(),
-            values,
-        })
-    }
-
-    fn fits(&self, snapshot: &Snapshot) -> bool {
-        let has = snapshot.metadata.get(&self.key);
-        has.is_some_and(|has| self.values.contains(has))
-    }
-}
-
-fn filters(uri: &Uri) -> Result<(wire::ListSnapshots, Vec<Wanted>), Failure> {
-    let (mut plain, mut metadata) = (Vec::new(), Vec::new());
-    for (name, value) in pairs(uri)? {
-        match Wanted::of(&name, &value) {
-            Some(wanted) => metadata.push(wanted),
-            None => plain.push((name, value)),
-        }
-    }
-    Ok((parse_pairs(plain)?, metadata))
 }
 
 pub(super) async fn update(
@@ -143,24 +109,5 @@ fn description(request: wire::DescribeSnapshot) -> DescribeSnapshot {
         name: request.name,
         message: request.commit_message,
         metadata: request.metadata,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Wanted;
-
-    #[test]
-    fn filters_of_metadata_are_told_from_other_parameters() {
-        let one = Wanted::of("metadata[a]", "1,2").expect("a filter");
-        assert_eq!(
-            (one.key.as_str(), one.values),
-            ("a", vec!["1,2".to_owned()])
-        );
-        let several = Wanted::of("metadata[a][in]", "1,2").expect("a filter");
-        assert_eq!(several.values, ["1", "2"]);
-        for other in ["limit", "metadata", "metadata[a", "metadata[a][not]"] {
-            assert!(Wanted::of(other, "1").is_none(), "{other}");
-        }
     }
 }

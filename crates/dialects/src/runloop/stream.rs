@@ -19,9 +19,9 @@ use super::errors::{Refused, status_of};
 use super::{executions, wire};
 
 /// Clients give up after 30 seconds of silence.
-const PING: Duration = Duration::from_secs(10);
+pub(super) const PING: Duration = Duration::from_secs(10);
 /// Tells the SDK to come back.
-const COME_BACK: u16 = 408;
+pub(super) const COME_BACK: u16 = 408;
 
 pub(super) async fn stdout(
     State(engine): State<Engine>,
@@ -138,7 +138,7 @@ impl Following {
     }
 }
 
-fn error(status: u16, message: &str) -> Event {
+pub(super) fn error(status: u16, message: &str) -> Event {
     let data = json!({ "code": status, "message": message });
     Event::ascii_json("error", None, &data).expect("texts and numbers are plain data")
 }

@@ -1,6 +1,7 @@
 //! From the engine's things to the vendor's, one module for each kind. Pure.
 
 mod account;
+mod axon;
 mod blueprint;
 mod devbox;
 mod execution;
@@ -14,6 +15,7 @@ mod usage;
 use pinfold_model::Time;
 
 pub(super) use account::{LEVELS, NO_ACCESS, RESOURCES, account, created_key};
+pub(super) use axon::{ORIGINS, axon, axon_event, sql_batch, sql_result};
 pub(super) use blueprint::{Fate, blueprint, blueprint_logs, blueprint_status};
 pub(super) use devbox::{Status, devbox, status};
 pub(super) use execution::{execution, sync_execution};

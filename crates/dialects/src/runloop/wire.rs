@@ -2,6 +2,7 @@
 //! ignored; `null` is as good as nothing. One module for each kind of thing.
 
 mod account;
+mod axon;
 mod blueprint;
 mod devbox;
 mod execution;
@@ -15,6 +16,11 @@ mod usage;
 use serde::{Deserialize, Serialize};
 
 pub(super) use account::{Account, Billing, CreateKey, CreatedKey, Scope};
+pub(super) use axon::{
+    Axon, AxonEvent, AxonEvents, Axons, CreateAxon, ListAxonEvents, ListAxons, Publish, Published,
+    SqlBatch, SqlBatchResult, SqlColumn, SqlMeta, SqlResult, SqlStatement, SqlStep, SqlStepError,
+    Subscribe, UpdateAxon,
+};
 pub(super) use blueprint::{
     Blueprint, BlueprintLog, BlueprintLogs, BlueprintParameters, BlueprintPreview, Blueprints,
     CreateBlueprint, ListBlueprints, SaidOfBlueprint,

@@ -45,6 +45,7 @@ pub(super) fn described(error: &Error) -> (StatusCode, wire::Error) {
 const fn public(code: Code) -> (StatusCode, &'static str) {
     match code {
         Code::InvalidArgument
+        | Code::SqlFailed
         | Code::UnsupportedMediaType
         | Code::RangeNotSatisfiable
         | Code::InvalidImage
@@ -65,6 +66,7 @@ const fn public(code: Code) -> (StatusCode, &'static str) {
         | Code::PreviewNotFound
         | Code::SshKeyNotFound
         | Code::NetworkPolicyNotFound
+        | Code::AxonNotFound
         | Code::SecretNotFound
         | Code::BuildNotFound
         | Code::RunNotFound
@@ -94,6 +96,7 @@ const fn public(code: Code) -> (StatusCode, &'static str) {
         | Code::SandboxFailed
         | Code::PreviewGone
         | Code::ObjectGone
+        | Code::AxonDeleted
         | Code::OutputGone => (StatusCode::GONE, "sandbox_gone"),
         Code::BodyTooLarge | Code::FileTooLarge | Code::DiskFull => {
             (StatusCode::PAYLOAD_TOO_LARGE, "too_large")

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pinfold_engine::{
-    Clock, CreateSandbox, Drain, Engine, EngineConfig, PageRequest, Parts, RunOptions, RunOutput,
-    SandboxFilter, SystemClock, Wait,
+    Clock, CreateSandbox, Databases, Drain, Engine, EngineConfig, PageRequest, Parts, RunOptions,
+    RunOutput, SandboxFilter, SystemClock, Wait,
 };
 use pinfold_images::LayerStore;
 use pinfold_model::{
@@ -91,6 +91,11 @@ impl Place {
         }
     }
 
+    /// Where the databases of axons are kept.
+    pub(crate) fn databases(&self) -> PathBuf {
+        self.path().join("axons")
+    }
+
     pub(crate) fn live(&self) -> Life {
         self.live_with(EngineConfig::default(), Arc::new(SystemClock))
     }
@@ -104,6 +109,7 @@ impl Place {
             .build()
             .expect("runtime");
         let (engine, driver) = runtime.block_on(async {
+            Databases::bound_memory().expect("before the store is opened");
             let driver = self.driver();
             let parts = Parts {
                 store: Store::open_sqlite(&self.path().join("pinfold.db"))
@@ -113,6 +119,7 @@ impl Place {
                 layers: LayerStore::open(&self.path().join("images")).expect("layers"),
                 journals: Journals::open(&self.path().join("journals")).expect("journals"),
                 blobs: Blobs::directory(&self.objects()).expect("objects"),
+                databases: Databases::open(&self.databases()).expect("databases"),
                 clock,
             };
             let engine = Engine::open(config, parts).await.expect("open");

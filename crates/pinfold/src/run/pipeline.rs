@@ -94,10 +94,18 @@ async fn engine(
     images: &Path,
     scratch: &Scratch,
 ) -> Result<Engine> {
-    // Never written to: a run has no objects.
+    // Neither is written to: a run has no objects, and no axons.
     let blobs = Blobs::directory(&scratch.path().join("objects"))?;
+    let axons = scratch.path().join("axons");
     let driver: Arc<dyn Driver> = driver.clone();
-    let parts = compose::parts(store.clone(), driver, images, &scratch.journals(), blobs)?;
+    let parts = compose::parts(
+        store.clone(),
+        driver,
+        images,
+        &scratch.journals(),
+        blobs,
+        &axons,
+    )?;
     Ok(Engine::open(EngineConfig::embedded(), parts).await?)
 }
 

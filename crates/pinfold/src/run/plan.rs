@@ -40,7 +40,7 @@ pub(super) async fn make(wanted: Wanted, images: &Path, scratch: &Scratch) -> Re
     }
     tracing::debug!("store open");
     let (driver, orders) = Planning::new();
-    // Never written to: a run has no objects.
+    // Neither is written to: a run has no objects, and no axons.
     let blobs = Blobs::directory(&scratch.path().join("objects"))?;
     let parts = compose::parts(
         store.clone(),
@@ -48,6 +48,7 @@ pub(super) async fn make(wanted: Wanted, images: &Path, scratch: &Scratch) -> Re
         images,
         &scratch.journals(),
         blobs,
+        &scratch.path().join("axons"),
     )?;
     let engine = Engine::open(EngineConfig::embedded(), parts).await?;
     tracing::debug!("engine open");

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pinfold_api::{ApiConfig, router};
-use pinfold_engine::{CreateKey, Drain, Engine, EngineConfig, Parts, QuotaChange, SystemClock};
+use pinfold_engine::{
+    CreateKey, Databases, Drain, Engine, EngineConfig, Parts, QuotaChange, SystemClock,
+};
 use pinfold_http::{Addresses, ServeLimits, serve};
 use pinfold_images::LayerStore;
 use pinfold_model::{Ctx, KeyKind, Role};
@@ -171,6 +173,7 @@ async fn engine(dir: &TempDir) -> Engine {
         layers: LayerStore::open(&dir.path().join("layers")).expect("layers"),
         journals: Journals::open(&dir.path().join("journals")).expect("journals"),
         blobs: Blobs::directory(&dir.path().join("objects")).expect("objects"),
+        databases: Databases::open(&dir.path().join("axons")).expect("databases"),
         clock: Arc::new(SystemClock),
     };
     let engine = Engine::open(EngineConfig::default(), parts).await;

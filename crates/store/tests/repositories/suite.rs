@@ -163,6 +163,17 @@ const CASES: &[Case] = cases! {
         a_repeated_request_finds_the_first_policy,
         a_policy_stays_while_a_live_sandbox_follows_it,
     }
+    axons::{
+        an_axon_comes_back_as_it_went_in_and_is_its_projects,
+        a_project_has_no_more_live_axons_than_its_bound,
+        racing_publishers_leave_no_gap_and_no_double,
+        an_axon_keeps_as_many_events_and_bytes_as_it_may,
+        an_event_is_published_once_per_key,
+        a_refused_event_takes_no_number,
+        events_are_read_from_both_ends_by_their_project_alone,
+        a_deleted_axon_keeps_its_facts_and_no_events,
+        the_oldest_deleted_axons_are_forgotten,
+    }
     ssh_keys::{
         an_ssh_key_comes_back_as_it_went_in_until_it_is_deleted,
         a_key_is_of_one_sandbox_and_once_in_it,
