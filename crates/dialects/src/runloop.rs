@@ -9,6 +9,7 @@ mod errors;
 mod executions;
 mod files;
 mod from_wire;
+mod gateways;
 mod ids;
 mod logs;
 mod network_policies;

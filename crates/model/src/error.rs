@@ -76,6 +76,7 @@ codes! {
     TemplateNotFound = "template_not_found" => NotFound,
     SecretNotFound = "secret_not_found" => NotFound,
     NetworkPolicyNotFound = "network_policy_not_found" => NotFound,
+    GatewayNotFound = "gateway_not_found" => NotFound,
     BuildNotFound = "build_not_found" => NotFound,
     /// The server has not the key that secrets are sealed under.
     SecretsLocked = "secrets_locked" => Unavailable,

@@ -114,6 +114,8 @@ id!(/// The making of an image from a Dockerfile.
     BuildId, "bld");
 id!(/// Rules that have a name.
     NetworkPolicyId, "np");
+id!(/// A place outside that sandboxes call through the server.
+    GatewayId, "gw");
 id!(/// A credential that is kept sealed.
     SecretId, "sec");
 id!(/// A named blob.

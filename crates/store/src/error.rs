@@ -22,6 +22,7 @@ pub enum Thing {
     Object,
     Secret,
     NetworkPolicy,
+    Gateway,
     Build,
     AuditEvent,
 }
@@ -45,6 +46,7 @@ impl Thing {
             Self::Object => "object",
             Self::Secret => "secret",
             Self::NetworkPolicy => "network policy",
+            Self::Gateway => "gateway",
             Self::Build => "build",
             Self::AuditEvent => "audit event",
         }
@@ -65,6 +67,7 @@ impl Thing {
             Self::Object => Code::ObjectNotFound,
             Self::Secret => Code::SecretNotFound,
             Self::NetworkPolicy => Code::NetworkPolicyNotFound,
+            Self::Gateway => Code::GatewayNotFound,
             Self::Build => Code::BuildNotFound,
             // Nothing looks an event up by its id, so none can be missing for a caller.
             Self::AuditEvent => Code::Internal,
@@ -101,6 +104,7 @@ pub enum QuotaKind {
     ActivePreviews,
     SshKeys,
     NetworkPolicies,
+    Gateways,
     ObjectBytes,
     UnendedBuilds,
     BuiltImages,
@@ -116,6 +120,7 @@ impl QuotaKind {
             Self::ActivePreviews => "active_previews",
             Self::SshKeys => "ssh_keys",
             Self::NetworkPolicies => "network_policies",
+            Self::Gateways => "gateways",
             Self::ObjectBytes => "object_bytes",
             Self::UnendedBuilds => "unended_builds",
             Self::BuiltImages => "built_images",
@@ -132,6 +137,7 @@ impl QuotaKind {
             | Self::ActivePreviews
             | Self::SshKeys
             | Self::NetworkPolicies
+            | Self::Gateways
             | Self::ObjectBytes
             | Self::UnendedBuilds
             | Self::BuiltImages => amount.into(),
@@ -329,6 +335,9 @@ fn quota_text(of: QuotaOf, quota: QuotaKind, limit: u64, used: u64) -> String {
         ),
         QuotaKind::NetworkPolicies => format!(
             "a project may have {limit} network policies and this one has {used}; delete one of them"
+        ),
+        QuotaKind::Gateways => format!(
+            "a project may have {limit} gateways and this one has {used}; delete one of them"
         ),
         QuotaKind::SshKeys => format!(
             "a sandbox may have {limit} SSH keys and this one has {used}; delete one of them"

@@ -2,8 +2,8 @@
 
 use crate::db::Sql;
 use crate::{
-    audit, builds, code_contexts, commands, idempotency, images, keys, network_policies, objects,
-    pipeline_runs, previews, projects, sandboxes, secrets, settings, snapshots, ssh_keys,
+    audit, builds, code_contexts, commands, gateways, idempotency, images, keys, network_policies,
+    objects, pipeline_runs, previews, projects, sandboxes, secrets, settings, snapshots, ssh_keys,
     templates, usage,
 };
 
@@ -13,6 +13,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Sql> {
         builds::ALL,
         code_contexts::ALL,
         commands::ALL,
+        gateways::ALL,
         idempotency::ALL,
         images::ALL,
         images::STEPS,

@@ -5,9 +5,9 @@ use std::path::Path;
 use crate::db::Db;
 use crate::error::Result;
 use crate::{
-    Audit, Builds, CodeContexts, Commands, IdempotencyKeys, Images, Keys, NetworkPolicies, Objects,
-    PipelineRuns, Previews, Projects, Sandboxes, Secrets, Settings, Snapshots, SshKeys, Templates,
-    Usage, statements,
+    Audit, Builds, CodeContexts, Commands, Gateways, IdempotencyKeys, Images, Keys,
+    NetworkPolicies, Objects, PipelineRuns, Previews, Projects, Sandboxes, Secrets, Settings,
+    Snapshots, SshKeys, Templates, Usage, statements,
 };
 
 /// A database with an up-to-date schema. Cheap to clone; clones share its connections.
@@ -113,6 +113,11 @@ impl Store {
     #[must_use]
     pub fn network_policies(&self) -> NetworkPolicies<'_> {
         NetworkPolicies::new(&self.db)
+    }
+
+    #[must_use]
+    pub fn gateways(&self) -> Gateways<'_> {
+        Gateways::new(&self.db)
     }
 
     #[must_use]

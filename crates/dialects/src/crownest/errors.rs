@@ -98,6 +98,7 @@ pub(super) const fn word_of(code: Code) -> Word {
         | Code::PreviewNotFound
         | Code::SshKeyNotFound
         | Code::NetworkPolicyNotFound
+        | Code::GatewayNotFound
         | Code::PreviewGone => Word::NotFound,
         Code::FileNotFound => Word::FileNotFound,
         Code::ParentNotFound => Word::ParentDirectoryNotFound,

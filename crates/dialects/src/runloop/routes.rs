@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{any, get, post, put};
 use pinfold_engine::Engine;
 use pinfold_http::{Authenticate, authenticated};
+use pinfold_model::GatewayKind::{Http, Mcp};
 
 use super::{
-    account, blueprints, devboxes, errors, executions, files, logs, network_policies, objects,
-    secrets, snapshots, ssh, stream, tunnels, usage,
+    account, blueprints, devboxes, errors, executions, files, gateways, logs, network_policies,
+    objects, secrets, snapshots, ssh, stream, tunnels, usage,
 };
 
 #[rustfmt::skip]
@@ -73,6 +75,20 @@ pub(crate) fn router(engine: Engine, authority: Arc<dyn Authenticate>) -> Router
         .route("/v1/network-policies/{policy}",
             get(network_policies::show).post(network_policies::update))
         .route("/v1/network-policies/{policy}/delete", post(network_policies::delete))
+        .route("/v1/gateway-configs",
+            get(gateways::list).post(gateways::create).layer(Extension(Http)))
+        .route("/v1/gateway-configs/{config}",
+            get(gateways::show).post(gateways::update).layer(Extension(Http)))
+        .route("/v1/gateway-configs/{config}/delete",
+            post(gateways::delete).layer(Extension(Http)))
+        .route("/v1/mcp-configs",
+            get(gateways::list).post(gateways::create).layer(Extension(Mcp)))
+        .route("/v1/mcp-configs/{config}",
+            get(gateways::show).post(gateways::update).layer(Extension(Mcp)))
+        .route("/v1/mcp-configs/{config}/delete",
+            post(gateways::delete).layer(Extension(Mcp)))
+        .route("/v1/devboxes/{devbox}/create_gateway_token", post(gateways::create_token))
+        .route("/v1/devboxes/{devbox}/create_mcp_token", post(gateways::create_mcp_token))
         .route("/v1/accounts/me", get(account::me))
         .route("/v1/apikeys", post(account::create_key))
         .route("/v1/restricted_keys", post(account::create_restricted))

@@ -5,6 +5,7 @@ mod account;
 mod blueprint;
 mod devbox;
 mod execution;
+mod gateway;
 mod log;
 mod network_policy;
 mod object;
@@ -26,6 +27,10 @@ pub(super) use devbox::{
 pub(super) use execution::{
     Execute, Execution, ExecutionQuery, FilePath, Offset, SendStdIn, SentStdIn, SyncExecution,
     Update, WriteFile,
+};
+pub(super) use gateway::{
+    AuthMechanism, BoundGateway, BoundMcp, Config, Configs, CreateMcpToken, CustomHeader,
+    GatewayToken, ListConfigs, McpToken, PutConfig, WantedGateway, WantedMcp, WantedMcps,
 };
 pub(super) use log::{Log, Logs, LogsQuery};
 pub(super) use network_policy::{

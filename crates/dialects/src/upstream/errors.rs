@@ -65,6 +65,7 @@ const fn public(code: Code) -> (StatusCode, &'static str) {
         | Code::PreviewNotFound
         | Code::SshKeyNotFound
         | Code::NetworkPolicyNotFound
+        | Code::GatewayNotFound
         | Code::SecretNotFound
         | Code::BuildNotFound
         | Code::RunNotFound
