@@ -1,5 +1,6 @@
 """Gateway configurations, and the devboxes that call through them without the secret."""
 
+import base64
 import hashlib
 import time
 
@@ -114,8 +115,6 @@ async def test_configurations_that_would_lead_astray_are_refused(sdk, runloop, r
     for wrong in bad:
         with refused(BadRequestError, 400):
             await sdk(runloop.api.gateway_configs.create, **{**good, **wrong})
-    before = len(await sdk(runloop.gateway_config.list, name="n"))
-    assert before == len([one for one in await sdk(runloop.gateway_config.list, name="n")])
 
 
 async def test_a_devbox_calls_with_a_token_and_the_secret_is_nowhere_inside(
@@ -139,7 +138,7 @@ async def test_a_devbox_calls_with_a_token_and_the_secret_is_nowhere_inside(
         "'/k', name='x-api-key'",
     )
     status, seen, headers = plain
-    assert status == 200 and headers["x-kept"] == "yes"
+    assert status == 200 and headers["x-kept"] == "yes", plain
     assert (seen["method"], seen["path"]) == ("GET", "/v1/x/y?a=1%2F2&b")
     assert seen["headers"]["authorization"] == digest(f"Bearer {VALUE}")
     assert seen["headers"]["host"] == digest("api.test")
@@ -240,7 +239,10 @@ async def test_a_token_is_good_in_its_own_devbox_and_nowhere_else(sdk, outer, se
     first = (await shell(sdk, one, "echo $API")).strip()
     second = (await shell(sdk, two, "echo $API")).strip()
     assert first != second
-    claims = first.split(".")[0] + "." + second.split(".")[1]
+    said = first.removeprefix("gws_").split(".")[0]
+    said = base64.urlsafe_b64decode(said + "=" * (-len(said) % 4)).replace(b"SECRET", b"OTHER")
+    claims = base64.urlsafe_b64encode(said).decode().rstrip("=")
+    claims = f"gws_{claims}." + second.split(".")[1]
     got = await calls(
         sdk,
         two,
@@ -250,13 +252,12 @@ async def test_a_token_is_good_in_its_own_devbox_and_nowhere_else(sdk, outer, se
         "'/x', token='gws_'",
         "'/x', token=''",
         f"'/x', headers={{'x-api-key': '{first}'}}",
-        f"'/mcp', url='http://mcp.pinfold.internal'",
         "'/x'",
     )
-    for refusal in got[:7]:
+    for refusal in got[:6]:
         assert refusal[0] == 401, refusal
         assert refusal[1]["error"]["code"] == "gateway_token_invalid"
-    assert got[7][0] == 200
+    assert got[6][0] == 200
     # From elsewhere the name does not exist, and there is no way to say it is somebody else's.
     bare = await sdk(outer.devbox.create)
     reach = "import socket; socket.create_connection(('gateway.pinfold.internal', 80), 10)"

@@ -18,7 +18,8 @@ import sys
 import threading
 
 NAME = "pfgateway"
-OWN, PUBLIC, PRIVATE = "192.0.2.1", "192.0.2.2", "10.98.0.2"
+#: A part of the network that the other outside of this directory has, so both may be there.
+OWN, PUBLIC, PRIVATE = "198.51.100.129", "198.51.100.130", "10.98.0.2"
 ZONE = {
     "api.test": PUBLIC,
     "mcp.test": PUBLIC,
@@ -215,10 +216,10 @@ def upstream(directory: pathlib.Path):
     remove()
     run("ip", "netns", "add", NAME)
     run("ip", "link", "add", NAME, "type", "veth", "peer", "name", "out0", "netns", NAME)
-    run("ip", "addr", "add", f"{OWN}/24", "dev", NAME)
+    run("ip", "addr", "add", f"{OWN}/25", "dev", NAME)
     run("ip", "link", "set", NAME, "up")
     inside = ("ip", "netns", "exec", NAME)
-    for address in (f"{PUBLIC}/24", f"{PRIVATE}/32"):
+    for address in (f"{PUBLIC}/25", f"{PRIVATE}/32"):
         run(*inside, "ip", "addr", "add", address, "dev", "out0")
     run(*inside, "ip", "link", "set", "out0", "up")
     run("ip", "route", "add", f"{PRIVATE}/32", "dev", NAME)
