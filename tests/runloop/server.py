@@ -1,6 +1,7 @@
 """The server of this suite: its key, and where its dialect is."""
 
 import pathlib
+from collections.abc import Mapping
 
 from support.server import Server as Started
 from support.server import until
@@ -11,8 +12,10 @@ __all__ = ["KEY", "Server", "until"]
 
 
 class Server(Started):
-    def __init__(self, directory: pathlib.Path, *options: str) -> None:
-        super().__init__(directory, *options, key=KEY)
+    def __init__(
+        self, directory: pathlib.Path, *options: str, environment: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(directory, *options, key=KEY, environment=environment)
 
     @property
     def base_url(self) -> str:

@@ -12,6 +12,7 @@ mod errors;
 mod executions;
 mod files;
 mod from_wire;
+mod gateways;
 mod ids;
 mod logs;
 mod metadata;

@@ -124,13 +124,17 @@ async fn records(inner: &Inner, query: &Query) -> Result<Vec<Record>, NoAnswer> 
         inner.tally.refuse(&name, None, Refusal::NotAllowed);
         return Err(NoAnswer::NoName);
     }
+    let is_ours = inner.gateways_at(&name).is_some();
     match query.query_type {
         RecordType::A => {
-            inner.outside.addresses(&name).await?;
+            if !is_ours {
+                inner.outside.addresses(&name).await?;
+            }
             let address: Ipv4Addr = inner.address_of(&name).ok_or(NoAnswer::Failed)?;
             let data = RData::A(A(address));
             Ok(vec![Record::from_rdata(query.name.clone(), TTL, data)])
         }
+        _ if is_ours => Err(NoAnswer::Nothing),
         // Addresses, and what would lead around the name, stay with us.
         RecordType::AAAA
         | RecordType::HTTPS

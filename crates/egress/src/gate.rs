@@ -5,14 +5,15 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use pinfold_model::NetworkPolicy;
 use pinfold_model::network::{HostName, Refusal};
+use pinfold_model::{GatewayKind, NetworkPolicy};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::credentials::Credentials;
+use crate::gateways::{Gateways, kind_of};
 use crate::names::Names;
 use crate::opening::{Addressee, Opening};
 use crate::outside::Outside;
@@ -57,9 +58,10 @@ pub(crate) struct Inner {
 }
 
 /// What is added to some requests, and who speaks TLS for that.
-pub(crate) struct Added {
-    pub(crate) credentials: Box<dyn Credentials>,
-    pub(crate) authority: Arc<Authority>,
+pub struct Added {
+    pub authority: Arc<Authority>,
+    pub credentials: Option<Box<dyn Credentials>>,
+    pub gateways: Option<Box<dyn Gateways>>,
 }
 
 impl std::fmt::Debug for Added {
@@ -81,26 +83,21 @@ impl Egress {
     /// For a sandbox that believes to be in the network `address/prefix`.
     #[must_use]
     pub fn new(outside: Outside, network: (Ipv4Addr, u8), policy: NetworkPolicy) -> Self {
-        Self::adding(outside, network, policy, None)
+        Self::made(outside, network, policy, None)
     }
 
     /// The same, where some requests get credentials.
     #[must_use]
-    pub fn with_credentials(
+    pub fn adding(
         outside: Outside,
         network: (Ipv4Addr, u8),
         policy: NetworkPolicy,
-        credentials: Box<dyn Credentials>,
-        authority: Arc<Authority>,
+        added: Added,
     ) -> Self {
-        let added = Added {
-            credentials,
-            authority,
-        };
-        Self::adding(outside, network, policy, Some(added))
+        Self::made(outside, network, policy, Some(added))
     }
 
-    fn adding(
+    fn made(
         outside: Outside,
         network: (Ipv4Addr, u8),
         policy: NetworkPolicy,
@@ -214,10 +211,26 @@ impl Inner {
         }
     }
 
-    /// What requests to that host get, if anything.
-    pub(crate) fn added_for(&self, host: &HostName, port: u16) -> Option<&Added> {
-        let added = self.added.as_ref();
-        added.filter(|added| added.credentials.are_for(host, port))
+    /// What requests to that host get, if anything, and who speaks TLS for it.
+    pub(crate) fn credentials_for(
+        &self,
+        host: &HostName,
+        port: u16,
+    ) -> Option<(&dyn Credentials, &Arc<Authority>)> {
+        let added = self.added.as_ref()?;
+        let credentials = added.credentials.as_deref()?;
+        let wanted = credentials.are_for(host, port);
+        wanted.then_some((credentials, &added.authority))
+    }
+
+    /// Who calls gateways in the sandbox's stead, where that is a name of theirs.
+    pub(crate) fn gateways_at(
+        &self,
+        host: &HostName,
+    ) -> Option<(GatewayKind, &dyn Gateways, &Arc<Authority>)> {
+        let added = self.added.as_ref()?;
+        let gateways = added.gateways.as_deref()?;
+        Some((kind_of(host)?, gateways, &added.authority))
     }
 
     fn names(&self) -> std::sync::MutexGuard<'_, Names> {
@@ -267,6 +280,10 @@ impl Target {
     ) -> Result<TcpStream, NoWay> {
         let policy = inner.policy();
         match (self, named) {
+            // Nobody outside is asked for it.
+            (Self::Name(name), _) | (_, Some(Addressee::Name(name))) if kind_of(name).is_some() => {
+                Err(NoWay::refused(name, Refusal::NotAllowed))
+            }
             (Self::Name(name), _) | (Self::Forgotten(_), Some(Addressee::Name(name))) => {
                 inner.outside.dial_name(name, port, &policy).await
             }
@@ -356,9 +373,9 @@ async fn carry(inner: &Arc<Inner>, mut client: TcpStream) {
     }
     if let (Some(Opening::Tls(Addressee::Name(name))), Target::Name(_) | Target::Forgotten(_)) =
         (&opening, &target)
-        && let Some(added) = inner.added_for(name, port)
+        && let Some((_, authority)) = inner.credentials_for(name, port)
     {
-        let authority = Arc::clone(&added.authority);
+        let authority = Arc::clone(authority);
         let secured = Secured {
             name: name.clone(),
             authority,
@@ -389,7 +406,12 @@ async fn begin(
 ) -> Result<(Option<Opening>, Vec<u8>, Option<TcpStream>), NoWay> {
     let mut early = None;
     let speaks = tokio::time::timeout(SILENCE, client.peek(&mut [0])).await;
-    if speaks.is_err() && !matches!(target, Target::Forgotten(_)) {
+    let leads_out = match target {
+        Target::Name(name) => kind_of(name).is_none(),
+        Target::Address(_) => true,
+        Target::Forgotten(_) => false,
+    };
+    if speaks.is_err() && leads_out {
         let outside = target.dial(None, port, inner).await?;
         let (mut one, mut other) = ([0], [0]);
         let silent = tokio::select! {

@@ -12,12 +12,16 @@
 //! Where a credential goes with requests to a host, the connection is opened on the way: the sandbox
 //! trusts the certificates of its installation, and the host's own is checked here.
 //!
+//! Names of gateways are answered here and lead nowhere else: a call of one is made in the sandbox's
+//! stead, with a secret that it never sees.
+//!
 //! A name is resolved when it is dialed, so no address that a program has kept or made up says where
 //! a connection goes. When the policy changes, connections that it no longer allows are cut.
 
 mod credentials;
 mod dns;
 mod gate;
+mod gateways;
 mod names;
 mod opening;
 mod outside;
@@ -28,7 +32,8 @@ mod tunnel;
 mod web;
 
 pub use credentials::{Credentials, NoCredential};
-pub use gate::Egress;
+pub use gate::{Added, Egress};
+pub use gateways::{Call, Gateways, NoCall};
 pub use outside::{Outside, OutsideError};
 pub use secure::{Authority, AuthorityError};
 pub use tally::{Counts, Refused};

@@ -25,6 +25,9 @@ pub struct Counts {
     /// Questions for names.
     pub questions: u64,
     pub questions_refused: u64,
+    /// Calls of gateways, and those of them that went nowhere.
+    pub gateway_calls: u64,
+    pub gateway_calls_refused: u64,
 }
 
 /// Something that was refused.
@@ -46,6 +49,8 @@ pub(crate) struct Tally {
     pub(crate) bytes_in: AtomicU64,
     pub(crate) questions: AtomicU64,
     pub(crate) questions_refused: AtomicU64,
+    pub(crate) gateway_calls: AtomicU64,
+    pub(crate) gateway_calls_refused: AtomicU64,
     last: Mutex<VecDeque<Refused>>,
 }
 
@@ -59,6 +64,8 @@ impl Tally {
             bytes_in: read(&self.bytes_in),
             questions: read(&self.questions),
             questions_refused: read(&self.questions_refused),
+            gateway_calls: read(&self.gateway_calls),
+            gateway_calls_refused: read(&self.gateway_calls_refused),
         }
     }
 

@@ -1,6 +1,9 @@
 //! HTTP that we read: plain, or in TLS that we open. Each request says anew whom it is for, so each is
 //! judged by itself.
 
+mod gateway;
+mod mcp;
+
 use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
@@ -30,7 +33,8 @@ use crate::secure::Authority;
 use crate::tally::add;
 use crate::tunnel::Counted;
 
-type Body = BoxBody<Bytes, hyper::Error>;
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+type Body = BoxBody<Bytes, BoxError>;
 
 /// Of requests and of answers.
 const HEAD_MAX: usize = 64 << 10;
@@ -53,13 +57,22 @@ struct Conversation {
     target: Target,
     port: u16,
     secured: Option<Secured>,
-    onward: tokio::sync::Mutex<Option<(HostName, SendRequest<Incoming>)>>,
+    onward: tokio::sync::Mutex<Option<(Onward, SendRequest<Body>)>>,
     /// Whom it talks to, or is about to, and where they were found.
     hosts: Mutex<HashMap<HostName, Option<IpAddr>>>,
     /// Upgraded connections, which outlive their requests.
     tasks: TaskTracker,
     /// Of everything that was begun for it.
     ending: CancellationToken,
+}
+
+/// Whom a request goes on to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Onward {
+    /// A host that the sandbox named.
+    Named(HostName),
+    /// What a gateway leads to, which the sandbox need not be allowed.
+    Gateway(HostName, u16),
 }
 
 /// TLS that we open, to one host.
@@ -190,8 +203,7 @@ impl Conversation {
                     NoWay::Refused { .. } => StatusCode::FORBIDDEN,
                     NoWay::Unreachable(_) | NoWay::Io(_) => StatusCode::BAD_GATEWAY,
                 };
-                let words = Full::from(no_way.words(self.port)).map_err(|never| match never {});
-                let mut response = Response::new(words.boxed());
+                let mut response = Response::new(whole(no_way.words(self.port)));
                 *response.status_mut() = status;
                 let plain = http::HeaderValue::from_static("text/plain");
                 response.headers_mut().insert(CONTENT_TYPE, plain);
@@ -200,14 +212,28 @@ impl Conversation {
         }
     }
 
-    async fn pass(&self, mut request: Request<Incoming>) -> Result<Response<Body>, NoWay> {
+    async fn pass(&self, request: Request<Incoming>) -> Result<Response<Body>, NoWay> {
         let host = self.host(&request)?;
         self.admit(&host)?;
+        if self.inner.gateways_at(&host).is_some() {
+            return gateway::answer(self, &host, request).await;
+        }
+        self.pass_on(Onward::Named(host), request).await
+    }
+
+    /// Sends it to an allowed host.
+    async fn pass_on(
+        &self,
+        to: Onward,
+        mut request: Request<Incoming>,
+    ) -> Result<Response<Body>, NoWay> {
         let upgrade = upgrade(request.headers());
         let asked = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
         prepare(&mut request, upgrade.as_ref())?;
-        self.add(&host, request.headers_mut()).await?;
-        let mut response = self.send(host, request).await?;
+        if let Onward::Named(host) = &to {
+            self.add(host, request.headers_mut()).await?;
+        }
+        let mut response = self.send(to, request.map(boxed)).await?;
         strip(response.headers_mut());
         if response.status() == StatusCode::SWITCHING_PROTOCOLS
             && let (Some(asked), Some(protocol)) = (asked, upgrade)
@@ -224,7 +250,7 @@ impl Conversation {
             let ending = self.ending.clone();
             self.tasks.spawn(ending.run_until_cancelled_owned(pass));
         }
-        Ok(response.map(BodyExt::boxed))
+        Ok(response.map(boxed))
     }
 
     /// Noted before it is judged, so that a change of the policy at any later moment finds it.
@@ -282,7 +308,7 @@ impl Conversation {
 
     /// The credentials of that host, in place of headers that the request has.
     async fn add(&self, host: &HostName, headers: &mut HeaderMap) -> Result<(), NoWay> {
-        let Some(added) = self.inner.added_for(host, self.port) else {
+        let Some((credentials, _)) = self.inner.credentials_for(host, self.port) else {
             return Ok(());
         };
         if self.secured.is_none() {
@@ -291,8 +317,8 @@ impl Conversation {
                 self.port
             )));
         }
-        let credentials = added.credentials.headers(host, self.port).await;
-        for (name, value) in credentials.map_err(|error| NoWay::Unreachable(error.0))? {
+        let added = credentials.headers(host, self.port).await;
+        for (name, value) in added.map_err(|error| NoWay::Unreachable(error.0))? {
             headers.insert(name, value);
         }
         Ok(())
@@ -301,7 +327,7 @@ impl Conversation {
     async fn greet(
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    ) -> Result<SendRequest<Incoming>, NoWay> {
+    ) -> Result<SendRequest<Body>, NoWay> {
         let handshake = hyper::client::conn::http1::Builder::new()
             .preserve_header_case(true)
             .max_buf_size(HEAD_MAX)
@@ -312,20 +338,16 @@ impl Conversation {
         Ok(sender)
     }
 
-    async fn send(
-        &self,
-        host: HostName,
-        request: Request<Incoming>,
-    ) -> Result<Response<Incoming>, NoWay> {
+    async fn send(&self, to: Onward, request: Request<Body>) -> Result<Response<Incoming>, NoWay> {
         let mut onward = self.onward.lock().await;
         let mut request = request;
-        if let Some((to, mut sender)) = onward.take()
-            && to == host
+        if let Some((last, mut sender)) = onward.take()
+            && last == to
             && sender.ready().await.is_ok()
         {
             match sender.try_send_request(request).await {
                 Ok(response) => {
-                    *onward = Some((host, sender));
+                    *onward = Some((to, sender));
                     return Ok(response);
                 }
                 // The other side had closed it meanwhile, and has seen nothing of the request.
@@ -335,13 +357,20 @@ impl Conversation {
                 },
             }
         }
-        let mut sender = self.dial(&host).await?;
+        let mut sender = self.dial(&to).await?;
         let response = sender.send_request(request).await.map_err(broken)?;
-        *onward = Some((host, sender));
+        *onward = Some((to, sender));
         Ok(response)
     }
 
-    async fn dial(&self, host: &HostName) -> Result<SendRequest<Incoming>, NoWay> {
+    async fn dial(&self, to: &Onward) -> Result<SendRequest<Body>, NoWay> {
+        match to {
+            Onward::Named(host) => self.dial_named(host).await,
+            Onward::Gateway(host, port) => gateway::dial(self, host, *port).await,
+        }
+    }
+
+    async fn dial_named(&self, host: &HostName) -> Result<SendRequest<Body>, NoWay> {
         let (inner, port) = (&self.inner, self.port);
         let policy = inner.policy();
         let stream = inner.outside.dial_name(host, port, &policy).await?;
@@ -352,11 +381,29 @@ impl Conversation {
         let Some(secured) = &self.secured else {
             return self.greet(stream).await;
         };
-        let shaken = secured.authority.connect(host, stream);
+        self.greet_securely(&secured.authority, host, stream).await
+    }
+
+    async fn greet_securely(
+        &self,
+        authority: &Authority,
+        host: &HostName,
+        stream: Counted,
+    ) -> Result<SendRequest<Body>, NoWay> {
+        let shaken = authority.connect(host, stream);
         let shaken = tokio::time::timeout(HANDSHAKE, shaken).await;
         let stream = shaken.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         self.greet(stream).await
     }
+}
+
+fn boxed(body: Incoming) -> Body {
+    body.map_err(Into::into).boxed()
+}
+
+fn whole(bytes: impl Into<Bytes>) -> Body {
+    let full = Full::from(bytes.into());
+    full.map_err(|never| match never {}).boxed()
 }
 
 fn broken(error: hyper::Error) -> NoWay {
@@ -375,10 +422,7 @@ fn upgrade(headers: &HeaderMap) -> Option<http::HeaderValue> {
 }
 
 /// As an origin server wants it: no authority in its first line, nothing of the last hop.
-fn prepare(
-    request: &mut Request<Incoming>,
-    upgrade: Option<&http::HeaderValue>,
-) -> Result<(), NoWay> {
+fn prepare<B>(request: &mut Request<B>, upgrade: Option<&http::HeaderValue>) -> Result<(), NoWay> {
     let path = request
         .uri()
         .path_and_query()
@@ -400,15 +444,35 @@ fn prepare(
     Ok(())
 }
 
-fn strip(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
+fn named(headers: &HeaderMap) -> Vec<HeaderName> {
+    let values = headers.get_all(CONNECTION).iter();
+    values
         .flat_map(|value| value.to_str().unwrap_or_default().split(','))
         .filter_map(|token| token.trim().parse().ok())
         .filter(|name| *name != HOST)
-        .collect();
-    for name in named.iter().chain(&HOP).chain([&CONNECTION, &UPGRADE]) {
+        .collect()
+}
+
+/// Takes out what `Connection` names now, so that it takes nothing out that is put in later.
+fn strip_named(headers: &mut HeaderMap) {
+    let kept = upgrade(headers).map(|_| http::HeaderValue::from_static("upgrade"));
+    for name in named(headers) {
+        if ![UPGRADE, TRANSFER_ENCODING].contains(&name) {
+            headers.remove(name);
+        }
+    }
+    headers.remove(CONNECTION);
+    if let Some(upgrade) = kept {
+        headers.insert(CONNECTION, upgrade);
+    }
+}
+
+fn strip(headers: &mut HeaderMap) {
+    for name in named(headers)
+        .iter()
+        .chain(&HOP)
+        .chain([&CONNECTION, &UPGRADE])
+    {
         headers.remove(name);
     }
 }

@@ -21,6 +21,7 @@ use crate::behind::Behind;
 use crate::builds::Builds;
 use crate::commands::Collecting;
 use crate::config::{EngineConfig, Parts};
+use crate::gateways::TokenKey;
 use crate::images::{Exports, Pulls, Unrecorded};
 use crate::keys::{KeyCache, Pepper};
 use crate::links::LinkKey;
@@ -73,6 +74,8 @@ pub(crate) struct Shared {
     /// Whom sandboxes with credentials trust, and its key.
     authority: OnceLock<Arc<Authority>>,
     authority_key: [u8; 32],
+    /// Signs the tokens of gateways.
+    pub(crate) token_key: TokenKey,
     /// Secrets, sealed and opened.
     pub(crate) vault: Vault,
     /// Snapshots that are being taken.
@@ -148,6 +151,7 @@ impl Engine {
         let home = parts.store.projects().bootstrap(parts.clock.now()).await?;
         let pepper = Pepper::new(&parts.store.settings().secret("key_pepper").await?);
         let sessions = parts.store.settings().secret("preview_sessions").await?;
+        let token_key = TokenKey::new(&parts.store.settings().secret("gateway_tokens").await?);
         let authority_key = parts.store.settings().secret("egress_authority").await?;
         let link_key = LinkKey::new(&parts.store.settings().secret("link_key").await?);
         let vault = Vault::open(&config.secrets_key, parts.store.clone()).await?;
@@ -168,6 +172,7 @@ impl Engine {
                 outside: OnceLock::new(),
                 authority: OnceLock::new(),
                 authority_key,
+                token_key,
                 vault,
                 unrecorded: Unrecorded::default(),
                 host: host.clone(),

@@ -23,6 +23,7 @@ mod config;
 mod engine;
 mod errors;
 mod files;
+mod gateways;
 mod images;
 mod keys;
 mod links;
@@ -62,6 +63,7 @@ pub use files::{
     DirectoryCursor, DirectoryPage, FileAt, FileChange, FileChangeKind, FileEntry, FileKind,
     FileReader, FileWatch, FileWriter, Listing, MakeDirectory, MoveFile, ReadRange, WriteFile,
 };
+pub use gateways::{GatewayToken, PutGateway, PutHeader, PutValue, WantedGateway};
 pub use images::{
     DescribeSnapshot, ImageExport, ImageImport, ImageProgress, ImagePull, OnImageProgress,
     PullEnding, PullFailure, PullImage, TakeSnapshot,

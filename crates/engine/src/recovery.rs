@@ -26,6 +26,7 @@ use pinfold_store::{Progress, Transition, Unfinished};
 
 use crate::commands::start_spec;
 use crate::engine::Shared;
+use crate::gateways::gateway_env;
 use crate::live::{self, Birth, LiveCommand, LiveSandbox};
 use crate::secrets::secret_env;
 
@@ -79,15 +80,20 @@ pub(crate) async fn recover(shared: &Arc<Shared>) -> Result<()> {
 async fn take_secrets(shared: &Shared, live: &LiveSandbox) {
     let sandbox = live.view().sandbox;
     let names = &sandbox.spec.more.secrets;
-    if names.is_empty() {
+    let mut env = gateway_env(shared, &sandbox);
+    if names.is_empty() && env.is_empty() {
         return;
     }
     match secret_env(shared, &sandbox.project, names).await {
-        Ok(values) => live.set_secret_env(SecretEnv::new(values)),
+        Ok(values) => {
+            // Where both have one name, that of a gateway holds.
+            env = values.into_iter().chain(env).collect();
+        }
         Err(error) => {
             tracing::warn!(sandbox = %live.id(), %error, "its commands have no secrets from here on");
         }
     }
+    live.set_secret_env(SecretEnv::new(env));
 }
 
 fn by_sandbox(commands: Vec<Command>) -> HashMap<SandboxId, Vec<Command>> {

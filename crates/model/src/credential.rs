@@ -256,7 +256,7 @@ impl Credential {
         let secret = secret.into();
         validate_secret_name(&secret)?;
         let header = header.unwrap_or(Self::HEADER_DEFAULT).to_ascii_lowercase();
-        check_header(&header)?;
+        check_header(FIELD, &header)?;
         let format = format.unwrap_or_else(|| Self::FORMAT_DEFAULT.to_owned());
         check_format(&format)?;
         Ok(Self {
@@ -366,13 +366,13 @@ fn check_network(network: NetworkMode) -> Result<()> {
     }
 }
 
-/// A token of RFC 9110 (5.6.2).
-fn check_header(header: &str) -> Result<()> {
+/// A token of RFC 9110 (5.6.2), in lower case, that says nothing about how a request travels.
+pub(crate) fn check_header(field: &'static str, header: &str) -> Result<()> {
     let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     if !(1..=HEADER_MAX_BYTES).contains(&header.len()) || !header.bytes().all(token) {
         return Err(Error::invalid(
-            FIELD,
-            "a credential's header is the name of one, such as authorization or x-api-key",
+            field,
+            "a header here is the name of one, such as authorization or x-api-key",
         ));
     }
     let refused = HEADERS_REFUSED.contains(&header)
@@ -381,8 +381,8 @@ fn check_header(header: &str) -> Result<()> {
             .any(|prefix| header.starts_with(prefix));
     if refused {
         return Err(Error::invalid(
-            FIELD,
-            format!("the header {header} says how a request travels; no credential can be in it"),
+            field,
+            format!("the header {header} says how a request travels; nothing can be put into it"),
         ));
     }
     Ok(())

@@ -81,6 +81,7 @@ codes! {
     AxonDeleted = "axon_deleted" => Gone,
     /// SQL that came to nothing: it is wrong, not allowed here, or wants more than there is for it.
     SqlFailed = "sql_failed" => InvalidArgument,
+    GatewayNotFound = "gateway_not_found" => NotFound,
     BuildNotFound = "build_not_found" => NotFound,
     /// The server has not the key that secrets are sealed under.
     SecretsLocked = "secrets_locked" => Unavailable,

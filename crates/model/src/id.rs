@@ -116,6 +116,8 @@ id!(/// Rules that have a name.
     NetworkPolicyId, "np");
 id!(/// A stream of events, and its database.
     AxonId, "axn");
+id!(/// A place outside that sandboxes call through the server.
+    GatewayId, "gw");
 id!(/// A credential that is kept sealed.
     SecretId, "sec");
 id!(/// A named blob.

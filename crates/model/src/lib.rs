@@ -12,6 +12,7 @@ pub mod collect;
 pub mod command;
 pub mod credential;
 pub mod error;
+pub mod gateway;
 pub mod id;
 pub mod image;
 pub mod isolation;
@@ -41,10 +42,11 @@ pub use command::{
 };
 pub use credential::{Credential, Destination};
 pub use error::{Code, Error, ErrorKind, Result};
+pub use gateway::{Gateway, GatewayKind};
 pub use id::{
-    AuditId, AxonId, BlobId, BuildId, CodeContextId, CommandId, ImageId, KeyId, NetworkPolicyId,
-    ObjectId, OrgId, PreviewId, ProjectId, PullId, RequestId, RunId, SandboxId, SecretId,
-    SessionId, SshKeyId, TemplateId, TemplateVersionId,
+    AuditId, AxonId, BlobId, BuildId, CodeContextId, CommandId, GatewayId, ImageId, KeyId,
+    NetworkPolicyId, ObjectId, OrgId, PreviewId, ProjectId, PullId, RequestId, RunId, SandboxId,
+    SecretId, SessionId, SshKeyId, TemplateId, TemplateVersionId,
 };
 pub use image::{Digest, Image, ImageConfig, ImageName, ImageSource};
 pub use isolation::Isolation;

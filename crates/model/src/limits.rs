@@ -83,6 +83,15 @@ pub const DESCRIPTION_MAX_CHARS: usize = 1000;
 /// Secrets of one project.
 pub const SECRETS_MAX: u32 = 1000;
 pub const SECRET_VALUE_MAX_BYTES: usize = 32 << 10;
+/// Gateways of one project, of both kinds together.
+pub const GATEWAYS_MAX: u32 = 1000;
+/// Gateways that one sandbox is made with.
+pub const GATEWAYS_OF_SANDBOX_MAX: usize = 32;
+/// Headers that a gateway adds beside the secret.
+pub const GATEWAY_HEADERS_MAX: usize = 8;
+pub const GATEWAY_HEADER_MAX_BYTES: usize = 4096;
+/// Patterns of tools of one MCP gateway.
+pub const TOOL_PATTERNS_MAX: usize = 256;
 /// Credentials of one sandbox.
 pub const CREDENTIALS_MAX: usize = 32;
 /// Keys that open one sandbox over SSH.

@@ -5,6 +5,8 @@
 //! creating|running -> failed(reason)       any -> destroyed
 //! ```
 
+mod lifetime;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::Time;
 use crate::credential::{self, Credential};
 use crate::error::{Code, Error, Result};
+use crate::gateway::{GatewayBinding, validate_bindings};
 use crate::id::{
     ImageId, KeyId, NetworkPolicyId, ProjectId, SandboxId, TemplateId, TemplateVersionId,
 };
@@ -20,6 +23,8 @@ use crate::limits;
 use crate::network::NetworkPolicy;
 use crate::resources::{NetworkMode, Resources};
 use crate::setup::{Setup, validate_secret_names};
+
+pub use lifetime::TtlCounts;
 
 /// Where a sandbox is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -301,28 +306,15 @@ pub struct SandboxExtras {
     /// Each life of the sandbox has the values that were there when it began.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub secrets: BTreeMap<String, String>,
+    /// Places outside that it may call, without the secrets that go with them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gateways: Vec<GatewayBinding>,
     /// When the absolute lifetime counts.
     #[serde(skip_serializing_if = "TtlCounts::is_always")]
     pub ttl_counts: TtlCounts,
     /// What a facade keeps with it for itself; nobody else reads or shows it.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
-}
-
-/// When an absolute lifetime counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TtlCounts {
-    #[default]
-    Always,
-    /// It begins again with each start, and what is stopped or suspended is kept.
-    WhileRunning,
-}
-
-impl TtlCounts {
-    fn is_always(&self) -> bool {
-        *self == Self::Always
-    }
 }
 
 impl SandboxExtras {
@@ -334,6 +326,7 @@ impl SandboxExtras {
     pub fn validate(&self) -> Result<()> {
         self.setup.validate()?;
         validate_secret_names(&self.secrets)?;
+        validate_bindings(&self.gateways)?;
         validate_annotations(&self.annotations)
     }
 }

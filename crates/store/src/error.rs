@@ -23,6 +23,7 @@ pub enum Thing {
     Secret,
     NetworkPolicy,
     Axon,
+    Gateway,
     Build,
     AuditEvent,
 }
@@ -47,6 +48,7 @@ impl Thing {
             Self::Secret => "secret",
             Self::NetworkPolicy => "network policy",
             Self::Axon => "axon",
+            Self::Gateway => "gateway",
             Self::Build => "build",
             Self::AuditEvent => "audit event",
         }
@@ -68,6 +70,7 @@ impl Thing {
             Self::Secret => Code::SecretNotFound,
             Self::NetworkPolicy => Code::NetworkPolicyNotFound,
             Self::Axon => Code::AxonNotFound,
+            Self::Gateway => Code::GatewayNotFound,
             Self::Build => Code::BuildNotFound,
             // Nothing looks an event up by its id, so none can be missing for a caller.
             Self::AuditEvent => Code::Internal,
@@ -106,9 +109,10 @@ pub enum QuotaKind {
     ActivePreviews,
     SshKeys,
     NetworkPolicies,
-    Axons,
-    AxonEvents,
     AxonEventBytes,
+    AxonEvents,
+    Axons,
+    Gateways,
     ObjectBytes,
     UnendedBuilds,
     BuiltImages,
@@ -127,6 +131,7 @@ impl QuotaKind {
             Self::Axons => "axons",
             Self::AxonEvents => "axon_events",
             Self::AxonEventBytes => "axon_event_bytes",
+            Self::Gateways => "gateways",
             Self::ObjectBytes => "object_bytes",
             Self::UnendedBuilds => "unended_builds",
             Self::BuiltImages => "built_images",
@@ -146,6 +151,7 @@ impl QuotaKind {
             | Self::Axons
             | Self::AxonEvents
             | Self::AxonEventBytes
+            | Self::Gateways
             | Self::ObjectBytes
             | Self::UnendedBuilds
             | Self::BuiltImages => amount.into(),
@@ -357,6 +363,9 @@ fn quota_text(of: QuotaOf, quota: QuotaKind, limit: u64, used: u64) -> String {
         QuotaKind::AxonEventBytes => format!(
             "the events of an axon may hold {limit} bytes together and these hold {used}; publish to \
              another one"
+        ),
+        QuotaKind::Gateways => format!(
+            "a project may have {limit} gateways and this one has {used}; delete one of them"
         ),
         QuotaKind::SshKeys => format!(
             "a sandbox may have {limit} SSH keys and this one has {used}; delete one of them"

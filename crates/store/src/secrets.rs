@@ -1,6 +1,6 @@
 //! Secrets: their names, and their values as they were sealed. What a seal is, the engine knows.
 
-use pinfold_model::{ProjectId, Secret};
+use pinfold_model::{ProjectId, Secret, SecretId};
 
 use crate::db::{Db, Row, Sql, statements};
 use crate::error::{Result, StoreError, Thing};
@@ -44,6 +44,9 @@ statements! {
     GET = Sql::both(concat!(
         "SELECT ", columns!(), " FROM secrets WHERE project_id = $1 AND name = $2"
     ));
+    BY_ID = Sql::both(concat!(
+        "SELECT ", columns!(), " FROM secrets WHERE project_id = $1 AND id = $2"
+    ));
     SEALED = Sql::both(concat!(
         "SELECT ", columns!(), ", sealed FROM secrets WHERE project_id = $1 AND name = $2"
     ));
@@ -84,6 +87,12 @@ impl<'a> Secrets<'a> {
 
     pub async fn get(&self, project: &ProjectId, name: &str) -> Result<Option<Secret>> {
         let row = self.db.row(GET.bind(project.as_str()).bind(name)).await?;
+        row.as_ref().map(to_secret).transpose()
+    }
+
+    pub async fn by_id(&self, project: &ProjectId, id: &SecretId) -> Result<Option<Secret>> {
+        let by_id = BY_ID.bind(project.as_str()).bind(id.as_str());
+        let row = self.db.row(by_id).await?;
         row.as_ref().map(to_secret).transpose()
     }
 

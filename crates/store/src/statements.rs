@@ -2,9 +2,9 @@
 
 use crate::db::Sql;
 use crate::{
-    audit, axons, builds, code_contexts, commands, idempotency, images, keys, network_policies,
-    objects, pipeline_runs, previews, projects, sandboxes, secrets, settings, snapshots, ssh_keys,
-    templates, usage,
+    audit, axons, builds, code_contexts, commands, gateways, idempotency, images, keys,
+    network_policies, objects, pipeline_runs, previews, projects, sandboxes, secrets, settings,
+    snapshots, ssh_keys, templates, usage,
 };
 
 pub(crate) fn all() -> impl Iterator<Item = &'static Sql> {
@@ -15,6 +15,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Sql> {
         builds::ALL,
         code_contexts::ALL,
         commands::ALL,
+        gateways::ALL,
         idempotency::ALL,
         images::ALL,
         images::STEPS,

@@ -5,9 +5,9 @@ use std::path::Path;
 use crate::db::Db;
 use crate::error::Result;
 use crate::{
-    Audit, Axons, Builds, CodeContexts, Commands, IdempotencyKeys, Images, Keys, NetworkPolicies,
-    Objects, PipelineRuns, Previews, Projects, Sandboxes, Secrets, Settings, Snapshots, SshKeys,
-    Templates, Usage, statements,
+    Audit, Axons, Builds, CodeContexts, Commands, Gateways, IdempotencyKeys, Images, Keys,
+    NetworkPolicies, Objects, PipelineRuns, Previews, Projects, Sandboxes, Secrets, Settings,
+    Snapshots, SshKeys, Templates, Usage, statements,
 };
 
 /// A database with an up-to-date schema. Cheap to clone; clones share its connections.
@@ -118,6 +118,11 @@ impl Store {
     #[must_use]
     pub fn axons(&self) -> Axons<'_> {
         Axons::new(&self.db)
+    }
+
+    #[must_use]
+    pub fn gateways(&self) -> Gateways<'_> {
+        Gateways::new(&self.db)
     }
 
     #[must_use]

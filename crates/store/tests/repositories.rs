@@ -14,6 +14,8 @@ mod builds;
 mod code_contexts;
 #[path = "repositories/commands.rs"]
 mod commands;
+#[path = "repositories/gateways.rs"]
+mod gateways;
 #[path = "repositories/idempotency.rs"]
 mod idempotency;
 #[path = "repositories/images.rs"]

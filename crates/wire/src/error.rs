@@ -33,6 +33,7 @@ words! {
         PreviewNotFound = "preview_not_found",
         SshKeyNotFound = "ssh_key_not_found",
         NetworkPolicyNotFound = "network_policy_not_found",
+        GatewayNotFound = "gateway_not_found",
         FileNotFound = "file_not_found",
         RunNotFound = "run_not_found",
         FileTooLarge = "file_too_large",

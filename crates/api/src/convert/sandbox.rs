@@ -208,6 +208,7 @@ pub(crate) fn from_wire(request: wire::CreateSandbox) -> Result<CreateSandbox> {
         idle_action: request.idle_action.map(idle_action).transpose()?,
         mounts: Vec::new(),
         credentials: request.credentials.map(secret::bound).transpose()?,
+        gateways: Vec::new(),
         more: SandboxExtras::default(),
         wait: match request.wait {
             Some(false) => Wait::No,

@@ -101,6 +101,7 @@ pub(super) const fn word_of(code: Code) -> Word {
         | Code::NetworkPolicyNotFound
         | Code::AxonNotFound
         | Code::AxonDeleted
+        | Code::GatewayNotFound
         | Code::PreviewGone => Word::NotFound,
         Code::FileNotFound => Word::FileNotFound,
         Code::ParentNotFound => Word::ParentDirectoryNotFound,

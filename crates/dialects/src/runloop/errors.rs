@@ -19,15 +19,13 @@ pub(super) const FACADE: Facade = Facade {
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// Resources of the vendor that this server does not have (see `coverage.md`).
-const ABSENT: [&str; 13] = [
+const ABSENT: [&str; 11] = [
     "account",
     "accounts",
     "agents",
     "benchmark_jobs",
     "benchmark_runs",
     "benchmarks",
-    "gateway-configs",
-    "mcp-configs",
     "repositories",
     "scenarios",
     "devboxes/browsers",
@@ -35,12 +33,7 @@ const ABSENT: [&str; 13] = [
     "devboxes/evictions",
 ];
 /// What is asked of one devbox, and is not offered.
-const ABSENT_OF_DEVBOXES: [&str; 4] = [
-    "enable_tunnel",
-    "create_pty_tunnel",
-    "create_gateway_token",
-    "create_mcp_token",
-];
+const ABSENT_OF_DEVBOXES: [&str; 2] = ["enable_tunnel", "create_pty_tunnel"];
 
 /// The status for one of our codes. Total: a new code does not compile until it has one.
 pub(super) const fn status_of(code: Code) -> StatusCode {
@@ -84,6 +77,7 @@ pub(super) const fn status_of(code: Code) -> StatusCode {
         | Code::NetworkPolicyNotFound
         | Code::AxonNotFound
         | Code::AxonDeleted
+        | Code::GatewayNotFound
         | Code::ObjectNotFound
         | Code::PreviewNotFound
         | Code::PreviewGone

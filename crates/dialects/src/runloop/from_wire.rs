@@ -2,6 +2,7 @@
 
 pub(super) mod axon;
 pub(super) mod blueprint;
+pub(super) mod gateway;
 pub(super) mod network_policy;
 mod shell;
 
@@ -60,6 +61,7 @@ pub(super) fn create(
         launch.extend(request.launch_parameters.unwrap_or_default());
         request.launch_parameters = Some(launch);
     }
+    let gateways = gateway::wanted(&request)?;
     let launch: wire::LaunchParameters = match &request.launch_parameters {
         Some(fields) => serde_json::from_value(Value::Object(fields.clone()))
             .map_err(|error| Refused::invalid("launch_parameters", error))?,
@@ -119,7 +121,9 @@ pub(super) fn create(
             secrets: request.secrets.unwrap_or_default(),
             annotations: annotation.kept(),
             ttl_counts: TtlCounts::WhileRunning,
+            ..SandboxExtras::default()
         },
+        gateways,
         network,
         network_policy,
         network_policy_id: follows.map(Into::into),
@@ -146,23 +150,9 @@ pub(super) fn check_sources(request: &wire::CreateDevbox) -> Result<(), Refused>
 
 /// Parts of a request that this server has nothing behind.
 fn refuse_absent(request: &wire::CreateDevbox) -> Result<(), Refused> {
-    let nothing = |value: &Value| match value {
-        Value::Null => true,
-        Value::Array(items) => items.is_empty(),
-        Value::Object(fields) => fields.is_empty(),
-        _ => false,
-    };
     let others = [
         ("entrypoint", request.entrypoint.is_some()),
         ("tunnel", request.tunnel.is_some()),
-        (
-            "gateways",
-            request.gateways.as_ref().is_some_and(|map| !map.is_empty()),
-        ),
-        (
-            "mcp",
-            request.mcp.as_ref().is_some_and(|value| !nothing(value)),
-        ),
         ("repo_connection_id", request.repo_connection_id.is_some()),
     ];
     let absent = others.into_iter().find(|(_, named)| *named);
@@ -432,7 +422,7 @@ mod tests {
     fn what_there_is_nothing_behind_is_said() {
         for body in [
             json!({ "entrypoint": "x" }),
-            json!({ "gateways": { "A": {} } }),
+            json!({ "mcp": [{ "mcp_config": "a", "secret": "s" }, { "mcp_config": "b", "secret": "s" }] }),
             json!({ "launch_parameters": { "required_services": ["db"] } }),
             json!({ "code_mounts": [{ "repo_owner": "a", "repo_name": "b", "token": "t" }] }),
         ] {

@@ -1,6 +1,9 @@
 //! The vendor's ids, and ours underneath, told apart by their prefixes.
 
-use pinfold_model::{AxonId, BuildId, CommandId, ImageId, NetworkPolicyId, ObjectId, SandboxId};
+use pinfold_model::{
+    AxonId, BuildId, CommandId, GatewayId, GatewayKind, ImageId, NetworkPolicyId, ObjectId,
+    SandboxId,
+};
 
 use super::errors::Refused;
 use crate::prefix::{with_prefix, without_prefix};
@@ -47,6 +50,22 @@ pub(super) fn axon(text: &str) -> Result<AxonId, Refused> {
 pub(super) fn network_policy(text: &str) -> Result<NetworkPolicyId, Refused> {
     text.parse()
         .map_err(|_| Refused::no("network policy", text))
+}
+
+const fn gateway_prefix(kind: GatewayKind) -> &'static str {
+    match kind {
+        GatewayKind::Http => "gwc",
+        GatewayKind::Mcp => "mcp",
+    }
+}
+
+pub(super) fn gateway(kind: GatewayKind, text: &str) -> Result<GatewayId, Refused> {
+    let ours = without_prefix(text, gateway_prefix(kind), GatewayId::PREFIX);
+    ours.ok_or_else(|| Refused::no("configuration", text))
+}
+
+pub(super) fn of_gateway(kind: GatewayKind, id: &GatewayId) -> String {
+    with_prefix(id.as_str(), gateway_prefix(kind))
 }
 
 pub(super) fn object(text: &str) -> Result<ObjectId, Refused> {

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{any, get, post, put};
 use pinfold_engine::Engine;
 use pinfold_http::{Authenticate, authenticated};
+use pinfold_model::GatewayKind::{Http, Mcp};
 
 use super::{
-    account, axon_events, axon_sql, axons, blueprints, devboxes, errors, executions, files, logs,
-    network_policies, objects, secrets, snapshots, ssh, stream, tunnels, usage,
+    account, axon_events, axon_sql, axons, blueprints, devboxes, errors, executions, files,
+    gateways, logs, network_policies, objects, secrets, snapshots, ssh, stream, tunnels, usage,
 };
 
 #[rustfmt::skip]
@@ -81,6 +83,20 @@ pub(crate) fn router(engine: Engine, authority: Arc<dyn Authenticate>) -> Router
         .route("/v1/axons/{axon}/events", get(axon_events::list))
         .route("/v1/axons/{axon}/sql/query", post(axon_sql::query))
         .route("/v1/axons/{axon}/sql/batch", post(axon_sql::batch))
+        .route("/v1/gateway-configs",
+            get(gateways::list).post(gateways::create).layer(Extension(Http)))
+        .route("/v1/gateway-configs/{config}",
+            get(gateways::show).post(gateways::update).layer(Extension(Http)))
+        .route("/v1/gateway-configs/{config}/delete",
+            post(gateways::delete).layer(Extension(Http)))
+        .route("/v1/mcp-configs",
+            get(gateways::list).post(gateways::create).layer(Extension(Mcp)))
+        .route("/v1/mcp-configs/{config}",
+            get(gateways::show).post(gateways::update).layer(Extension(Mcp)))
+        .route("/v1/mcp-configs/{config}/delete",
+            post(gateways::delete).layer(Extension(Mcp)))
+        .route("/v1/devboxes/{devbox}/create_gateway_token", post(gateways::create_token))
+        .route("/v1/devboxes/{devbox}/create_mcp_token", post(gateways::create_mcp_token))
         .route("/v1/accounts/me", get(account::me))
         .route("/v1/apikeys", post(account::create_key))
         .route("/v1/restricted_keys", post(account::create_restricted))

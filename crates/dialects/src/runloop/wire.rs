@@ -6,6 +6,7 @@ mod axon;
 mod blueprint;
 mod devbox;
 mod execution;
+mod gateway;
 mod log;
 mod network_policy;
 mod object;
@@ -32,6 +33,10 @@ pub(super) use devbox::{
 pub(super) use execution::{
     Execute, Execution, ExecutionQuery, FilePath, Offset, SendStdIn, SentStdIn, SyncExecution,
     Update, WriteFile,
+};
+pub(super) use gateway::{
+    AuthMechanism, BoundGateway, BoundMcp, Config, Configs, CreateMcpToken, CustomHeader,
+    GatewayToken, ListConfigs, McpToken, PutConfig, WantedGateway, WantedMcp, WantedMcps,
 };
 pub(super) use log::{Log, Logs, LogsQuery};
 pub(super) use network_policy::{

@@ -67,6 +67,7 @@ const fn public(code: Code) -> (StatusCode, &'static str) {
         | Code::SshKeyNotFound
         | Code::NetworkPolicyNotFound
         | Code::AxonNotFound
+        | Code::GatewayNotFound
         | Code::SecretNotFound
         | Code::BuildNotFound
         | Code::RunNotFound

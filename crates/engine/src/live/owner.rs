@@ -16,6 +16,7 @@ mod birth;
 mod changes;
 mod copies;
 mod ending;
+mod gateway;
 mod link;
 mod metering;
 mod network;

@@ -2,10 +2,13 @@
 
 use pinfold_egress::{Counts, Refused};
 use pinfold_model::sandbox::validate_network;
-use pinfold_model::{Ctx, NetworkMode, NetworkPolicy, Result, SandboxId};
+use pinfold_model::{Ctx, Level, NetworkMode, NetworkPolicy, Resource, Result, SandboxId};
+use pinfold_runtime::guest::{FilePath, WriteOptions};
+use tokio::io::AsyncWriteExt;
 
+use crate::Engine;
+use crate::errors::guest_error;
 use crate::live::Change;
-use crate::{Engine, WriteFile};
 
 const RESOLVER: &str = "/etc/resolv.conf";
 
@@ -77,17 +80,20 @@ impl Engine {
         })
     }
 
+    /// As root, whoever the sandbox's commands are: nobody else may write that file.
     async fn write_resolver(&self, ctx: &Ctx, id: &SandboxId, mode: NetworkMode) -> Result<()> {
+        ctx.require(Resource::Sandboxes, Level::Write)?;
         let content = self.inner.parts.driver.resolver(mode);
-        let file = WriteFile {
-            path: RESOLVER.to_owned(),
-            mode: Some(0o644),
+        let lease = self.lease(ctx, id).await?;
+        let options = WriteOptions {
+            mode: 0o644,
             parents: true,
-            exclusive: false,
-            expect_bytes: None,
-            within: None,
+            ..WriteOptions::default()
         };
-        self.put_file(ctx, id, file, content.as_bytes()).await?;
-        Ok(())
+        let file = lease.guest().write(&FilePath::new(RESOLVER), options);
+        let mut file = file.await.map_err(guest_error)?;
+        // The end of the transfer knows why, where this fails.
+        let _ = file.write_all(content.as_bytes()).await;
+        file.finish().await.map(drop).map_err(guest_error)
     }
 }

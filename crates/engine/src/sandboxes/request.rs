@@ -10,6 +10,8 @@ use pinfold_model::{
 };
 use serde::Serialize;
 
+use crate::WantedGateway;
+
 /// A request for a sandbox.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct CreateSandbox {
@@ -44,6 +46,9 @@ pub struct CreateSandbox {
     /// `None`: none, or those of the sandbox that it is a fork of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credentials: Option<Vec<Credential>>,
+    /// Places outside that it may call, without the secrets that go with them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gateways: Vec<WantedGateway>,
     /// Of a fork: what its original has is on its disk, and not done again.
     #[serde(skip_serializing_if = "SandboxExtras::is_usual")]
     pub more: SandboxExtras,

@@ -85,6 +85,7 @@ impl Engine {
             None => self.present_image(ctx, &image_name, Share::Project).await?,
         };
         let says_network = says_network(&request);
+        let gateways = request.gateways.clone();
         if template.is_none() && fork.is_none() {
             check_snapshot(ctx, &image, Level::Read)?;
         }
@@ -117,6 +118,7 @@ impl Engine {
             spec.network_policy = policy.rules;
             spec.network_policy_id = Some(policy.id);
         }
+        self.bind_gateways(ctx, &gateways, &mut spec).await?;
         spec.validate()?;
         check_hostname(&spec.hostname)?;
         let now = self.now();

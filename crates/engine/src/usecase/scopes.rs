@@ -57,7 +57,8 @@ fn need(action: &str) -> Option<(Resource, Level)> {
         ) => Resource::Sandboxes,
         ("image" | "template", _) => Resource::Images,
         ("object", _) => Resource::Objects,
-        ("secret", _) => Resource::Secrets,
+        // Who writes a gateway says where secrets go.
+        ("secret" | "gateway", _) => Resource::Secrets,
         ("network_policy", _) => Resource::NetworkPolicies,
         ("axon", _) => Resource::Axons,
         ("key" | "project" | "usage" | "audit", _) => Resource::Account,
@@ -99,6 +100,15 @@ mod tests {
         );
         assert_eq!(need("image.build"), Some((Resource::Images, Level::Write)));
         assert_eq!(need("key.create"), Some((Resource::Account, Level::Write)));
+        assert_eq!(need("gateway.list"), Some((Resource::Secrets, Level::Read)));
+        assert_eq!(
+            need("gateway.change"),
+            Some((Resource::Secrets, Level::Write))
+        );
+        assert_eq!(
+            need("sandbox.gateway_token"),
+            Some((Resource::Sandboxes, Level::Write))
+        );
         assert_eq!(need("weather.get"), None);
     }
 }

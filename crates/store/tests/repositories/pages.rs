@@ -136,6 +136,17 @@ pub(crate) async fn every_list_pages(world: World) {
     .await;
     assert_eq!(policies.len(), 7);
     for n in 0..7 {
+        let gateway = crate::gateways::gateway(project, "api", seconds(n));
+        let inserted = store.gateways().insert(&gateway, 10, None).await;
+        inserted.expect("a gateway");
+    }
+    let gateways = walk(3, |page| async move {
+        let http = pinfold_model::GatewayKind::Http;
+        store.gateways().list(project, http, &page).await
+    })
+    .await;
+    assert_eq!(gateways.len(), 7);
+    for n in 0..7 {
         let key = crate::ssh_keys::ssh_key(&sandbox, &format!("SHA256:{n}"), seconds(n));
         store.ssh_keys().insert(&key, 10).await.expect("an SSH key");
     }

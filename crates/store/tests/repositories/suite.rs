@@ -174,6 +174,14 @@ const CASES: &[Case] = cases! {
         a_deleted_axon_keeps_its_facts_and_no_events,
         the_oldest_deleted_axons_are_forgotten,
     }
+    gateways::{
+        a_gateway_comes_back_as_it_went_in_and_is_its_projects,
+        a_gateway_is_of_one_kind_and_the_newest_has_its_name,
+        a_change_of_a_gateway_that_has_changed_since_changes_nothing,
+        a_project_has_no_more_gateways_than_its_bound,
+        a_repeated_request_finds_the_first_gateway,
+        a_secret_is_found_by_its_id_in_its_project,
+    }
     ssh_keys::{
         an_ssh_key_comes_back_as_it_went_in_until_it_is_deleted,
         a_key_is_of_one_sandbox_and_once_in_it,

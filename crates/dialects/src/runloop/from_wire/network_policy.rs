@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use pinfold_engine::CreateNetworkPolicy;
 use pinfold_model::network::Rule;
-use pinfold_model::{Error, NamedPolicy, NetworkPolicy};
+use pinfold_model::{Error, GatewayKind, NamedPolicy, NetworkPolicy};
 
 use crate::runloop::wire::{self, AllowedCidr, Egress, PortRule};
 
@@ -82,10 +82,14 @@ pub(in crate::runloop) fn egress_of(policy: &NamedPolicy) -> Egress {
     if rules(&kept).is_ok_and(|rules| rules == *allow) {
         return kept;
     }
-    let (cidrs, names): (Vec<&Rule>, Vec<&Rule>) =
-        allow.iter().partition(|rule| rule.net().is_some());
+    let gateway = |kind| gateway(kind).is_ok_and(|rule| allow.contains(&rule));
+    let [agent, mcp] = GatewayKind::ALL.map(gateway);
+    let others = allow.iter().filter(|rule| !is_gateway(rule));
+    let (cidrs, names): (Vec<&Rule>, Vec<&Rule>) = others.partition(|rule| rule.net().is_some());
     Egress {
         allow_all: everything().is_ok_and(|rules| rules == *allow),
+        allow_agent_gateway: agent,
+        allow_mcp_gateway: mcp,
         allowed_hostnames: names.into_iter().map(ToString::to_string).collect(),
         allowed_cidrs: cidrs.into_iter().filter_map(cidr).collect(),
         ..kept
@@ -106,6 +110,16 @@ fn cidr(rule: &Rule) -> Option<AllowedCidr> {
     })
 }
 
+/// The names behind which gateways are inside devboxes.
+fn gateway(kind: GatewayKind) -> Result<Rule, Error> {
+    kind.host().parse()
+}
+
+fn is_gateway(rule: &Rule) -> bool {
+    let mut kinds = GatewayKind::ALL.into_iter();
+    kinds.any(|kind| gateway(kind).is_ok_and(|own| own == *rule))
+}
+
 fn everything() -> Result<Vec<Rule>, Error> {
     EVERYTHING.into_iter().map(str::parse).collect()
 }
@@ -115,6 +129,12 @@ fn rules(egress: &Egress) -> Result<Vec<Rule>, Error> {
     let mut rules = names.collect::<Result<Vec<_>, _>>()?;
     for allowed in &egress.allowed_cidrs {
         rules.extend(nets(allowed)?);
+    }
+    if egress.allow_agent_gateway {
+        rules.push(gateway(GatewayKind::Http)?);
+    }
+    if egress.allow_mcp_gateway {
+        rules.push(gateway(GatewayKind::Mcp)?);
     }
     match egress.allow_all {
         true => everything(),

@@ -3,7 +3,7 @@
 use pinfold_model::sandbox::EndReason;
 use pinfold_model::{Sandbox, SandboxState, Time};
 
-use super::time;
+use super::{gateway_specs, mcp_specs, time};
 use crate::runloop::errors::Refused;
 use crate::runloop::{ids, wire};
 
@@ -72,6 +72,8 @@ pub(in crate::runloop) fn devbox(sandbox: Sandbox) -> wire::Devbox {
         snapshot_id: kept.snapshot_id,
         failure_reason: failure,
         shutdown_reason: sandbox.reason.and_then(shutdown_reason),
+        gateway_specs: gateway_specs(&sandbox.spec.more.gateways),
+        mcp_specs: mcp_specs(&sandbox.spec.more.gateways),
         name: sandbox.spec.name,
         metadata: sandbox.spec.metadata,
     }

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::{BoundGateway, BoundMcp, WantedGateway, WantedMcps};
+
 type Texts = BTreeMap<String, String>;
 
 #[derive(Debug, Default, Deserialize)]
@@ -23,8 +25,8 @@ pub(in crate::runloop) struct CreateDevbox {
     pub(in crate::runloop) blueprint_name: Option<String>,
     pub(in crate::runloop) snapshot_id: Option<String>,
     pub(in crate::runloop) tunnel: Option<Map<String, Value>>,
-    pub(in crate::runloop) gateways: Option<Map<String, Value>>,
-    pub(in crate::runloop) mcp: Option<Value>,
+    pub(in crate::runloop) gateways: Option<BTreeMap<String, WantedGateway>>,
+    pub(in crate::runloop) mcp: Option<WantedMcps>,
     pub(in crate::runloop) repo_connection_id: Option<String>,
 }
 
@@ -128,6 +130,10 @@ pub(in crate::runloop) struct Devbox {
     pub(in crate::runloop) snapshot_id: Option<String>,
     pub(in crate::runloop) failure_reason: Option<&'static str>,
     pub(in crate::runloop) shutdown_reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(in crate::runloop) gateway_specs: BTreeMap<String, BoundGateway>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(in crate::runloop) mcp_specs: BTreeMap<String, BoundMcp>,
 }
 
 #[derive(Debug, Serialize, PartialEq, Eq)]

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use pinfold_egress::Egress;
+use pinfold_egress::{Added, Credentials, Egress};
 use pinfold_model::{Error, NetworkMode, NetworkPolicy, NetworkPolicyId, Result};
 use pinfold_runtime::driver::{GATE_NETWORK, GATE_PREFIX, Gate};
 
 use super::Owner;
+use super::gateway::Calls;
 use super::trust::Bound;
 use crate::errors::driver_error;
 
@@ -120,19 +121,26 @@ impl Owner {
         let network = (GATE_NETWORK, GATE_PREFIX);
         let nothing = NetworkPolicy::default();
         let sandbox = self.live.view().sandbox;
-        let credentials = sandbox.spec.credentials.clone();
-        if credentials.is_empty() {
-            return Ok(Egress::new(outside, network, nothing));
-        }
-        let bound = Bound {
+        let bound = (!sandbox.spec.credentials.is_empty()).then(|| {
+            let bound = Bound {
+                shared: Arc::downgrade(&self.shared),
+                project: sandbox.project.clone(),
+                credentials: sandbox.spec.credentials.clone(),
+            };
+            Box::new(bound) as Box<dyn Credentials>
+        });
+        // Also where it was made with none: it may get a token later.
+        let calls = Calls {
             shared: Arc::downgrade(&self.shared),
             project: sandbox.project.clone(),
-            credentials,
+            sandbox: sandbox.id.clone(),
         };
-        let authority = self.shared.authority()?;
-        let egress =
-            Egress::with_credentials(outside, network, nothing, Box::new(bound), authority);
-        Ok(egress)
+        let added = Added {
+            authority: self.shared.authority()?,
+            credentials: bound,
+            gateways: Some(Box::new(calls)),
+        };
+        Ok(Egress::adding(outside, network, nothing, added))
     }
 
     pub(super) async fn close_gate(&self) {

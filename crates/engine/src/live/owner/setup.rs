@@ -8,6 +8,7 @@ use pinfold_model::{Error, Result, SandboxSpec, SandboxState, SecretEnv, Setup};
 use pinfold_runtime::driver::BootError;
 
 use super::Owner;
+use crate::gateways::gateway_env;
 use crate::live::setup;
 use crate::secrets::secret_env;
 
@@ -15,7 +16,7 @@ impl Owner {
     /// The values that commands of this life have in their environment.
     pub(super) async fn take_secrets(&self) -> Result<(), BootError> {
         let sandbox = self.live.view().sandbox;
-        let values = match sandbox.spec.more.secrets.is_empty() {
+        let mut values = match sandbox.spec.more.secrets.is_empty() {
             true => BTreeMap::new(),
             false => secret_env(&self.shared, &sandbox.project, &sandbox.spec.more.secrets)
                 .await
@@ -24,6 +25,7 @@ impl Owner {
                     source: std::io::Error::other(error),
                 })?,
         };
+        values.extend(gateway_env(&self.shared, &sandbox));
         self.live.set_secret_env(SecretEnv::new(values));
         Ok(())
     }
