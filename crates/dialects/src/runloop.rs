@@ -14,6 +14,7 @@ mod logs;
 mod network_policies;
 mod objects;
 mod poll;
+mod pty;
 mod routes;
 mod secrets;
 mod snapshots;
@@ -25,4 +26,5 @@ mod usage;
 mod version;
 mod wire;
 
+pub(crate) use pty::terminals;
 pub(crate) use routes::router;

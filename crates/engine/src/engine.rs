@@ -25,8 +25,9 @@ use crate::keys::{KeyCache, Pepper};
 use crate::links::LinkKey;
 use crate::live::{Ending, Registry, endings};
 use crate::pipelines::Runs;
-use crate::previews::{PreviewTable, Sessions};
+use crate::previews::{PreviewTable, Sessions, TunnelTokens};
 use crate::secrets::Vault;
+use crate::sessions::Terminals;
 use crate::ssh::Logins;
 use crate::warm;
 use orgs::Orgs;
@@ -66,6 +67,8 @@ pub(crate) struct Shared {
     /// Builds that have not ended.
     pub(crate) builds: Builds,
     pub(crate) previews: PreviewTable,
+    /// Who is attached to terminals with a name.
+    pub(crate) terminals: Terminals,
     /// The way out of sandboxes with a network policy, once one has been there.
     outside: OnceLock<Outside>,
     /// Whom sandboxes with credentials trust, and its key.
@@ -120,6 +123,7 @@ pub(crate) struct Inner {
     pub(crate) home: Home,
     pub(crate) pepper: Pepper,
     pub(crate) sessions: Sessions,
+    pub(crate) tunnel_tokens: TunnelTokens,
     pub(crate) link_key: LinkKey,
     pub(crate) keys: KeyCache,
     pub(crate) orgs: Orgs,
@@ -146,6 +150,7 @@ impl Engine {
         let home = parts.store.projects().bootstrap(parts.clock.now()).await?;
         let pepper = Pepper::new(&parts.store.settings().secret("key_pepper").await?);
         let sessions = parts.store.settings().secret("preview_sessions").await?;
+        let tunnel_tokens = parts.store.settings().secret("tunnel_tokens").await?;
         let authority_key = parts.store.settings().secret("egress_authority").await?;
         let link_key = LinkKey::new(&parts.store.settings().secret("link_key").await?);
         let vault = Vault::open(&config.secrets_key, parts.store.clone()).await?;
@@ -156,6 +161,7 @@ impl Engine {
         let inner = Inner {
             shared: Arc::new(Shared {
                 warm: warm::Pool::new(config.warm_sandboxes),
+                terminals: Terminals::new(Arc::clone(&parts.clock)),
                 config,
                 parts,
                 registry: Registry::default(),
@@ -175,6 +181,7 @@ impl Engine {
             home,
             pepper,
             sessions: Sessions::new(&sessions),
+            tunnel_tokens: TunnelTokens::new(&tunnel_tokens),
             link_key,
             keys: KeyCache::default(),
             orgs: Orgs::default(),

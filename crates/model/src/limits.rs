@@ -72,6 +72,8 @@ pub const SECRETS_MAX: u32 = 1000;
 pub const SECRET_VALUE_MAX_BYTES: usize = 32 << 10;
 /// Credentials of one sandbox.
 pub const CREDENTIALS_MAX: usize = 32;
+/// Terminals with a name that one sandbox has.
+pub const NAMED_TERMINALS_MAX: usize = 64;
 /// Keys that open one sandbox over SSH.
 pub const SSH_KEYS_MAX: u32 = 32;
 /// A public key as its owner gives it, with its comment.

@@ -209,6 +209,8 @@ pub(crate) fn from_wire(request: wire::CreateSandbox) -> Result<CreateSandbox> {
         mounts: Vec::new(),
         credentials: request.credentials.map(secret::bound).transpose()?,
         more: SandboxExtras::default(),
+        // Tunnels are a vendor's: here every port has a preview of its own.
+        tunnel: None,
         wait: match request.wait {
             Some(false) => Wait::No,
             Some(true) | None => Wait::Running,

@@ -36,12 +36,7 @@ const ABSENT: [&str; 14] = [
     "devboxes/evictions",
 ];
 /// What is asked of one devbox, and is not offered.
-const ABSENT_OF_DEVBOXES: [&str; 4] = [
-    "enable_tunnel",
-    "create_pty_tunnel",
-    "create_gateway_token",
-    "create_mcp_token",
-];
+const ABSENT_OF_DEVBOXES: [&str; 2] = ["create_gateway_token", "create_mcp_token"];
 
 /// The status for one of our codes. Total: a new code does not compile until it has one.
 pub(super) const fn status_of(code: Code) -> StatusCode {

@@ -3,6 +3,7 @@
 pub(super) mod blueprint;
 pub(super) mod network_policy;
 mod shell;
+mod tunnel;
 
 use std::time::Duration;
 
@@ -16,7 +17,8 @@ use super::errors::Refused;
 use super::{ids, wire};
 
 use shell::shell;
-pub(super) use shell::{command, line_of, shell_name};
+pub(super) use shell::{command, line_of, shell_name, terminal};
+pub(super) use tunnel::{size, tunnel};
 
 /// What a devbox is made from where nothing is named: what the operator set under this name.
 pub(super) const TEMPLATE: &str = "base";
@@ -65,7 +67,7 @@ pub(super) fn create(
         None => wire::LaunchParameters::default(),
     };
     refuse_absent_launch(&launch)?;
-    let (vcpu_millis, memory_mib, disk_mib) = size(&launch)?;
+    let (vcpu_millis, memory_mib, disk_mib) = resources(&launch)?;
     let who = Who::of(launch.user_parameters.as_ref());
     let from = match (&request.snapshot_id, &built) {
         (Some(id), _) => ImageOrTemplate::Snapshot(ids::snapshot(id)?),
@@ -75,8 +77,10 @@ pub(super) fn create(
             version: None,
         },
     };
+    let said = request.launch_parameters.unwrap_or_default();
+    let asked = request.tunnel.as_ref();
     let annotation = wire::Kept {
-        launch_parameters: request.launch_parameters.unwrap_or_default(),
+        launch_parameters: said.clone(),
         snapshot_id: request.snapshot_id,
         blueprint_id: built.as_ref().map(|built| built.id.clone()),
     };
@@ -122,6 +126,7 @@ pub(super) fn create(
         network,
         network_policy,
         network_policy_id: follows.map(Into::into),
+        tunnel: asked.map(|asked| tunnel(asked, &said)).transpose()?,
         wait: Wait::No,
         ..CreateSandbox::default()
     };
@@ -153,7 +158,6 @@ fn refuse_absent(request: &wire::CreateDevbox) -> Result<(), Refused> {
     };
     let others = [
         ("entrypoint", request.entrypoint.is_some()),
-        ("tunnel", request.tunnel.is_some()),
         (
             "gateways",
             request.gateways.as_ref().is_some_and(|map| !map.is_empty()),
@@ -175,8 +179,10 @@ fn refuse_absent_launch(launch: &wire::LaunchParameters) -> Result<(), Refused> 
     for (field, named) in [
         ("required_services", !services.is_empty()),
         (
-            "lifecycle.resume_triggers",
-            given(lifecycle.and_then(|of| of.resume_triggers.as_ref())),
+            "lifecycle.resume_triggers.axon_event",
+            lifecycle
+                .and_then(|of| of.resume_triggers.as_ref()?.get("axon_event")?.as_bool())
+                .unwrap_or(false),
         ),
         (
             "lifecycle.lifecycle_hooks",
@@ -202,7 +208,7 @@ fn refuse_absent_launch(launch: &wire::LaunchParameters) -> Result<(), Refused> 
 }
 
 /// Thousandths of a CPU, MiB of memory, MiB of disk.
-fn size(launch: &wire::LaunchParameters) -> Result<(u32, u32, u32), Refused> {
+fn resources(launch: &wire::LaunchParameters) -> Result<(u32, u32, u32), Refused> {
     let gib = |cpus: u32, memory: u32, disk: u32| Ok((cpus, memory * GIB, disk * GIB));
     match launch.resource_size_request.as_deref() {
         Some("X_SMALL") => gib(500, 1, 4),

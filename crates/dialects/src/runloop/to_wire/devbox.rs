@@ -1,9 +1,10 @@
 //! Devboxes.
 
+use pinfold_engine::ShownTunnel;
 use pinfold_model::sandbox::EndReason;
 use pinfold_model::{Sandbox, SandboxState, Time};
 
-use super::time;
+use super::{time, tunnel};
 use crate::runloop::errors::Refused;
 use crate::runloop::{ids, wire};
 
@@ -56,7 +57,7 @@ pub(in crate::runloop) fn status(sandbox: &Sandbox) -> Status {
     }
 }
 
-pub(in crate::runloop) fn devbox(sandbox: Sandbox) -> wire::Devbox {
+pub(in crate::runloop) fn devbox(sandbox: Sandbox, shown: Option<ShownTunnel>) -> wire::Devbox {
     let now = status(&sandbox);
     let failure = sandbox.reason.and_then(failure_reason);
     let kept = wire::Kept::of(&sandbox.spec.more.annotations);
@@ -72,6 +73,7 @@ pub(in crate::runloop) fn devbox(sandbox: Sandbox) -> wire::Devbox {
         snapshot_id: kept.snapshot_id,
         failure_reason: failure,
         shutdown_reason: sandbox.reason.and_then(shutdown_reason),
+        tunnel: shown.map(tunnel),
         name: sandbox.spec.name,
         metadata: sandbox.spec.metadata,
     }

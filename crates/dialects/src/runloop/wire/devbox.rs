@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::{EnableTunnel, Tunnel};
+
 type Texts = BTreeMap<String, String>;
 
 #[derive(Debug, Default, Deserialize)]
@@ -22,7 +24,7 @@ pub(in crate::runloop) struct CreateDevbox {
     pub(in crate::runloop) blueprint_id: Option<String>,
     pub(in crate::runloop) blueprint_name: Option<String>,
     pub(in crate::runloop) snapshot_id: Option<String>,
-    pub(in crate::runloop) tunnel: Option<Map<String, Value>>,
+    pub(in crate::runloop) tunnel: Option<EnableTunnel>,
     pub(in crate::runloop) gateways: Option<Map<String, Value>>,
     pub(in crate::runloop) mcp: Option<Value>,
     pub(in crate::runloop) repo_connection_id: Option<String>,
@@ -128,6 +130,7 @@ pub(in crate::runloop) struct Devbox {
     pub(in crate::runloop) snapshot_id: Option<String>,
     pub(in crate::runloop) failure_reason: Option<&'static str>,
     pub(in crate::runloop) shutdown_reason: Option<&'static str>,
+    pub(in crate::runloop) tunnel: Option<Tunnel>,
 }
 
 #[derive(Debug, Serialize, PartialEq, Eq)]
