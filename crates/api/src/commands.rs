@@ -9,13 +9,12 @@ use axum::response::Response;
 use futures::StreamExt;
 use pinfold_engine::RunOptions;
 use pinfold_http::{Caller, Draining, Failure, IdempotencyKey, Json, Path, Query};
-use pinfold_model::{Code, Command, Error};
+use pinfold_model::{Code, Command, Error, signal};
 use pinfold_wire as wire;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::convert::command as convert;
-use crate::convert::signal;
 use crate::sandboxes::accepted;
 use crate::state::Api;
 use crate::{ids, page};

@@ -15,7 +15,6 @@ pub(crate) mod preview;
 pub(crate) mod quantity;
 pub(crate) mod sandbox;
 pub(crate) mod secret;
-pub(crate) mod signal;
 pub(crate) mod ssh_key;
 pub(crate) mod template;
 pub(crate) mod usage;

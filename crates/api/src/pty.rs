@@ -20,13 +20,15 @@ use futures::{SinkExt, StreamExt};
 use pinfold_engine::{OpenTerminal, OutputReader, Terminal, TerminalInput};
 use pinfold_http::{Caller, Draining, Failure, Path, Query, RequestTag};
 use pinfold_model::journal::{Record, RecordBody};
-use pinfold_model::{Code, Command, CommandId, Ctx, Error, Program, Result, SandboxId, WindowSize};
+use pinfold_model::{
+    Code, Command, CommandId, Ctx, Error, Program, Result, SandboxId, WindowSize, signal,
+};
 use pinfold_wire as wire;
 use tokio::sync::mpsc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::convert::{command as convert, signal};
+use crate::convert::command as convert;
 use crate::state::Api;
 use crate::{ids, render};
 

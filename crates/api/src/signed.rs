@@ -48,7 +48,7 @@ async fn read_signed(
             let at = FileAt::of(&path, within.as_deref());
             files::downloaded(&api, &found.ctx, &sandbox, at, &headers).await
         }
-        Linked::ObjectUpload { .. } => Err(mismatch()),
+        Linked::ObjectUpload { .. } | Linked::Terminals { .. } => Err(mismatch()),
     }
 }
 

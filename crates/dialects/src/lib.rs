@@ -32,3 +32,8 @@ pub fn router(engine: &Engine, authority: &Arc<dyn Authenticate>) -> Router {
             upstream::router(engine.clone(), Arc::clone(authority)),
         )
 }
+
+/// The routes of hosts that lead to terminals of sandboxes; tokens are checked by the engine.
+pub fn terminals(engine: &Engine) -> Router {
+    runloop::terminals(engine.clone())
+}

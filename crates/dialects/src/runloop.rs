@@ -19,6 +19,7 @@ mod metadata;
 mod network_policies;
 mod objects;
 mod poll;
+mod pty;
 mod routes;
 mod secrets;
 mod snapshots;
@@ -30,4 +31,5 @@ mod usage;
 mod version;
 mod wire;
 
+pub(crate) use pty::terminals;
 pub(crate) use routes::router;

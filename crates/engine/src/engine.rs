@@ -27,8 +27,9 @@ use crate::keys::{KeyCache, Pepper};
 use crate::links::LinkKey;
 use crate::live::{Ending, Registry, endings};
 use crate::pipelines::Runs;
-use crate::previews::{PreviewTable, Sessions};
+use crate::previews::{PreviewTable, Sessions, TunnelTokens};
 use crate::secrets::Vault;
+use crate::sessions::Terminals;
 use crate::ssh::Logins;
 use crate::warm;
 use orgs::Orgs;
@@ -69,6 +70,8 @@ pub(crate) struct Shared {
     pub(crate) builds: Builds,
     pub(crate) previews: PreviewTable,
     pub(crate) axons: Axons,
+    /// Who is attached to terminals with a name.
+    pub(crate) terminals: Terminals,
     /// The way out of sandboxes with a network policy, once one has been there.
     outside: OnceLock<Outside>,
     /// Whom sandboxes with credentials trust, and its key.
@@ -125,6 +128,7 @@ pub(crate) struct Inner {
     pub(crate) home: Home,
     pub(crate) pepper: Pepper,
     pub(crate) sessions: Sessions,
+    pub(crate) tunnel_tokens: TunnelTokens,
     pub(crate) link_key: LinkKey,
     pub(crate) keys: KeyCache,
     pub(crate) orgs: Orgs,
@@ -152,6 +156,7 @@ impl Engine {
         let pepper = Pepper::new(&parts.store.settings().secret("key_pepper").await?);
         let sessions = parts.store.settings().secret("preview_sessions").await?;
         let token_key = TokenKey::new(&parts.store.settings().secret("gateway_tokens").await?);
+        let tunnel_tokens = parts.store.settings().secret("tunnel_tokens").await?;
         let authority_key = parts.store.settings().secret("egress_authority").await?;
         let link_key = LinkKey::new(&parts.store.settings().secret("link_key").await?);
         let vault = Vault::open(&config.secrets_key, parts.store.clone()).await?;
@@ -162,6 +167,7 @@ impl Engine {
         let inner = Inner {
             shared: Arc::new(Shared {
                 warm: warm::Pool::new(config.warm_sandboxes),
+                terminals: Terminals::new(Arc::clone(&parts.clock)),
                 config,
                 parts,
                 registry: Registry::default(),
@@ -183,6 +189,7 @@ impl Engine {
             home,
             pepper,
             sessions: Sessions::new(&sessions),
+            tunnel_tokens: TunnelTokens::new(&tunnel_tokens),
             link_key,
             keys: KeyCache::default(),
             orgs: Orgs::default(),

@@ -77,15 +77,17 @@ pub use pipelines::{
     StepOutput, SubmitRun,
 };
 pub use previews::{
-    CreatePreview, CreatedPreview, CreatedPreviewLink, ListedPreviews, OpenPreview,
-    PREVIEW_LINK_PREFIX, PREVIEW_TOKEN_PREFIX, PreviewSession, Verdict, Visit,
+    CreatePreview, CreatedPreview, CreatedPreviewLink, EnabledTunnel, ListedPreviews, OpenPreview,
+    PREVIEW_LINK_PREFIX, PREVIEW_TOKEN_PREFIX, PreviewSession, ShownTunnel, Verdict, Visit,
 };
 pub use projects::QuotaChange;
 pub use sandboxes::{
     CreateSandbox, DescribeSandbox, ImageOrTemplate, SandboxNetwork, SandboxWatch, Wait,
 };
 pub use secrets::{InvalidMasterKey, MasterKey, SecretsKey};
-pub use sessions::{OpenTerminal, Terminal, TerminalInput};
+pub use sessions::{
+    AttachedTerminal, NamedTerminal, OpenTerminal, TERMINAL_IDLE, Terminal, TerminalInput,
+};
 pub use ssh::{CreateSshKey, CreatedSshKey, SshLogin};
 pub use templates::Share;
 pub use usage::{ProjectMonth, SandboxUsage, SandboxUsed};

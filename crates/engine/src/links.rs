@@ -12,7 +12,7 @@ use std::time::Duration;
 use pinfold_model::sandbox::validate_path;
 use pinfold_model::{
     Code, Ctx, Error, Level, ObjectId, Principal, ProjectId, RequestId, Resource, Result, Role,
-    SandboxId, SandboxState, Scopes, Time, limits,
+    SandboxId, SandboxState, Scopes, TerminalsKey, Time, limits,
 };
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +25,9 @@ use crate::usecase::Note;
 use token::Claims;
 pub(crate) use token::LinkKey;
 
+/// How long a link to terminals holds.
+const TERMINALS_LIFE: Duration = Duration::from_secs(24 * 3600);
+
 /// What a link is for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -35,6 +38,11 @@ pub enum Linked {
     /// Only while the object is being uploaded.
     ObjectUpload {
         object: ObjectId,
+    },
+    /// Terminals of a sandbox, together with the key that their host has.
+    Terminals {
+        sandbox: SandboxId,
+        key: TerminalsKey,
     },
     FileDownload {
         sandbox: SandboxId,
@@ -51,6 +59,8 @@ pub enum Linked {
 pub enum LinkUse {
     Read,
     Write,
+    /// To open terminals, to read and to type.
+    Terminals,
 }
 
 impl Linked {
@@ -58,6 +68,7 @@ impl Linked {
         match self {
             Self::ObjectDownload { .. } | Self::FileDownload { .. } => LinkUse::Read,
             Self::ObjectUpload { .. } => LinkUse::Write,
+            Self::Terminals { .. } => LinkUse::Terminals,
         }
     }
 
@@ -67,6 +78,7 @@ impl Linked {
             Self::ObjectDownload { .. } => (Resource::Objects, Level::Read),
             Self::ObjectUpload { .. } => (Resource::Objects, Level::Write),
             Self::FileDownload { .. } => (Resource::Sandboxes, Level::Read),
+            Self::Terminals { .. } => (Resource::Sandboxes, Level::Write),
         }
     }
 
@@ -75,13 +87,16 @@ impl Linked {
             Self::ObjectDownload { .. } => "object_download",
             Self::ObjectUpload { .. } => "object_upload",
             Self::FileDownload { .. } => "file_download",
+            Self::Terminals { .. } => "terminals",
         }
     }
 
     fn subject(&self) -> &str {
         match self {
             Self::ObjectDownload { object } | Self::ObjectUpload { object } => object.as_str(),
-            Self::FileDownload { sandbox, .. } => sandbox.as_str(),
+            Self::FileDownload { sandbox, .. } | Self::Terminals { sandbox, .. } => {
+                sandbox.as_str()
+            }
         }
     }
 }
@@ -202,6 +217,22 @@ impl Engine {
         }
     }
 
+    /// A link that opens terminals of a running sandbox, any number of times, for a day. Whoever uses
+    /// it shows the key too, which is in the name of a host.
+    pub async fn sign_terminals(&self, ctx: &Ctx, id: &SandboxId) -> Result<(TerminalsKey, Link)> {
+        let key = TerminalsKey::from_random(rand::random());
+        let linked = Linked::Terminals {
+            sandbox: id.clone(),
+            key: key.clone(),
+        };
+        let link = self.signed(ctx, linked, Some(TERMINALS_LIFE), async {
+            let sandbox = self.any_sandbox(ctx, id).await?;
+            sandbox.state.require_running()?;
+            Ok(sandbox.project)
+        });
+        Ok((key, link.await?))
+    }
+
     /// Proves a link. Holds no longer than the link, the key that made it, and what it is for.
     pub async fn redeem(
         &self,
@@ -221,7 +252,7 @@ impl Engine {
             if claims.linked.allows() != wanted {
                 return Err(Error::new(
                     Code::LinkInvalid,
-                    "this link is for another method: downloads are read, uploads are put",
+                    "this link is for something else: downloads are read, uploads are put",
                 ));
             }
             if let Some(key) = &claims.key {

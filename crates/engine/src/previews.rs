@@ -7,6 +7,7 @@
 mod open;
 mod session;
 mod table;
+mod tunnel;
 mod visit;
 
 use std::time::Duration;
@@ -24,10 +25,13 @@ use crate::keys::secret;
 use crate::usecase::Note;
 use crate::{Engine, Origin};
 
+pub(crate) use open::Name;
 pub use open::{OpenPreview, Verdict};
 pub use session::PreviewSession;
 pub(crate) use session::Sessions;
 pub(crate) use table::PreviewTable;
+pub use tunnel::{EnabledTunnel, ShownTunnel};
+pub(crate) use tunnel::{TunnelTokens, fresh_tunnel};
 pub use visit::Visit;
 
 /// What a preview's own token begins with.
@@ -167,7 +171,8 @@ impl Engine {
             let preview = self.preview(ctx, id).await?;
             note.of(&preview.project);
             let revoked = self.store().previews().revoke(id, self.now()).await?;
-            self.inner.previews.forget(&revoked.slug);
+            let name = Name::Preview(revoked.slug.clone());
+            self.inner.previews.forget(&name);
             Ok(revoked)
         })
         .await

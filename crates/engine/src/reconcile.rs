@@ -35,6 +35,8 @@ async fn housekeeping(shared: Arc<Shared>) {
         report("idempotency keys", purge_idempotency(&shared).await);
         report("preview links", purge_preview_links(&shared).await);
         report("SSH keys", purge_ssh_keys(&shared).await);
+        report("tunnels", purge_tunnels(&shared).await);
+        report("terminals", crate::sessions::reconcile(&shared).await);
         report(
             "network policies",
             crate::network_policies::reconcile(&shared).await,
@@ -173,6 +175,17 @@ async fn purge_ssh_keys(shared: &Shared) -> Result<()> {
         .unwrap_or(now);
     let purged = shared.store.ssh_keys().purge(now, ended_by).await?;
     tracing::debug!(purged, "SSH keys");
+    Ok(())
+}
+
+/// Tunnels likewise.
+async fn purge_tunnels(shared: &Shared) -> Result<()> {
+    let now = shared.clock.now();
+    let ended_by = now
+        .checked_sub(shared.config.journal_retention)
+        .unwrap_or(now);
+    let purged = shared.store.tunnels().purge(ended_by).await?;
+    tracing::debug!(purged, "tunnels");
     Ok(())
 }
 

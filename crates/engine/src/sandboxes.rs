@@ -18,6 +18,7 @@ use crate::access::scope;
 use crate::engine::Shared;
 use crate::errors::driver_error;
 use crate::live::{self, Birth, Change};
+use crate::previews::fresh_tunnel;
 use crate::usecase::Note;
 use crate::warm::{self, Primed};
 use crate::{Accepted, Engine, Origin};
@@ -236,9 +237,17 @@ impl Engine {
     ) -> Result<(Sandbox, Origin)> {
         let shared = self.shared().clone();
         self.detached(async move {
-            let Resolved { mut sandbox, image } = resolved;
+            let Resolved {
+                mut sandbox,
+                image,
+                tunnel,
+            } = resolved;
             let primed = warm::take(&shared, &mut sandbox, &image);
-            let resolved = Resolved { sandbox, image };
+            let resolved = Resolved {
+                sandbox,
+                image,
+                tunnel,
+            };
             accept_warm(&shared, resolved, primed, claim.as_ref()).await
         })
         .await
@@ -303,10 +312,18 @@ async fn accept_warm(
     primed: Option<Primed>,
     claim: Option<&Idempotency>,
 ) -> Result<(Sandbox, Origin)> {
-    let Resolved { sandbox, image } = resolved;
+    let Resolved {
+        sandbox,
+        image,
+        tunnel,
+    } = resolved;
     // Before the record: whoever replays the key has to find the sandbox to wait for.
     let nascent = live::adopt(shared, sandbox.clone(), image);
-    let inserted = shared.store.sandboxes().insert(&sandbox, claim).await;
+    let sandboxes = shared.store.sandboxes();
+    let tunnel = tunnel.map(|spec| fresh_tunnel(&sandbox, spec, sandbox.created_at));
+    let inserted = sandboxes
+        .insert_with(&sandbox, tunnel.as_ref(), claim)
+        .await;
     if let Ok(Inserted::New(sandbox)) = inserted {
         metrics::counter!("pinfold_sandboxes_created_total").increment(1);
         nascent.begin(Birth::Fresh, primed.map(Primed::into_guest));

@@ -1,6 +1,9 @@
 //! Use cases of terminals. A terminal is a command with a terminal and an open stdin: it outlives
 //! the connection that shows it, and any number may attach from any record on.
 
+mod named;
+mod places;
+
 use std::collections::BTreeMap;
 
 use pinfold_model::{
@@ -11,6 +14,10 @@ use pinfold_model::{
 use crate::commands::OutputReader;
 use crate::live::{LiveCommand, has_ended};
 use crate::{Accepted, Engine};
+
+pub use named::{AttachedTerminal, NamedTerminal};
+pub use places::TERMINAL_IDLE;
+pub(crate) use places::{Terminals, reconcile};
 
 /// Which terminal to open.
 #[derive(Debug, Clone, Default)]
@@ -35,15 +42,7 @@ impl Engine {
         request: OpenTerminal,
         idempotency: Option<&str>,
     ) -> Result<Accepted<Command>> {
-        let own_shell = || Program::Shell(OWN_SHELL.to_owned());
-        let spec = CommandSpec {
-            cwd: request.cwd,
-            env: request.env,
-            user: request.user,
-            stdin: StdinMode::Open,
-            tty: Some(request.size),
-            ..CommandSpec::new(request.program.unwrap_or_else(own_shell))
-        };
+        let spec = spec_of(request);
         self.start_command(ctx, sandbox, spec, idempotency).await
     }
 
@@ -70,6 +69,18 @@ impl Engine {
                 live: self.live_command(ctx, id).await?,
             },
         })
+    }
+}
+
+fn spec_of(request: OpenTerminal) -> CommandSpec {
+    let own_shell = || Program::Shell(OWN_SHELL.to_owned());
+    CommandSpec {
+        cwd: request.cwd,
+        env: request.env,
+        user: request.user,
+        stdin: StdinMode::Open,
+        tty: Some(request.size),
+        ..CommandSpec::new(request.program.unwrap_or_else(own_shell))
     }
 }
 

@@ -28,6 +28,7 @@ mod suite {
     mod interpreters;
     mod lifetimes;
     mod links;
+    mod named_terminals;
     mod network_policies;
     pub(crate) mod objects;
     mod objects_bounds;
@@ -38,6 +39,7 @@ mod suite {
     mod snapshots;
     mod ssh_keys;
     mod terminals;
+    mod tunnels;
     mod usage;
     mod warm;
 }

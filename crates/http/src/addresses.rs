@@ -19,6 +19,8 @@ pub const PREVIEW_PATH: &str = "/p/";
 pub const PREVIEW_TOKEN_PARAMETER: &str = "pinfold_token";
 /// The header that carries what opens a preview where `Authorization` is the application's own.
 pub const PREVIEW_TOKEN_HEADER: &str = "x-pinfold-preview-token";
+/// The header that carries a tunnel's token, behind `Bearer`, as its clients send it.
+pub const TUNNEL_TOKEN_HEADER: &str = "x-runloop-tunnel-authorization";
 
 /// Settings that whoever makes URLs of this server needs. Whoever composes the server puts them into
 /// each request's extensions, in an `Arc`; without, URLs are made of the request's host.

@@ -24,7 +24,7 @@ mod status;
 
 pub use addresses::{
     Addresses, InvalidPreviewDomain, PREVIEW_PATH, PREVIEW_TOKEN_HEADER, PREVIEW_TOKEN_PARAMETER,
-    PreviewDomain, PreviewUrls,
+    PreviewDomain, PreviewUrls, TUNNEL_TOKEN_HEADER,
 };
 pub use auth::{Authenticate, Caller, authenticated, credential};
 pub use base_url::{BaseUrl, InvalidBaseUrl, authority};

@@ -28,9 +28,12 @@ pub mod scope;
 pub mod secret;
 pub mod secret_env;
 pub mod setup;
+pub mod signal;
 pub mod snapshot;
 pub mod ssh;
 pub mod template;
+pub mod terminal;
+pub mod tunnel;
 pub mod usage;
 
 pub use access::{Ctx, Key, KeyKind, Org, Principal, Project, Quota, Role};
@@ -63,6 +66,8 @@ pub use setup::Setup;
 pub use snapshot::Snapshot;
 pub use ssh::{SshGateway, SshKey};
 pub use template::Template;
+pub use terminal::TerminalName;
+pub use tunnel::{TerminalsKey, Tunnel, TunnelAccess, TunnelHost, TunnelKey, TunnelSpec};
 
 /// A point in time. Stored and shown as RFC 3339 UTC with microseconds.
 pub type Time = jiff::Timestamp;

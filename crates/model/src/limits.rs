@@ -94,6 +94,8 @@ pub const GATEWAY_HEADER_MAX_BYTES: usize = 4096;
 pub const TOOL_PATTERNS_MAX: usize = 256;
 /// Credentials of one sandbox.
 pub const CREDENTIALS_MAX: usize = 32;
+/// Terminals with a name that one sandbox has.
+pub const NAMED_TERMINALS_MAX: usize = 64;
 /// Keys that open one sandbox over SSH.
 pub const SSH_KEYS_MAX: u32 = 32;
 /// A public key as its owner gives it, with its comment.

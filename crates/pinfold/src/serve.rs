@@ -92,6 +92,7 @@ pub(crate) async fn serve(settings: Settings) -> Result<Ending> {
         engine.clone(),
         settings.addresses.clone(),
         pinfold_preview::Limits::default(),
+        pinfold_dialects::terminals(&engine),
         router,
     );
     let router = match settings.rate_limit {

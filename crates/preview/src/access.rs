@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use pinfold_engine::{
     Engine, OpenPreview, PREVIEW_LINK_PREFIX, PREVIEW_TOKEN_PREFIX, PreviewSession, Verdict,
 };
-use pinfold_http::{BaseUrl, PREVIEW_TOKEN_HEADER};
+use pinfold_http::{BaseUrl, PREVIEW_TOKEN_HEADER, TUNNEL_TOKEN_HEADER};
 use pinfold_model::{Code, Error, KeyId, PreviewAccess, Result};
 
 use crate::address::{Address, Kind};
@@ -62,7 +62,7 @@ pub(crate) async fn admit(
         return Ok(Admission::Session(redirect(address, base, &session)));
     }
     match judge.found {
-        _ if open.preview().access == PreviewAccess::Public => Ok(Admission::In),
+        _ if open.access() == PreviewAccess::Public => Ok(Admission::In),
         Found::Opens(_) => Ok(Admission::In),
         Found::Forbidden => Err(Error::new(
             Code::PermissionDenied,
@@ -71,7 +71,7 @@ pub(crate) async fn admit(
         Found::Dead => Err(unauthenticated(
             "what opens this preview is not valid: it is unknown, expired, revoked, or another's",
         )),
-        Found::Nothing => Err(unauthenticated(hint(open.preview().access))),
+        Found::Nothing => Err(unauthenticated(hint(open.access()))),
     }
 }
 
@@ -104,8 +104,10 @@ impl Judge<'_> {
     }
 
     async fn own_header(&mut self, headers: &HeaderMap) -> Result<()> {
-        for value in headers.get_all(PREVIEW_TOKEN_HEADER) {
-            let secret = value.to_str().unwrap_or_default();
+        let values = headers.get_all(PREVIEW_TOKEN_HEADER).iter();
+        for value in values.chain(headers.get_all(TUNNEL_TOKEN_HEADER)) {
+            let secret = value.to_str().ok().and_then(secret_of);
+            let secret = secret.unwrap_or_default();
             if self.judge(secret).await? == Verdict::Foreign {
                 self.note(Found::Dead);
             }
@@ -176,7 +178,7 @@ impl Judge<'_> {
     }
 
     fn may(&self) -> bool {
-        matches!(self.found, Found::Opens(_)) || self.open.preview().access == PreviewAccess::Public
+        matches!(self.found, Found::Opens(_)) || self.open.access() == PreviewAccess::Public
     }
 
     fn one_more(&mut self) -> Result<()> {
@@ -232,7 +234,9 @@ fn redirect(address: &Address, base: &BaseUrl, session: &PreviewSession) -> Resp
     let rest = address.rest.as_ref().map(|rest| without_token(rest).0);
     let rest = rest.as_ref().map_or("/", |rest| rest.as_str());
     let target = match (address.kind, &address.authority) {
-        (Kind::Host, Some(authority)) => format!("{}://{authority}{rest}", base.scheme()),
+        (Kind::Host | Kind::Tunnel, Some(authority)) => {
+            format!("{}://{authority}{rest}", base.scheme())
+        }
         _ => format!("{}{rest}", address.prefix),
     };
     let seconds = session.lasts.as_secs();

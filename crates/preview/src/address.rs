@@ -3,26 +3,36 @@
 use axum::http::request::Parts;
 use axum::http::uri::{Authority, PathAndQuery};
 use pinfold_http::{Addresses, PREVIEW_PATH, authority};
-use pinfold_model::Slug;
+use pinfold_model::{Slug, TerminalsKey, TunnelHost};
 
 /// Browsers of this machine find every name below it on loopback, so previews have origins of their
 /// own there without any set-up.
 const LOCAL_DOMAIN: &str = "localhost";
 
-/// The two kinds of addresses.
+/// The kinds of addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// An origin of its own.
     Host,
     /// A path of the API's origin.
     Path,
+    /// An origin of its own for each port of a sandbox: a tunnel's.
+    Tunnel,
+}
+
+/// Whose a request is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Owner {
+    Api,
+    Address(Address),
+    Terminals(TerminalsKey),
 }
 
 /// What a request's address says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Address {
     pub(crate) kind: Kind,
-    /// As it came; maybe nobody's.
+    /// Of a preview, or the label `PORT-KEY` of a tunnel. As it came; maybe nobody's.
     pub(crate) slug: String,
     /// What stands before the application's own paths, as callers write it: `/p/SLUG` (below the
     /// public URL's path), or nothing.
@@ -40,24 +50,26 @@ impl Address {
     }
 }
 
-/// The preview that a request is for; `None` for the API.
-pub(crate) fn find(parts: &Parts, addresses: &Addresses) -> Option<Address> {
+/// Whose a request is, by its host, else by its path.
+pub(crate) fn find(parts: &Parts, addresses: &Addresses) -> Owner {
     let authority = authority(parts);
-    let by_host = authority
-        .as_ref()
-        .and_then(|authority| label(authority, addresses));
-    if let Some(slug) = by_host {
-        return Some(Address {
-            kind: Kind::Host,
-            slug,
-            prefix: String::new(),
-            rest: Some(whole(parts)),
-            authority,
-        });
+    let host = authority.as_ref().and_then(|it| foreign(it, addresses));
+    if let Some(host) = host {
+        if let Some(label) = TunnelHost::label(&host) {
+            return match label.parse() {
+                Ok(TunnelHost::Terminals(key)) => Owner::Terminals(key),
+                _ => by_host(Kind::Tunnel, label.to_owned(), parts, authority),
+            };
+        }
+        if let Some(slug) = label(&host, addresses) {
+            return by_host(Kind::Host, slug, parts, authority);
+        }
     }
-    let (slug, rest) = by_path(parts.uri.path())?;
+    let Some((slug, rest)) = by_path(parts.uri.path()) else {
+        return Owner::Api;
+    };
     let base = addresses.public_url.as_ref().map_or("", |url| url.path());
-    Some(Address {
+    Owner::Address(Address {
         kind: Kind::Path,
         slug: slug.to_owned(),
         prefix: format!("{base}{PREVIEW_PATH}{slug}"),
@@ -66,15 +78,27 @@ pub(crate) fn find(parts: &Parts, addresses: &Addresses) -> Option<Address> {
     })
 }
 
-/// The name of a preview in a host; names below the configured domain are previews' and nothing
-/// else, but for the API's own.
-fn label(authority: &Authority, addresses: &Addresses) -> Option<String> {
+fn by_host(kind: Kind, slug: String, parts: &Parts, authority: Option<Authority>) -> Owner {
+    Owner::Address(Address {
+        kind,
+        slug,
+        prefix: String::new(),
+        rest: Some(whole(parts)),
+        authority,
+    })
+}
+
+/// The name of a host in one spelling; `None` for the API's own.
+fn foreign(authority: &Authority, addresses: &Addresses) -> Option<String> {
     let host = authority.host().to_ascii_lowercase();
     let host = host.strip_suffix('.').unwrap_or(&host);
     let api = addresses.public_url.as_ref().map(|url| url.host());
-    if api.as_deref() == Some(host) {
-        return None;
-    }
+    (api.as_deref() != Some(host)).then(|| host.to_owned())
+}
+
+/// The name of a preview in a host; names below the configured domain are previews' and nothing
+/// else.
+fn label(host: &str, addresses: &Addresses) -> Option<String> {
     let below = |domain: &str| Some(host.strip_suffix(domain)?.strip_suffix('.')?.to_owned());
     if let Some(domain) = &addresses.preview_domain
         && let Some(label) = below(domain.name())
@@ -124,10 +148,18 @@ mod tests {
         }
     }
 
-    fn found(target: &str, host: &str, addresses: &Addresses) -> Option<Address> {
+    fn owner(target: &str, host: &str, addresses: &Addresses) -> Owner {
         let request = Request::builder().uri(target).header("host", host);
         let parts = request.body(()).expect("a request").into_parts().0;
         find(&parts, addresses)
+    }
+
+    fn found(target: &str, host: &str, addresses: &Addresses) -> Option<Address> {
+        match owner(target, host, addresses) {
+            Owner::Address(address) => Some(address),
+            Owner::Api => None,
+            Owner::Terminals(key) => panic!("{key:?}"),
+        }
     }
 
     fn rest(address: &Address) -> &str {
@@ -180,6 +212,43 @@ mod tests {
                 assert_eq!(host, ".d.org");
             }
         }
+    }
+
+    #[test]
+    fn hosts_of_tunnels_are_found_below_every_domain() {
+        let key = "abcdefghijklmnopqrstuvwxyz";
+        for addresses in [
+            addresses(None, None),
+            addresses(Some("d.org"), Some("https://api.d.org")),
+            addresses(Some("tunnel.d.org"), None),
+        ] {
+            for host in [
+                format!("8080-{key}.tunnel.d.org"),
+                format!("8080-{key}.tunnel.d.org:7070"),
+                format!("8080-{}.Tunnel.D.ORG.", key.to_uppercase()),
+                format!("8080-{key}.tunnel.127.0.0.1:7070"),
+                format!("8080-{key}.tunnel.localhost"),
+            ] {
+                let address = found("/p/x?a=1", &host, &addresses).expect(&host);
+                assert_eq!(address.slug, format!("8080-{key}"), "{host}");
+                assert_eq!((address.kind, rest(&address)), (Kind::Tunnel, "/p/x?a=1"));
+            }
+            let terminals = format!("13-pty-{key}.tunnel.d.org");
+            assert!(matches!(
+                owner("/pty/x", &terminals, &addresses),
+                Owner::Terminals(_)
+            ));
+            for nobodys in ["0", "65536", "99999999999", "080"] {
+                let host = format!("{nobodys}-{key}.tunnel.d.org");
+                let address = found("/v1/keys", &host, &addresses).expect(&host);
+                assert_eq!(address.kind, Kind::Tunnel, "{host}");
+            }
+            let host = format!("14-pty-{key}.tunnel.d.org");
+            let address = found("/pty/x", &host, &addresses).expect(&host);
+            assert_eq!(address.kind, Kind::Tunnel);
+        }
+        let own = addresses(None, Some("https://80-x.tunnel.d.org"));
+        assert_eq!(found("/v1/keys", "80-x.tunnel.d.org", &own), None);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use hyper::client::conn::http1::SendRequest;
 use metrics::Counter;
 use pinfold_engine::{Engine, OpenPreview, Visit};
 use pinfold_http::{BaseUrl, Draining, Failure, Peer};
-use pinfold_model::{Code, Error, Result, Slug};
+use pinfold_model::{Code, Error, Result, Slug, TunnelHost};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::access::{Admission, admit, wants_page};
@@ -134,18 +134,32 @@ struct Carrier<'a> {
 impl Carrier<'_> {
     async fn carry(self, mut parts: Parts, body: Body) -> Result<Response> {
         let engine = &self.proxy.engine;
-        let open = engine.open_preview(&self.address.slug).await?;
+        let (open, port) = self.open().await?;
         match admit(engine, &open, self.address, self.base, &mut parts).await? {
             Admission::In => {}
             Admission::Session(response) => return Ok(response),
         }
         let place = self.place()?;
-        let visit = engine.enter_preview(&open).await?;
+        let visit = engine.enter_preview(&open, port).await?;
         let ended = open.ended();
         tokio::select! {
             biased;
             () = ended => Err(gone()),
             answered = self.exchange(&open, Held { visit, _place: place }, parts, body) => answered,
+        }
+    }
+
+    /// What the address leads to, and the port that it names, if it is for it to say.
+    async fn open(&self) -> Result<(Arc<OpenPreview>, Option<u16>)> {
+        let engine = &self.proxy.engine;
+        if self.address.kind != Kind::Tunnel {
+            return Ok((engine.open_preview(&self.address.slug).await?, None));
+        }
+        match self.address.slug.parse() {
+            Ok(TunnelHost::Port { port, key }) => Ok((engine.open_tunnel(&key).await?, Some(port))),
+            Ok(TunnelHost::Terminals(_)) | Err(_) => {
+                Err(Error::new(Code::PreviewNotFound, "there is no such tunnel"))
+            }
         }
     }
 

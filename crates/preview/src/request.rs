@@ -6,7 +6,7 @@ use axum::http::header::{
 };
 use axum::http::request::Parts;
 use axum::http::{Method, Uri, Version, uri};
-use pinfold_http::{PREVIEW_TOKEN_HEADER, PREVIEW_TOKEN_PARAMETER};
+use pinfold_http::{PREVIEW_TOKEN_HEADER, PREVIEW_TOKEN_PARAMETER, TUNNEL_TOKEN_HEADER};
 
 use crate::address::{Address, Kind};
 
@@ -39,6 +39,9 @@ const TOLD_BY_US: [&str; 12] = [
     "x-real-ip",
 ];
 
+/// What carries nothing but credentials of the platform.
+const TOKENS: [&str; 2] = [PREVIEW_TOKEN_HEADER, TUNNEL_TOKEN_HEADER];
+
 /// What is told about the caller.
 #[derive(Debug)]
 pub(crate) struct Caller<'a> {
@@ -68,8 +71,8 @@ pub(crate) fn rewrite(parts: &mut Parts, address: &Address, caller: &Caller<'_>)
     for name in [EXPECT, HOST] {
         headers.remove(name);
     }
-    headers.remove(PREVIEW_TOKEN_HEADER);
-    strip_told_by_us(headers);
+    strip(headers, &TOLD_BY_US);
+    strip(headers, &TOKENS);
     strip_token_from_referer(headers);
     tell(headers, address, caller);
     if websocket {
@@ -111,8 +114,8 @@ fn wants_trailers(headers: &HeaderMap) -> bool {
 }
 
 /// Also in the spelling with `_`, which many applications take for the same name.
-fn strip_told_by_us(headers: &mut HeaderMap) {
-    let ours = |name: &HeaderName| TOLD_BY_US.contains(&&*name.as_str().replace('_', "-"));
+fn strip(headers: &mut HeaderMap, names: &[&str]) {
+    let ours = |name: &HeaderName| names.contains(&&*name.as_str().replace('_', "-"));
     let found: Vec<_> = headers.keys().filter(|name| ours(name)).cloned().collect();
     for name in found {
         headers.remove(name);
@@ -272,6 +275,8 @@ mod tests {
                 ("proxy", "http://evil"),
                 ("host", "evil"),
                 ("x-pinfold-preview-token", "pvt_x"),
+                ("x-runloop-tunnel-authorization", "Bearer pvt_x"),
+                ("x_runloop_tunnel_authorization", "Bearer pvt_x"),
                 ("referer", "http://h/p/s/?pinfold_token=pvt_x"),
             ],
             "/x",
@@ -289,7 +294,8 @@ mod tests {
         ] {
             assert!(!parts.headers.contains_key(name), "{name}");
         }
-        assert!(!parts.headers.contains_key(PREVIEW_TOKEN_HEADER));
+        let told = format!("{:?}", parts.headers);
+        assert!(!told.contains("pvt_x"), "{told}");
     }
 
     #[test]

@@ -38,6 +38,8 @@ mod ssh_keys;
 mod statements;
 mod store;
 mod templates;
+mod terminals;
+mod tunnels;
 mod usage;
 
 pub use audit::{Audit, AuditFilter};
@@ -65,4 +67,6 @@ pub use snapshots::Snapshots;
 pub use ssh_keys::SshKeys;
 pub use store::Store;
 pub use templates::Templates;
+pub use terminals::{NamedCommand, Terminals};
+pub use tunnels::Tunnels;
 pub use usage::{Metered, Usage, UsageMark};

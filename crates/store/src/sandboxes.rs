@@ -7,13 +7,14 @@ pub(crate) mod list;
 use std::time::Duration;
 
 use pinfold_model::sandbox::EndReason;
-use pinfold_model::{Sandbox, SandboxId, SandboxSpec, SandboxState, Time};
+use pinfold_model::{Sandbox, SandboxId, SandboxSpec, SandboxState, Time, Tunnel};
 
 use crate::db::{Db, Query, Row, Sql, statements, to_json};
 use crate::error::{Result, StoreError, Thing};
 use crate::idempotency::{Claim, Idempotency, IdempotencyKeys, Inserted, claim_in};
 use crate::page::{Page, PageRequest};
 use crate::scope::Scope;
+use crate::tunnels;
 
 pub use list::{METADATA_FILTERS_MAX, SandboxFilter, States};
 
@@ -117,8 +118,21 @@ impl<'a> Sandboxes<'a> {
         sandbox: &Sandbox,
         claim: Option<&Idempotency>,
     ) -> Result<Inserted<Sandbox>> {
+        self.insert_with(sandbox, None, claim).await
+    }
+
+    /// The same together with its tunnel: neither is recorded without the other.
+    pub async fn insert_with(
+        &self,
+        sandbox: &Sandbox,
+        tunnel: Option<&Tunnel>,
+        claim: Option<&Idempotency>,
+    ) -> Result<Inserted<Sandbox>> {
         let mut tx = self.db.begin().await?;
         let inserted = insert::insert(&mut tx, sandbox, claim).await?;
+        if let (Inserted::New(_), Some(tunnel)) = (&inserted, tunnel) {
+            tunnels::insert_row(&mut tx, tunnel).await?;
+        }
         tx.commit().await?;
         Ok(inserted)
     }

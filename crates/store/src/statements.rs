@@ -4,7 +4,7 @@ use crate::db::Sql;
 use crate::{
     audit, axons, builds, code_contexts, commands, gateways, idempotency, images, keys,
     network_policies, objects, pipeline_runs, previews, projects, sandboxes, secrets, settings,
-    snapshots, ssh_keys, templates, usage,
+    snapshots, ssh_keys, templates, terminals, tunnels, usage,
 };
 
 pub(crate) fn all() -> impl Iterator<Item = &'static Sql> {
@@ -36,6 +36,8 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Sql> {
         ssh_keys::ALL,
         snapshots::ALL,
         templates::ALL,
+        terminals::ALL,
+        tunnels::ALL,
         usage::ALL,
     ]
     .into_iter()

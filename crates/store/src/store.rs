@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::{
     Audit, Axons, Builds, CodeContexts, Commands, Gateways, IdempotencyKeys, Images, Keys,
     NetworkPolicies, Objects, PipelineRuns, Previews, Projects, Sandboxes, Secrets, Settings,
-    Snapshots, SshKeys, Templates, Usage, statements,
+    Snapshots, SshKeys, Templates, Terminals, Tunnels, Usage, statements,
 };
 
 /// A database with an up-to-date schema. Cheap to clone; clones share its connections.
@@ -83,6 +83,16 @@ impl Store {
     #[must_use]
     pub fn previews(&self) -> Previews<'_> {
         Previews::new(&self.db)
+    }
+
+    #[must_use]
+    pub fn tunnels(&self) -> Tunnels<'_> {
+        Tunnels::new(&self.db)
+    }
+
+    #[must_use]
+    pub fn terminals(&self) -> Terminals<'_> {
+        Terminals::new(&self.db)
     }
 
     #[must_use]

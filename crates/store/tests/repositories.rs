@@ -54,6 +54,8 @@ mod ssh_keys;
 mod suite;
 #[path = "repositories/templates.rs"]
 mod templates;
+#[path = "repositories/tunnels.rs"]
+mod tunnels;
 #[path = "repositories/usage.rs"]
 mod usage;
 #[path = "repositories/world.rs"]

@@ -108,7 +108,7 @@ pub(crate) fn signed_url(base: &BaseUrl, link: Link, wanted: LinkUse) -> wire::S
     wire::SignedUrl {
         url: format!("{base}/v1/signed/{}", link.token),
         method: match wanted {
-            LinkUse::Read => "GET",
+            LinkUse::Read | LinkUse::Terminals => "GET",
             LinkUse::Write => "PUT",
         }
         .to_owned(),

@@ -65,7 +65,7 @@ pub(super) async fn signed(
             let at = FileAt::of(&path, within.as_deref());
             Ok(content::file(&engine, &found.ctx, &sandbox, at, &headers).await?)
         }
-        Linked::ObjectUpload { .. } => Err(Refused::new(
+        Linked::ObjectUpload { .. } | Linked::Terminals { .. } => Err(Refused::new(
             Word::Forbidden,
             "this URL is for another method",
         )),

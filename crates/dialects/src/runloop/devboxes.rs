@@ -36,7 +36,7 @@ pub(super) async fn create(
     let built = blueprints::named_by(&engine, &ctx, &request).await?;
     let request = from_wire::create(request, built)?;
     let made = engine.create_sandbox(&ctx, request, key.as_deref()).await?;
-    answer(made.value)
+    answer(&engine, &ctx, made.value).await
 }
 
 /// As soon as it runs, or in time as far as it is by then.
@@ -51,10 +51,11 @@ pub(super) async fn create_and_await(
     let request = from_wire::create(request, built)?;
     let made = engine.create_sandbox(&ctx, request, key.as_deref()).await?;
     let id = made.value.id;
-    match reached(&engine, &ctx, &id, &MADE, CREATE_WAIT, draining).await? {
-        Some(sandbox) => answer(sandbox),
-        None => answer(engine.get_sandbox(&ctx, &id).await?),
-    }
+    let made = match reached(&engine, &ctx, &id, &MADE, CREATE_WAIT, draining).await? {
+        Some(sandbox) => sandbox,
+        None => engine.get_sandbox(&ctx, &id).await?,
+    };
+    answer(&engine, &ctx, made).await
 }
 
 pub(super) async fn show(
@@ -62,7 +63,8 @@ pub(super) async fn show(
     Caller(ctx): Caller,
     Path(id): Path<String>,
 ) -> Answer {
-    answer(engine.get_sandbox(&ctx, &ids::devbox(&id)?).await?)
+    let found = engine.get_sandbox(&ctx, &ids::devbox(&id)?).await?;
+    answer(&engine, &ctx, found).await
 }
 
 pub(super) async fn list(
@@ -92,7 +94,13 @@ pub(super) async fn list(
         pages.take(engine.list_sandboxes(&ctx, &filter, &page).await?, wanted)?;
     }
     let (found, has_more) = pages.finish();
-    let devboxes = found.into_iter().map(to_wire::devbox).collect();
+    let all: Vec<_> = found.iter().collect();
+    let mut tunnels = engine.tunnels_of(&ctx, &all).await?;
+    let devboxes = found.into_iter().map(|one| {
+        let tunnel = tunnels.remove(&one.id);
+        to_wire::devbox(one, tunnel)
+    });
+    let devboxes = devboxes.collect();
     Ok(Json(wire::Devboxes { devboxes, has_more }))
 }
 
@@ -120,7 +128,7 @@ pub(super) async fn wait(
     let patience = poll::patience(request.timeout_seconds, WAIT, WAIT_MAX)?;
     let found = reached(&engine, &ctx, &id, &wanted?, patience, draining).await?;
     match found {
-        Some(sandbox) => answer(sandbox),
+        Some(sandbox) => answer(&engine, &ctx, sandbox).await,
         // Clients poll by themselves; older ones would hide five more waits in each.
         None => Err(Refused::late(
             Retry::Never,
@@ -169,7 +177,8 @@ pub(super) async fn update(
         metadata: request.metadata,
     };
     let id = ids::devbox(&id)?;
-    answer(engine.describe_sandbox(&ctx, &id, change).await?)
+    let described = engine.describe_sandbox(&ctx, &id, change).await?;
+    answer(&engine, &ctx, described).await
 }
 
 /// Ends its processes and keeps its disk. Where this machine keeps no disks of what does not run,
@@ -185,15 +194,14 @@ pub(super) async fn suspend(
     let now = engine.get_sandbox(&ctx, &id).await?;
     match to_wire::status(&now) {
         Status::Running => {}
-        Status::Suspended if again => return answer(now),
+        Status::Suspended if again => return answer(&engine, &ctx, now).await,
         _ => return Err(Refused::bad("the devbox is not running")),
     }
-    match engine.stop_sandbox(&ctx, &id).await {
-        Err(error) if error.code() == Code::Unsupported => {
-            answer(engine.suspend_sandbox(&ctx, &id).await?)
-        }
-        stopped => answer(stopped?),
-    }
+    let stopped = match engine.stop_sandbox(&ctx, &id).await {
+        Err(error) if error.code() == Code::Unsupported => engine.suspend_sandbox(&ctx, &id).await,
+        stopped => stopped,
+    };
+    answer(&engine, &ctx, stopped?).await
 }
 
 pub(super) async fn resume(
@@ -205,15 +213,16 @@ pub(super) async fn resume(
 ) -> Answer {
     let id = ids::devbox(&id)?;
     let now = engine.get_sandbox(&ctx, &id).await?;
-    match now.state {
-        SandboxState::Stopped => answer(engine.start_sandbox(&ctx, &id).await?),
-        SandboxState::Suspended => answer(engine.resume_sandbox(&ctx, &id).await?),
-        SandboxState::Running if again => answer(now),
+    let resumed = match now.state {
+        SandboxState::Stopped => engine.start_sandbox(&ctx, &id).await?,
+        SandboxState::Suspended => engine.resume_sandbox(&ctx, &id).await?,
+        SandboxState::Running if again => now,
         SandboxState::Creating
         | SandboxState::Running
         | SandboxState::Failed
-        | SandboxState::Destroyed => Err(Refused::bad("the devbox is not suspended")),
-    }
+        | SandboxState::Destroyed => return Err(Refused::bad("the devbox is not suspended")),
+    };
+    answer(&engine, &ctx, resumed).await
 }
 
 pub(super) async fn keep_alive(
@@ -232,9 +241,14 @@ pub(super) async fn shutdown(
     Path(id): Path<String>,
     _: Json<wire::Anything>,
 ) -> Answer {
-    answer(engine.destroy_sandbox(&ctx, &ids::devbox(&id)?).await?)
+    let destroyed = engine.destroy_sandbox(&ctx, &ids::devbox(&id)?).await?;
+    answer(&engine, &ctx, destroyed).await
 }
 
-fn answer(sandbox: Sandbox) -> Answer {
-    Ok(Json(to_wire::devbox(sandbox)))
+async fn answer(engine: &Engine, ctx: &Ctx, sandbox: Sandbox) -> Answer {
+    let tunnel = engine
+        .tunnels_of(ctx, &[&sandbox])
+        .await?
+        .remove(&sandbox.id);
+    Ok(Json(to_wire::devbox(sandbox, tunnel)))
 }

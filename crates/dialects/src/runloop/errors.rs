@@ -32,8 +32,6 @@ const ABSENT: [&str; 11] = [
     "devboxes/computers",
     "devboxes/evictions",
 ];
-/// What is asked of one devbox, and is not offered.
-const ABSENT_OF_DEVBOXES: [&str; 2] = ["enable_tunnel", "create_pty_tunnel"];
 
 /// The status for one of our codes. Total: a new code does not compile until it has one.
 pub(super) const fn status_of(code: Code) -> StatusCode {
@@ -215,11 +213,6 @@ pub(super) async fn not_offered(request: Request) -> Response {
         let rest = path.strip_prefix(of);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
-    let last = path.rsplit('/').next().unwrap_or_default();
-    let of_devbox = path.starts_with("devboxes/") && ABSENT_OF_DEVBOXES.contains(&last);
-    if of_devbox {
-        return Refused::absent(last).into_response();
-    }
     match ABSENT.iter().find(|of| below(of)) {
         Some(resource) => Refused::absent(resource).into_response(),
         None => route_not_found().await.into_response(),

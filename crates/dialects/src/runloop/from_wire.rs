@@ -5,6 +5,7 @@ pub(super) mod blueprint;
 pub(super) mod gateway;
 pub(super) mod network_policy;
 mod shell;
+mod tunnel;
 
 use std::time::Duration;
 
@@ -18,7 +19,8 @@ use super::errors::Refused;
 use super::{ids, wire};
 
 use shell::shell;
-pub(super) use shell::{command, line_of, shell_name};
+pub(super) use shell::{command, line_of, shell_name, terminal};
+pub(super) use tunnel::{size, tunnel};
 
 /// What a devbox is made from where nothing is named: what the operator set under this name.
 pub(super) const TEMPLATE: &str = "base";
@@ -68,7 +70,7 @@ pub(super) fn create(
         None => wire::LaunchParameters::default(),
     };
     refuse_absent_launch(&launch)?;
-    let (vcpu_millis, memory_mib, disk_mib) = size(&launch)?;
+    let (vcpu_millis, memory_mib, disk_mib) = resources(&launch)?;
     let who = Who::of(launch.user_parameters.as_ref());
     let from = match (&request.snapshot_id, &built) {
         (Some(id), _) => ImageOrTemplate::Snapshot(ids::snapshot(id)?),
@@ -78,8 +80,10 @@ pub(super) fn create(
             version: None,
         },
     };
+    let said = request.launch_parameters.unwrap_or_default();
+    let asked = request.tunnel.as_ref();
     let annotation = wire::Kept {
-        launch_parameters: request.launch_parameters.unwrap_or_default(),
+        launch_parameters: said.clone(),
         snapshot_id: request.snapshot_id,
         blueprint_id: built.as_ref().map(|built| built.id.clone()),
     };
@@ -127,6 +131,7 @@ pub(super) fn create(
         network,
         network_policy,
         network_policy_id: follows.map(Into::into),
+        tunnel: asked.map(|asked| tunnel(asked, &said)).transpose()?,
         wait: Wait::No,
         ..CreateSandbox::default()
     };
@@ -152,7 +157,6 @@ pub(super) fn check_sources(request: &wire::CreateDevbox) -> Result<(), Refused>
 fn refuse_absent(request: &wire::CreateDevbox) -> Result<(), Refused> {
     let others = [
         ("entrypoint", request.entrypoint.is_some()),
-        ("tunnel", request.tunnel.is_some()),
         ("repo_connection_id", request.repo_connection_id.is_some()),
     ];
     let absent = others.into_iter().find(|(_, named)| *named);
@@ -166,8 +170,10 @@ fn refuse_absent_launch(launch: &wire::LaunchParameters) -> Result<(), Refused> 
     for (field, named) in [
         ("required_services", !services.is_empty()),
         (
-            "lifecycle.resume_triggers",
-            given(lifecycle.and_then(|of| of.resume_triggers.as_ref())),
+            "lifecycle.resume_triggers.axon_event",
+            lifecycle
+                .and_then(|of| of.resume_triggers.as_ref()?.get("axon_event")?.as_bool())
+                .unwrap_or(false),
         ),
         (
             "lifecycle.lifecycle_hooks",
@@ -193,7 +199,7 @@ fn refuse_absent_launch(launch: &wire::LaunchParameters) -> Result<(), Refused> 
 }
 
 /// Thousandths of a CPU, MiB of memory, MiB of disk.
-fn size(launch: &wire::LaunchParameters) -> Result<(u32, u32, u32), Refused> {
+fn resources(launch: &wire::LaunchParameters) -> Result<(u32, u32, u32), Refused> {
     let gib = |cpus: u32, memory: u32, disk: u32| Ok((cpus, memory * GIB, disk * GIB));
     match launch.resource_size_request.as_deref() {
         Some("X_SMALL") => gib(500, 1, 4),

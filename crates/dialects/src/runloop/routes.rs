@@ -54,6 +54,8 @@ pub(crate) fn router(engine: Engine, authority: Arc<dyn Authenticate>) -> Router
         .route("/v1/devboxes/{devbox}/download_file", post(files::download))
         .route("/v1/devboxes/{devbox}/create_tunnel", post(tunnels::create))
         .route("/v1/devboxes/{devbox}/remove_tunnel", post(tunnels::remove))
+        .route("/v1/devboxes/{devbox}/enable_tunnel", post(tunnels::enable))
+        .route("/v1/devboxes/{devbox}/create_pty_tunnel", post(tunnels::create_pty))
         .route("/v1/objects", get(objects::list).post(objects::create))
         .route("/v1/objects/{object}", get(objects::show))
         .route("/v1/objects/{object}/complete", post(objects::complete))

@@ -11,6 +11,7 @@ mod network_policy;
 mod object;
 mod secret;
 mod snapshot;
+mod tunnel;
 mod usage;
 
 use pinfold_model::Time;
@@ -27,6 +28,7 @@ pub(super) use object::{content_type, content_type_of, object, object_state};
 
 pub(super) use secret::secret;
 pub(super) use snapshot::{snapshot, snapshot_status};
+pub(super) use tunnel::tunnel;
 pub(super) use usage::usage;
 
 /// Milliseconds since the epoch.

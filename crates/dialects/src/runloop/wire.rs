@@ -12,6 +12,7 @@ mod network_policy;
 mod object;
 mod secret;
 mod snapshot;
+mod tunnel;
 mod usage;
 
 use serde::{Deserialize, Serialize};
@@ -49,6 +50,10 @@ pub(super) use object::{
 
 pub(super) use secret::{CreateSecret, ListSecrets, Secret, SecretValue, Secrets};
 pub(super) use snapshot::{DescribeSnapshot, ListSnapshots, Snapshot, SnapshotStatus, Snapshots};
+pub(super) use tunnel::{
+    CreateTunnel, EnableTunnel, PortTunnel, PtyControl, PtyControlled, PtySession, PtySize,
+    PtyTunnel, RemoveTunnel, Tunnel,
+};
 pub(super) use usage::Usage;
 
 /// The answer where there is nothing to say: clients want an object.
@@ -58,23 +63,6 @@ pub(super) struct Empty {}
 /// A body whose fields do not matter.
 #[derive(Debug, Deserialize)]
 pub(super) struct Anything {}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct CreateTunnel {
-    pub(super) port: i64,
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct RemoveTunnel {
-    pub(super) port: Option<i64>,
-}
-
-#[derive(Debug, Serialize)]
-pub(super) struct Tunnel {
-    pub(super) devbox_id: String,
-    pub(super) port: u16,
-    pub(super) url: String,
-}
 
 /// Holds a secret, so nothing prints it.
 #[derive(Serialize)]

@@ -162,6 +162,7 @@ impl Owner {
         let resolved = Resolved {
             sandbox: fresh(id.clone(), &self.build.project, key, spec, now),
             image: image.clone(),
+            tunnel: None,
         };
         let shared = Arc::clone(&self.shared);
         self.unstopped(async move { accept(&shared, resolved, None).await })

@@ -258,10 +258,20 @@ impl LiveSandbox {
             return Ok(lease);
         }
         self.view().sandbox.state.require_running()?;
-        Err(Error::new(
-            Code::GuestUnavailable,
-            "the sandbox cannot be reached at the moment; try again shortly",
-        ))
+        Err(unreachable_now())
+    }
+
+    /// The life of its guest, for whoever does not use it; waits as [`Self::lease`].
+    pub(crate) async fn reached(&self, patience: Duration) -> Result<u32> {
+        let mut view = self.watch();
+        let settled = view.wait_for(|view| view.guest().is_some() || !view.may_have_guest());
+        let _ = tokio::time::timeout(patience, settled).await;
+        let view = self.view();
+        view.sandbox.state.require_running()?;
+        match view.guest() {
+            Some(_) => Ok(view.life),
+            None => Err(unreachable_now()),
+        }
     }
 
     /// Connects to a port inside: on 127.0.0.1, then on ::1.
@@ -298,4 +308,11 @@ impl LiveSandbox {
             Lease::new(Arc::clone(self), guest, &view, in_use)
         }))
     }
+}
+
+fn unreachable_now() -> Error {
+    Error::new(
+        Code::GuestUnavailable,
+        "the sandbox cannot be reached at the moment; try again shortly",
+    )
 }

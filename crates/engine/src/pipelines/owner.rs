@@ -139,7 +139,12 @@ impl Owner {
             let now = self.shared.clock.now();
             let key = self.run.spec.key.clone();
             let sandbox = fresh(self.run.sandbox.clone(), &self.run.project, key, spec, now);
-            accept(&self.shared, Resolved { sandbox, image }, None).await?;
+            let resolved = Resolved {
+                sandbox,
+                image,
+                tunnel: None,
+            };
+            accept(&self.shared, resolved, None).await?;
             let live = self.shared.registry.sandbox(&self.run.sandbox);
             live.ok_or_else(|| Error::new(Code::SandboxGone, "the sandbox has been destroyed"))
         };

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use pinfold_model::tunnel::{Traffic, Wake};
 use pinfold_model::{
-    Code, Ctx, Error, KeyId, Level, Preview, PreviewState, Principal, Resource, Result, Slug, Time,
+    Code, Ctx, Error, KeyId, Level, Preview, PreviewAccess, PreviewId, PreviewState, Principal,
+    ProjectId, Resource, Result, SandboxId, Slug, Time, Tunnel, TunnelKey,
 };
 use pinfold_store::KeptPreview;
 use tokio::sync::Semaphore;
@@ -19,10 +21,39 @@ const VISITS_MAX: usize = 512;
 /// Look-ups in a row that an ending elsewhere may overtake.
 const ATTEMPTS: usize = 16;
 
-/// A preview whose address works.
+/// What an address is called by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Name {
+    Preview(Slug),
+    Tunnel(TunnelKey),
+}
+
+/// What an address reaches inside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    Port(u16),
+    Every(Traffic, Wake),
+}
+
+/// What is known of an address that works.
+#[derive(Debug)]
+pub(super) struct Facts {
+    pub(super) name: Name,
+    pub(super) id: PreviewId,
+    pub(super) sandbox: SandboxId,
+    pub(super) project: ProjectId,
+    pub(super) access: PreviewAccess,
+    pub(super) expires_at: Option<Time>,
+    pub(super) reach: Reach,
+}
+
+/// What a look-up finds: facts, and the hash of the token that opens it.
+type Found = (Facts, Option<[u8; 32]>);
+
+/// A preview, or a tunnel, whose address works.
 pub struct OpenPreview {
-    preview: Preview,
-    pub(super) token_hash: Option<[u8; 32]>,
+    pub(super) facts: Facts,
+    token_hash: Option<[u8; 32]>,
     over: CancellationToken,
     pub(super) visits: Arc<Semaphore>,
     clock: Arc<dyn Clock>,
@@ -30,7 +61,7 @@ pub struct OpenPreview {
 
 impl std::fmt::Debug for OpenPreview {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("OpenPreview").field(&self.preview).finish()
+        f.debug_tuple("OpenPreview").field(&self.facts).finish()
     }
 }
 
@@ -49,19 +80,27 @@ pub enum Verdict {
 }
 
 impl OpenPreview {
-    fn new(kept: KeptPreview, clock: Arc<dyn Clock>) -> Self {
+    fn new(facts: Facts, token_hash: Option<[u8; 32]>, clock: Arc<dyn Clock>) -> Self {
         Self {
-            preview: kept.preview,
-            token_hash: kept.token_hash,
+            facts,
+            token_hash,
             over: CancellationToken::new(),
             visits: Arc::new(Semaphore::new(VISITS_MAX)),
             clock,
         }
     }
 
+    /// What opens it.
     #[must_use]
-    pub fn preview(&self) -> &Preview {
-        &self.preview
+    pub fn access(&self) -> PreviewAccess {
+        self.facts.access
+    }
+
+    fn require_unexpired(&self, now: Time) -> Result<()> {
+        match self.facts.expires_at {
+            Some(at) if at <= now => Err(gone(PreviewState::Expired)),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Completes when the preview is revoked, expires, or its sandbox ends: its connections have to
@@ -69,7 +108,7 @@ impl OpenPreview {
     pub fn ended(&self) -> impl Future<Output = ()> + Send + 'static {
         let over = self.over.clone();
         let clock = Arc::clone(&self.clock);
-        let expires_at = self.preview.expires_at;
+        let expires_at = self.facts.expires_at;
         async move {
             match expires_at {
                 None => over.cancelled().await,
@@ -94,24 +133,66 @@ impl Engine {
     pub async fn open_preview(&self, slug: &str) -> Result<Arc<OpenPreview>> {
         self.measured("preview.open", async {
             let slug: Slug = slug.parse().map_err(|_| unknown())?;
-            let table = &self.inner.previews;
-            if let Some(open) = table.get(&slug) {
-                require_active(&open.preview, self.now()).inspect_err(|_| table.forget(&slug))?;
-                return Ok(open);
-            }
-            for _ in 0..ATTEMPTS {
-                let generation = table.generation();
-                let kept = self.store().previews().by_slug(&slug).await?;
-                let kept = kept.ok_or_else(unknown)?;
-                require_active(&kept.preview, self.now())?;
-                let found = OpenPreview::new(kept, Arc::clone(&self.inner.clock));
-                if let Some(open) = table.put(found, generation) {
-                    return Ok(open);
-                }
-            }
-            Err(Error::new(Code::Unavailable, "try again shortly"))
+            let name = Name::Preview(slug.clone());
+            self.opened(&name, || self.preview_called(&slug)).await
         })
         .await
+    }
+
+    /// The tunnel of that key, for whoever carries its traffic.
+    ///
+    /// # Errors
+    /// `preview_not_found` where there is none (any more); `preview_gone` where its sandbox has ended.
+    pub async fn open_tunnel(&self, key: &TunnelKey) -> Result<Arc<OpenPreview>> {
+        self.measured("tunnel.open", async {
+            let name = Name::Tunnel(key.clone());
+            self.opened(&name, || self.tunnel_called(key)).await
+        })
+        .await
+    }
+
+    async fn preview_called(&self, slug: &Slug) -> Result<Found> {
+        let kept = self.store().previews().by_slug(slug).await?;
+        let KeptPreview {
+            preview,
+            token_hash,
+        } = kept.ok_or_else(unknown)?;
+        require_active(&preview, self.now())?;
+        Ok((facts(preview), token_hash))
+    }
+
+    async fn tunnel_called(&self, key: &TunnelKey) -> Result<Found> {
+        let tunnel = self.store().tunnels().by_key(key).await?;
+        let tunnel = tunnel.ok_or_else(unknown)?;
+        if tunnel.sandbox_ended_at.is_some() {
+            return Err(gone(PreviewState::Ended));
+        }
+        let token = self.inner.tunnel_tokens.of(&tunnel);
+        let token_hash = token.map(|token| self.inner.pepper.hash(&token));
+        Ok((facts_of_tunnel(tunnel), token_hash))
+    }
+
+    /// From memory, or as `look_up` finds it.
+    async fn opened<Looked: Future<Output = Result<Found>>>(
+        &self,
+        name: &Name,
+        look_up: impl Fn() -> Looked,
+    ) -> Result<Arc<OpenPreview>> {
+        let table = &self.inner.previews;
+        if let Some(open) = table.get(name) {
+            open.require_unexpired(self.now())
+                .inspect_err(|_| table.forget(name))?;
+            return Ok(open);
+        }
+        for _ in 0..ATTEMPTS {
+            let generation = table.generation();
+            let (facts, token_hash) = look_up().await?;
+            let found = OpenPreview::new(facts, token_hash, Arc::clone(&self.inner.clock));
+            if let Some(open) = table.put(found, generation) {
+                return Ok(open);
+            }
+        }
+        Err(Error::new(Code::Unavailable, "try again shortly"))
     }
 
     /// What a secret is to a preview.
@@ -160,18 +241,48 @@ impl Engine {
         let ctx = Ctx::new(principal);
         // Whatever is behind it may be changed through it.
         let may = ctx.require(Resource::Sandboxes, Level::Write).is_ok();
-        Ok(may && self.sees(&ctx, &open.preview.project).await?)
+        Ok(may && self.sees(&ctx, &open.facts.project).await?)
+    }
+}
+
+fn facts(preview: Preview) -> Facts {
+    Facts {
+        name: Name::Preview(preview.slug),
+        id: preview.id,
+        sandbox: preview.sandbox,
+        project: preview.project,
+        access: preview.access,
+        expires_at: preview.expires_at,
+        reach: Reach::Port(preview.port),
+    }
+}
+
+fn facts_of_tunnel(tunnel: Tunnel) -> Facts {
+    Facts {
+        name: Name::Tunnel(tunnel.key),
+        id: tunnel.id,
+        sandbox: tunnel.sandbox,
+        project: tunnel.project,
+        access: tunnel.spec.access.of_previews(),
+        expires_at: None,
+        reach: Reach::Every(tunnel.spec.traffic, tunnel.spec.wake),
     }
 }
 
 pub(super) fn require_active(preview: &Preview, now: Time) -> Result<()> {
-    let why = match preview.state(now) {
-        PreviewState::Active => return Ok(()),
-        PreviewState::Revoked => "the preview was revoked",
+    match preview.state(now) {
+        PreviewState::Active => Ok(()),
+        other => Err(gone(other)),
+    }
+}
+
+fn gone(state: PreviewState) -> Error {
+    let why = match state {
+        PreviewState::Active | PreviewState::Revoked => "the preview was revoked",
         PreviewState::Expired => "the preview has expired",
         PreviewState::Ended => "the preview's sandbox has ended",
     };
-    Err(Error::new(Code::PreviewGone, why))
+    Error::new(Code::PreviewGone, why)
 }
 
 fn unknown() -> Error {

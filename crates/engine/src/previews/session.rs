@@ -83,7 +83,7 @@ impl Engine {
     /// Begins a session for whoever showed what [`crate::Verdict::Opens`] said.
     #[must_use]
     pub fn begin_preview_session(&self, open: &OpenPreview, key: Option<&KeyId>) -> PreviewSession {
-        let (preview, now) = (open.preview(), self.now());
+        let (preview, now) = (&open.facts, self.now());
         let end = later(now, LIFE);
         let end = preview.expires_at.map_or(end, |at| at.min(end));
         PreviewSession {
@@ -94,7 +94,7 @@ impl Engine {
 
     /// Whether a text is a session of that preview, and valid now.
     pub async fn preview_session_opens(&self, open: &OpenPreview, text: &str) -> Result<bool> {
-        let preview = &open.preview().id;
+        let preview = &open.facts.id;
         match self.inner.sessions.read(preview, self.now(), text) {
             None => Ok(false),
             Some(None) => Ok(true),
@@ -114,7 +114,7 @@ impl Engine {
         self.measured("preview.redeem", async {
             let hash = self.inner.pepper.hash(secret);
             let previews = self.store().previews();
-            let link = previews.take_link(hash, &open.preview().id).await?;
+            let link = previews.take_link(hash, &open.facts.id).await?;
             let link = link.filter(|link| link.expires_at > self.now());
             let link = link.ok_or_else(used_up)?;
             if let Some(key) = &link.key

@@ -5,22 +5,23 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
-use pinfold_model::{SandboxId, Slug};
+use pinfold_model::SandboxId;
 
 use super::OpenPreview;
+use super::open::Name;
 
-/// By slug. As many as active previews of live sandboxes at most, which quotas bound.
+/// By name. As many as active previews and tunnels of live sandboxes at most, which quotas bound.
 #[derive(Default)]
 pub(crate) struct PreviewTable {
-    open: RwLock<HashMap<Slug, Arc<OpenPreview>>>,
+    open: RwLock<HashMap<Name, Arc<OpenPreview>>>,
     /// Counts what ended, so that a look-up which that overtook is not kept.
     endings: AtomicU64,
 }
 
 impl PreviewTable {
-    pub(crate) fn get(&self, slug: &Slug) -> Option<Arc<OpenPreview>> {
+    pub(crate) fn get(&self, name: &Name) -> Option<Arc<OpenPreview>> {
         let open = self.open.read().expect("no panic under this lock");
-        open.get(slug).cloned()
+        open.get(name).cloned()
     }
 
     /// Taken before a look-up and given to [`PreviewTable::put`] after it.
@@ -35,20 +36,20 @@ impl PreviewTable {
         if self.generation() != generation {
             return None;
         }
-        let slug = found.preview().slug.clone();
+        let name = found.facts.name.clone();
         Some(Arc::clone(
-            open.entry(slug).or_insert_with(|| Arc::new(found)),
+            open.entry(name).or_insert_with(|| Arc::new(found)),
         ))
     }
 
     /// Ends the connections of a preview that has ended.
-    pub(crate) fn forget(&self, slug: &Slug) {
-        self.forget_where(|open| open.preview().slug == *slug);
+    pub(crate) fn forget(&self, name: &Name) {
+        self.forget_where(|open| open.facts.name == *name);
     }
 
-    /// The same for every preview of a sandbox.
+    /// The same for every address of a sandbox.
     pub(crate) fn forget_sandbox(&self, id: &SandboxId) {
-        self.forget_where(|open| open.preview().sandbox == *id);
+        self.forget_where(|open| open.facts.sandbox == *id);
     }
 
     fn forget_where(&self, ended: impl Fn(&OpenPreview) -> bool) {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use pinfold_model::sandbox::{HostMount, IdleAction, SandboxExtras};
 use pinfold_model::{
     Credential, ImageId, NetworkMode, NetworkPolicy, ProjectId, SandboxId, TemplateVersionId,
+    TunnelSpec,
 };
 use serde::Serialize;
 
@@ -52,6 +53,9 @@ pub struct CreateSandbox {
     /// Of a fork: what its original has is on its disk, and not done again.
     #[serde(skip_serializing_if = "SandboxExtras::is_usual")]
     pub more: SandboxExtras,
+    /// Made together with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tunnel: Option<TunnelSpec>,
     /// No part of what is asked for, so it does not count for idempotency.
     #[serde(skip)]
     pub wait: Wait,

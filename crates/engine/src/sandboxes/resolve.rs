@@ -8,6 +8,7 @@ use pinfold_model::template::TemplateSpec;
 use pinfold_model::{
     Code, Ctx, Error, Image, ImageId, ImageName, KeyId, Level, NetworkMode, NetworkPolicy,
     ProjectId, Resource, Resources, Result, Sandbox, SandboxId, SandboxState, Template, Time,
+    TunnelSpec,
 };
 
 use super::{CreateSandbox, ImageOrTemplate};
@@ -28,6 +29,7 @@ const HOSTNAME_LABEL_MAX_CHARS: usize = 63;
 pub(crate) struct Resolved {
     pub(crate) sandbox: Sandbox,
     pub(crate) image: Image,
+    pub(crate) tunnel: Option<TunnelSpec>,
 }
 
 /// What the part `from` of a request means.
@@ -86,6 +88,7 @@ impl Engine {
         };
         let says_network = says_network(&request);
         let gateways = request.gateways.clone();
+        let tunnel = request.tunnel;
         if template.is_none() && fork.is_none() {
             check_snapshot(ctx, &image, Level::Read)?;
         }
@@ -122,15 +125,12 @@ impl Engine {
         spec.validate()?;
         check_hostname(&spec.hostname)?;
         let now = self.now();
+        let key = ctx.principal.key.clone();
+        let sandbox = fresh(id, project, key, spec, now);
         Ok(Resolved {
-            sandbox: fresh(
-                id,
-                &ctx.principal.project,
-                ctx.principal.key.clone(),
-                spec,
-                now,
-            ),
+            sandbox,
             image,
+            tunnel,
         })
     }
 

@@ -52,7 +52,8 @@ fn need(action: &str) -> Option<(Resource, Level)> {
     let resource = match (of, what) {
         ("sandbox", "snapshot") | ("snapshot", _) => Resource::Snapshots,
         (
-            "sandbox" | "command" | "file" | "code" | "preview" | "ssh" | "ssh_key" | "pipeline",
+            "sandbox" | "command" | "file" | "code" | "preview" | "tunnel" | "terminal" | "ssh"
+            | "ssh_key" | "pipeline",
             _,
         ) => Resource::Sandboxes,
         ("image" | "template", _) => Resource::Images,

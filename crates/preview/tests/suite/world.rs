@@ -65,7 +65,8 @@ impl World {
             ..Limits::default()
         };
         let api = router(engine.clone(), config);
-        let routes = serve_with_previews(engine.clone(), addresses, limits, api);
+        let routes =
+            serve_with_previews(engine.clone(), addresses, limits, axum::Router::new(), api);
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
         let served = tokio::spawn(serve(listener, routes, stopped, ServeLimits::default()));

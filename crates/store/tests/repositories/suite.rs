@@ -188,6 +188,13 @@ const CASES: &[Case] = cases! {
         a_sandbox_has_no_more_ssh_keys_than_its_bound,
         an_ended_sandbox_gets_no_ssh_key_and_those_it_had_are_purged,
     }
+    tunnels::{
+        a_tunnel_comes_back_as_it_went_in_until_it_is_deleted,
+        of_racing_tunnels_of_a_sandbox_one_is_new,
+        a_tunnel_is_made_with_its_sandbox_or_not_at_all,
+        an_ended_sandbox_gets_no_tunnel_and_its_own_is_purged,
+        a_terminal_s_name_is_one_command_s_in_its_sandbox,
+    }
     snapshots::{
         a_snapshot_comes_back_as_it_went_in_and_is_described_anew,
         deleted_snapshots_are_found_and_not_listed,

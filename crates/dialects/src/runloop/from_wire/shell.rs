@@ -10,6 +10,7 @@ use crate::runloop::wire;
 /// A login shell of bash, or of sh where the image has none.
 const LOGIN_SHELL: &str =
     r#"command -v bash >/dev/null 2>&1 && exec bash -lc "$1"; exec sh -lc "$1""#;
+const TERMINAL_SHELL: &str = "command -v bash >/dev/null 2>&1 && exec bash -l; exec sh -l";
 /// Holds the lock of the shell $2 while a child does the line $1 by the script $3: nothing that the
 /// line leaves running has the lock, not even a subshell. The lock is the kernel's, so it goes with
 /// whoever holds it.
@@ -49,6 +50,11 @@ pub(in crate::runloop) fn shell(line: &str) -> Program {
             .map(str::to_owned)
             .into(),
     )
+}
+
+/// The shell of a terminal: of bash, or of sh where the image has none.
+pub(in crate::runloop) fn terminal() -> Program {
+    Program::Argv(["sh", "-c", TERMINAL_SHELL].map(str::to_owned).into())
 }
 
 /// The same in a shell that has a name: its directory, exports, functions and aliases are those that

@@ -1,9 +1,10 @@
 //! Devboxes.
 
+use pinfold_engine::ShownTunnel;
 use pinfold_model::sandbox::EndReason;
 use pinfold_model::{Sandbox, SandboxState, Time};
 
-use super::{gateway_specs, mcp_specs, time};
+use super::{gateway_specs, mcp_specs, time, tunnel};
 use crate::runloop::errors::Refused;
 use crate::runloop::{ids, wire};
 
@@ -56,7 +57,7 @@ pub(in crate::runloop) fn status(sandbox: &Sandbox) -> Status {
     }
 }
 
-pub(in crate::runloop) fn devbox(sandbox: Sandbox) -> wire::Devbox {
+pub(in crate::runloop) fn devbox(sandbox: Sandbox, shown: Option<ShownTunnel>) -> wire::Devbox {
     let now = status(&sandbox);
     let failure = sandbox.reason.and_then(failure_reason);
     let kept = wire::Kept::of(&sandbox.spec.more.annotations);
@@ -74,6 +75,7 @@ pub(in crate::runloop) fn devbox(sandbox: Sandbox) -> wire::Devbox {
         shutdown_reason: sandbox.reason.and_then(shutdown_reason),
         gateway_specs: gateway_specs(&sandbox.spec.more.gateways),
         mcp_specs: mcp_specs(&sandbox.spec.more.gateways),
+        tunnel: shown.map(tunnel),
         name: sandbox.spec.name,
         metadata: sandbox.spec.metadata,
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{BoundGateway, BoundMcp, WantedGateway, WantedMcps};
+use super::{BoundGateway, BoundMcp, EnableTunnel, Tunnel, WantedGateway, WantedMcps};
 
 type Texts = BTreeMap<String, String>;
 
@@ -24,9 +24,9 @@ pub(in crate::runloop) struct CreateDevbox {
     pub(in crate::runloop) blueprint_id: Option<String>,
     pub(in crate::runloop) blueprint_name: Option<String>,
     pub(in crate::runloop) snapshot_id: Option<String>,
-    pub(in crate::runloop) tunnel: Option<Map<String, Value>>,
     pub(in crate::runloop) gateways: Option<BTreeMap<String, WantedGateway>>,
     pub(in crate::runloop) mcp: Option<WantedMcps>,
+    pub(in crate::runloop) tunnel: Option<EnableTunnel>,
     pub(in crate::runloop) repo_connection_id: Option<String>,
 }
 
@@ -134,6 +134,7 @@ pub(in crate::runloop) struct Devbox {
     pub(in crate::runloop) gateway_specs: BTreeMap<String, BoundGateway>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(in crate::runloop) mcp_specs: BTreeMap<String, BoundMcp>,
+    pub(in crate::runloop) tunnel: Option<Tunnel>,
 }
 
 #[derive(Debug, Serialize, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Names of signals (signal(7), the numbers of Linux on x86-64 and arm64).
 
-use pinfold_model::{Error, Result};
+use crate::error::{Error, Result};
 
 const NAMES: [(&str, i32); 30] = [
     ("HUP", 1),
@@ -35,8 +35,8 @@ const NAMES: [(&str, i32); 30] = [
     ("SYS", 31),
 ];
 
-/// A number from 1 to 64, or a name with or without `SIG`, in any case.
-pub(crate) fn parse(text: &str) -> Result<i32> {
+/// The number of a signal: a number from 1 to 64, or a name with or without `SIG`, in any case.
+pub fn parse(text: &str) -> Result<i32> {
     if let Ok(number) = text.parse::<i32>()
         && (1..=64).contains(&number)
     {

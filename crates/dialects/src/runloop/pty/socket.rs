@@ -1,0 +1,135 @@
+//! A terminal's WebSocket: every frame of a client is typed, every frame to it is what the terminal
+//! shows.
+//!
+//! Each frame waits for the side that takes it, so neither a fast program nor a fast client fills
+//! memory.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use futures::stream::{SplitSink, SplitStream};
+use futures::{SinkExt, StreamExt};
+use pinfold_engine::{AttachedTerminal, Engine, TerminalInput};
+use pinfold_http::Draining;
+use pinfold_model::journal::RecordBody;
+
+use super::admitted::Admitted;
+
+/// One frame of a client: typing and pasting, not files.
+pub(super) const FRAME_MAX_BYTES: usize = 1 << 20;
+/// Finds a client that vanished, and a token that holds no longer.
+const PING_EVERY: Duration = Duration::from_secs(20);
+/// How long a client may take to read a frame; nobody else attaches meanwhile.
+const TAKEN_WITHIN: Duration = Duration::from_secs(30);
+
+/// Why a client is no longer shown the terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Over {
+    /// The vendor's code for the end of the shell.
+    ShellEnded,
+    TokenEnded,
+    Draining,
+    Failed,
+    /// Nobody is there to be told.
+    Gone,
+}
+
+impl Over {
+    const fn frame(self) -> Option<(u16, &'static str)> {
+        match self {
+            Self::ShellEnded => Some((4000, "the shell has ended")),
+            Self::TokenEnded => Some((1008, "the token holds no longer")),
+            Self::Draining => Some((1001, "the server is shutting down")),
+            Self::Failed => Some((1011, "the terminal cannot be shown")),
+            Self::Gone => None,
+        }
+    }
+}
+
+type Sink = SplitSink<WebSocket, Message>;
+
+/// A terminal that somebody is shown.
+pub(super) struct Shown {
+    pub(super) engine: Engine,
+    pub(super) admitted: Admitted,
+    pub(super) attached: AttachedTerminal,
+}
+
+impl Shown {
+    pub(super) async fn serve(mut self, socket: WebSocket, draining: Draining) {
+        let (mut sink, stream) = socket.split();
+        let input = self.attached.input();
+        let heard = AtomicBool::new(true);
+        let over = tokio::select! {
+            over = self.show(&mut sink, &heard) => over,
+            () = type_in(stream, input, &heard) => Over::Gone,
+            () = draining.wait_owned() => Over::Draining,
+        };
+        // Others may attach from here on.
+        drop(self);
+        if let Some((code, reason)) = over.frame() {
+            let reason = reason.into();
+            let _ = send(&mut sink, Message::Close(Some(CloseFrame { code, reason }))).await;
+        }
+    }
+
+    async fn show(&mut self, sink: &mut Sink, heard: &AtomicBool) -> Over {
+        let mut ping = tokio::time::interval(PING_EVERY);
+        ping.reset();
+        loop {
+            // Waiting for a record can be given up and begun again without losing one.
+            let record = tokio::select! {
+                record = self.attached.next() => record,
+                _ = ping.tick() => {
+                    if !self.admitted.holds(&self.engine).await {
+                        return Over::TokenEnded;
+                    }
+                    let answered = heard.swap(false, Ordering::Relaxed);
+                    if !answered || !send(sink, Message::Ping(Vec::new().into())).await {
+                        return Over::Gone;
+                    }
+                    continue;
+                }
+            };
+            let bytes = match record {
+                Ok(Some(record)) => match record.body {
+                    RecordBody::Output { bytes, .. } => bytes,
+                    RecordBody::Truncated => continue,
+                    RecordBody::End { .. } => return Over::ShellEnded,
+                },
+                Ok(None) => return Over::ShellEnded,
+                Err(error) => {
+                    tracing::warn!(%error, "a terminal cannot be shown");
+                    return Over::Failed;
+                }
+            };
+            if !send(sink, Message::Binary(bytes.into())).await {
+                return Over::Gone;
+            }
+        }
+    }
+}
+
+/// Whether the client has taken it.
+async fn send(sink: &mut Sink, message: Message) -> bool {
+    let sent = tokio::time::timeout(TAKEN_WITHIN, sink.send(message)).await;
+    matches!(sent, Ok(Ok(())))
+}
+
+/// Types what frames hold until the client is gone. Behind the end of the shell it is dropped, as a
+/// terminal would.
+async fn type_in(mut stream: SplitStream<WebSocket>, input: TerminalInput, heard: &AtomicBool) {
+    while let Some(Ok(message)) = stream.next().await {
+        heard.store(true, Ordering::Relaxed);
+        let typed = match message {
+            Message::Binary(bytes) => input.write(&bytes).await,
+            Message::Text(text) => input.write(text.as_bytes()).await,
+            Message::Close(_) => return,
+            Message::Ping(_) | Message::Pong(_) => Ok(()),
+        };
+        if let Err(error) = typed {
+            tracing::debug!(%error, "what was typed has no reader");
+        }
+    }
+}
