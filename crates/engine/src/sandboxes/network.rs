@@ -90,8 +90,9 @@ impl Engine {
             parents: true,
             ..WriteOptions::default()
         };
-        let file = lease.guest().write(&FilePath::new(RESOLVER), options);
-        let mut file = file.await.map_err(guest_error)?;
+        let path = FilePath::new(RESOLVER);
+        let file = lease.guest().write(&path, options).await;
+        let mut file = file.map_err(guest_error)?;
         // The end of the transfer knows why, where this fails.
         let _ = file.write_all(content.as_bytes()).await;
         file.finish().await.map(drop).map_err(guest_error)

@@ -20,9 +20,11 @@ pub(super) fn cut(bytes: &Bytes, tools: &Tools) -> Option<Bytes> {
 /// Whether there was one.
 fn cut_lists(message: &mut Value, tools: &Tools) -> bool {
     if let Value::Array(batch) = message {
-        return batch
-            .iter_mut()
-            .fold(false, |cut, one| cut_lists(one, tools) || cut);
+        let mut cut = false;
+        for one in batch {
+            cut |= cut_lists(one, tools);
+        }
+        return cut;
     }
     let list = message.pointer_mut("/result/tools");
     let Some(Value::Array(list)) = list else {
