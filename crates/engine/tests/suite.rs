@@ -24,6 +24,7 @@ mod suite {
     mod crash;
     mod create;
     mod files;
+    mod gateways;
     mod images;
     mod interpreters;
     mod lifetimes;

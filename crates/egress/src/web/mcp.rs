@@ -148,7 +148,8 @@ async fn looked_through(
         .get(CONTENT_TYPE)
         .and_then(|text| text.to_str().ok());
     let is_events = form.is_some_and(|text| kind(text) == EVENTS);
-    if !is_events && !lists {
+    // What is no success has words of its own, such as that a session has ended.
+    if !is_events && (!lists || !response.status().is_success()) {
         return Ok(response.map(boxed));
     }
     if headers.contains_key(CONTENT_ENCODING) {
