@@ -1,6 +1,11 @@
 //! Gateways: whose they are, and what a sandbox that has some is.
 
-use pinfold_engine::{CreateSandbox, PutGateway, PutHeader, PutValue, WantedGateway};
+use std::sync::Arc;
+
+use pinfold_engine::{
+    CreateSandbox, EngineConfig, MasterKey, PutGateway, PutHeader, PutValue, SecretsKey,
+    SystemClock, WantedGateway,
+};
 use pinfold_model::gateway::Auth;
 use pinfold_model::{
     Code, Ctx, Gateway, GatewayId, GatewayKind, Level, NetworkMode, ProjectId, Resource, Scopes,
@@ -40,6 +45,15 @@ async fn made(life: &Life, name: &str) -> Gateway {
     made.await.expect("a gateway").value
 }
 
+/// An engine that keeps secrets.
+fn keeping(place: &Place) -> Life {
+    let config = EngineConfig {
+        secrets_key: SecretsKey::Given(MasterKey::generate()),
+        ..EngineConfig::default()
+    };
+    place.live_with(config, Arc::new(SystemClock))
+}
+
 async fn secret(life: &Life) {
     let value = SecretValue::new("v".to_owned()).expect("valid");
     let put = life.engine.put_secret(&life.ctx, "TOKEN", value);
@@ -49,7 +63,7 @@ async fn secret(life: &Life) {
 #[test]
 fn a_gateway_is_its_projects_and_of_use_to_keys_that_may_use_secrets() {
     let place = Place::with_kept_disks();
-    let life = place.live();
+    let life = keeping(&place);
     life.run(async {
         let (engine, ctx) = (&life.engine, &life.ctx);
         secret(&life).await;
@@ -108,7 +122,7 @@ fn a_gateway_is_its_projects_and_of_use_to_keys_that_may_use_secrets() {
 #[test]
 fn a_sandbox_with_gateways_reaches_them_and_what_it_did_before() {
     let place = Place::with_kept_disks();
-    let life = place.live();
+    let life = keeping(&place);
     life.run(async {
         let (engine, ctx) = (&life.engine, &life.ctx);
         secret(&life).await;

@@ -251,7 +251,9 @@ mod tests {
             json!({ "allow_mcp_gateway": true, "allowed_cidrs": [] }),
         )
         .expect("legal");
-        assert!(policy.rules.is_empty() && egress_of(&policy).allow_mcp_gateway);
+        assert_eq!(allowed(&policy), ["mcp.pinfold.internal"]);
+        let seen = egress_of(&policy);
+        assert!(seen.allow_mcp_gateway && seen.allowed_hostnames.is_empty());
     }
 
     #[test]
@@ -262,10 +264,17 @@ mod tests {
             json!({ "allow_all": true, "allow_mcp_gateway": true }),
         )
         .expect("legal");
-        let texts = ["a.example:443", "10.0.0.0/8:22", "10.1.0.0/16"];
+        let texts = [
+            "a.example:443",
+            "10.0.0.0/8:22",
+            "10.1.0.0/16",
+            "gateway.pinfold.internal",
+        ];
         policy.rules.allow = texts.map(|text| text.parse().expect("a rule")).into();
         let seen = egress_of(&policy);
-        assert!(!seen.allow_all && seen.allow_mcp_gateway);
+        assert!(!seen.allow_all);
+        // What the rules say, not what was said once.
+        assert!(seen.allow_agent_gateway && !seen.allow_mcp_gateway);
         assert_eq!(seen.allowed_hostnames, ["a.example:443"]);
         assert_eq!(seen.allowed_cidrs.len(), 2);
         let rules = policy.rules.clone();
