@@ -49,7 +49,7 @@ fn hostile_contexts_reach_nothing() {
         built(&life, with("FROM host\nCOPY . /x/\n")).await;
         assert_eq!(says(&life, "made:1", "readlink /x/link").await, "../../../etc/shadow\n");
         // A stage's own links lead within that stage.
-        let outside = "FROM host AS a\nRUN ln -s ../../../../../../etc/hostname /leak && echo inner > /etc/hostname\n\
+        let outside = "FROM host AS a\nRUN ln -s ../../../../../../etc/shells /leak && echo inner > /etc/shells\n\
                        FROM host\nCOPY --from=a /leak /got\n";
         built(&life, build_of(outside)).await;
         assert_eq!(says(&life, "made:1", "cat /got").await, "inner\n");
