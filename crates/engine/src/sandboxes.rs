@@ -20,7 +20,7 @@ use crate::errors::driver_error;
 use crate::live::{self, Birth, Change};
 use crate::previews::fresh_tunnel;
 use crate::usecase::Note;
-use crate::warm::{self, Primed};
+use crate::warm::Wanted;
 use crate::{Accepted, Engine, Origin};
 
 pub use network::SandboxNetwork;
@@ -242,13 +242,13 @@ impl Engine {
                 image,
                 tunnel,
             } = resolved;
-            let primed = warm::take(&shared, &mut sandbox, &image);
+            let warm = Wanted::of(&shared, &mut sandbox, &image);
             let resolved = Resolved {
                 sandbox,
                 image,
                 tunnel,
             };
-            accept_warm(&shared, resolved, primed, claim.as_ref()).await
+            accept_warm(&shared, resolved, warm, claim.as_ref()).await
         })
         .await
     }
@@ -309,7 +309,7 @@ pub(crate) async fn accept(
 async fn accept_warm(
     shared: &Arc<Shared>,
     resolved: Resolved,
-    primed: Option<Primed>,
+    warm: Option<Wanted>,
     claim: Option<&Idempotency>,
 ) -> Result<(Sandbox, Origin)> {
     let Resolved {
@@ -326,13 +326,14 @@ async fn accept_warm(
         .await;
     if let Ok(Inserted::New(sandbox)) = inserted {
         metrics::counter!("pinfold_sandboxes_created_total").increment(1);
-        nascent.begin(Birth::Fresh, primed.map(Primed::into_guest));
+        nascent.begin(Birth::Fresh, warm.and_then(|warm| warm.accepted(shared)));
         return Ok((sandbox, Origin::New));
     }
-    if let Some(primed) = primed {
-        shared.warm.discard(primed);
+    let other = inserted.map_err(Error::from);
+    if let Some(warm) = warm {
+        warm.refused(shared, other.as_ref().err());
     }
-    Ok((inserted?.into_inner(), Origin::Replay))
+    Ok((other?.into_inner(), Origin::Replay))
 }
 
 /// Destroys one for the engine itself, whatever has become of it; one that never was is fine.

@@ -12,11 +12,12 @@ mod pool;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pinfold_model::{Image, Sandbox};
+use pinfold_model::{Error, ErrorKind, Image, Sandbox};
 use pinfold_runtime::driver::BootSpec;
+use pinfold_runtime::guest::Guest;
 
-use pool::{Claim, Step};
-pub(crate) use pool::{Pool, Primed};
+pub(crate) use pool::Pool;
+use pool::{Claim, Kind, Primed, Step};
 
 use crate::clock::later;
 use crate::engine::Shared;
@@ -29,25 +30,58 @@ const QUIET: Duration = Duration::from_millis(100);
 /// How often is looked for shapes to give up and guests that died.
 const LOOK: Duration = Duration::from_secs(30);
 
-/// One that is ready for this sandbox, which takes over its id. What has to be said of a sandbox
-/// before it boots (a hostname, mounts, another's disk) rules that out.
-pub(crate) fn take(shared: &Shared, sandbox: &mut Sandbox, image: &Image) -> Option<Primed> {
-    let spec = &sandbox.spec;
-    let is_plain = spec.mounts.is_empty()
-        && spec.forked_from.is_none()
-        && image.disk().is_none()
-        && spec.hostname == default_hostname(&sandbox.id);
-    if shared.warm.is_off() || !is_plain {
-        return None;
+/// What a create asks of the pool, from before its record to after it.
+pub(crate) struct Wanted {
+    kind: Kind,
+    primed: Option<Primed>,
+}
+
+impl Wanted {
+    /// Takes one that is ready for this sandbox, which takes over its id. `None` where it has to be
+    /// booted for itself: what must be said before a boot (a hostname, mounts, another's disk) rules
+    /// out one that has booted.
+    pub(crate) fn of(shared: &Shared, sandbox: &mut Sandbox, image: &Image) -> Option<Self> {
+        let spec = &sandbox.spec;
+        let is_plain = spec.mounts.is_empty()
+            && spec.forked_from.is_none()
+            && image.disk().is_none()
+            && spec.hostname == default_hostname(&sandbox.id);
+        if shared.warm.is_off() || !is_plain {
+            return None;
+        }
+        let kind = Kind {
+            image: image.id.clone(),
+            boot: boot_spec(shared, sandbox, image).ok()?,
+        };
+        let primed = shared.warm.take(&kind);
+        if let Some(primed) = &primed {
+            sandbox.id = primed.id().clone();
+            sandbox.spec.hostname = default_hostname(primed.id());
+        }
+        Some(Self { kind, primed })
     }
-    let boot = boot_spec(shared, sandbox, image).ok()?;
-    let primed = shared.warm.take(boot, shared.clock.now());
-    let outcome = if primed.is_some() { "hit" } else { "miss" };
-    metrics::counter!("pinfold_warm_sandboxes_total", "outcome" => outcome).increment(1);
-    let primed = primed?;
-    sandbox.id = primed.id().clone();
-    sandbox.spec.hostname = default_hostname(primed.id());
-    Some(primed)
+
+    /// The sandbox is recorded and in the registry: its guest, and its kind is kept ready from here on.
+    pub(crate) fn accepted(self, shared: &Shared) -> Option<Guest> {
+        let hit = self.primed.is_some();
+        let outcome = if hit { "hit" } else { "miss" };
+        metrics::counter!("pinfold_warm_sandboxes_total", "outcome" => outcome).increment(1);
+        shared.warm.asked(self.kind, shared.clock.now());
+        self.primed.map(Primed::into_guest)
+    }
+
+    /// Nothing was recorded, so it goes back as nobody's; where that is not certain, it is destroyed.
+    pub(crate) fn refused(self, shared: &Shared, why: Option<&Error>) {
+        let Some(primed) = self.primed else {
+            return;
+        };
+        match why.map(|error| error.code().kind()) {
+            Some(ErrorKind::Internal | ErrorKind::Unavailable | ErrorKind::Timeout) => {
+                shared.warm.discard(primed);
+            }
+            _ => shared.warm.add(&self.kind, primed),
+        }
+    }
 }
 
 /// Boots and destroys as the pool says, until the engine ends; then destroys what is left, since
@@ -58,7 +92,7 @@ pub(crate) async fn keep(shared: Arc<Shared>) {
     }
     while !shared.ending.is_cancelled() {
         match shared.warm.next(shared.clock.now(), QUIET) {
-            Step::Boot(shape, claim) => boot(&shared, *shape, claim).await,
+            Step::Boot(kind, claim) => boot(&shared, *kind, claim).await,
             Step::Destroy(primed) => destroy(&shared, &primed).await,
             Step::Pause(pause) => tokio::select! {
                 () = tokio::time::sleep(pause) => {}
@@ -76,22 +110,22 @@ pub(crate) async fn keep(shared: Arc<Shared>) {
     }
 }
 
-async fn boot(shared: &Shared, shape: BootSpec, claim: Claim) {
+async fn boot(shared: &Shared, kind: Kind, claim: Claim) {
     let id = claim.id().clone();
     let spec = BootSpec {
         hostname: default_hostname(&id),
         id,
-        ..shape
+        ..kind.boot.clone()
     };
     match shared.driver.boot(&spec).await {
-        Ok(guest) => shared.warm.add(&spec, Primed::new(claim, guest)),
+        Ok(guest) => shared.warm.add(&kind, Primed::new(claim, guest)),
         Err(error) => {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(
                 error,
                 "no warm sandbox until somebody asks for its kind again"
             );
-            shared.warm.forget(&spec);
+            shared.warm.forget(&kind);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use pinfold_model::{SandboxId, Time};
+use pinfold_model::{ImageId, SandboxId, Time};
 use pinfold_runtime::driver::BootSpec;
 use pinfold_runtime::guest::Guest;
 use tokio::sync::Notify;
@@ -33,16 +33,25 @@ struct State {
     asked: Option<Instant>,
 }
 
+/// What makes warm sandboxes alike.
+#[derive(Debug, Clone)]
+pub(super) struct Kind {
+    /// The layers alone would not do: those of an image that has been removed may come back, and
+    /// what was booted from them before stands on nothing.
+    pub(super) image: ImageId,
+    /// Its id and hostname are those of whoever asked, and count for nothing.
+    pub(super) boot: BootSpec,
+}
+
 struct Shape {
-    /// With the id and the name of whoever asked first, which count for nothing.
-    boot: BootSpec,
+    kind: Kind,
     asked_at: Time,
     ready: Vec<Primed>,
 }
 
 /// A guest that nobody has used.
 #[derive(Debug)]
-pub(crate) struct Primed {
+pub(super) struct Primed {
     guest: Guest,
     claim: Claim,
 }
@@ -56,7 +65,7 @@ pub(super) struct Claim {
 
 /// What the keeper has to do next.
 pub(super) enum Step {
-    Boot(Box<BootSpec>, Claim),
+    Boot(Box<Kind>, Claim),
     Destroy(Primed),
     /// Wait: creates may still come.
     Pause(Duration),
@@ -69,12 +78,12 @@ impl Primed {
         Self { guest, claim }
     }
 
-    pub(crate) fn id(&self) -> &SandboxId {
+    pub(super) fn id(&self) -> &SandboxId {
         &self.claim.id
     }
 
     /// Whoever calls this owns the sandbox, and has to be in the registry by then.
-    pub(crate) fn into_guest(self) -> Guest {
+    pub(super) fn into_guest(self) -> Guest {
         self.guest
     }
 }
@@ -124,40 +133,46 @@ impl Pool {
         lock(&self.ids).contains(id)
     }
 
-    /// One that is ready; asking is what makes a shape be kept warm.
-    pub(super) fn take(&self, boot: BootSpec, now: Time) -> Option<Primed> {
+    /// One that is ready.
+    pub(super) fn take(&self, kind: &Kind) -> Option<Primed> {
+        let mut state = lock(&self.state);
+        let shape = state.shapes.iter_mut().find(|shape| shape.is(kind))?;
+        let last = shape.ready.iter().rposition(|one| !one.guest.is_closed())?;
+        let taken = shape.ready.swap_remove(last);
+        state.tell();
+        Some(taken)
+    }
+
+    /// A create of that kind was accepted, and only that makes it be kept warm: who is refused changes
+    /// nothing for others.
+    pub(super) fn asked(&self, kind: Kind, now: Time) {
         let mut state = lock(&self.state);
         state.asked = Some(Instant::now());
-        let known = state.shapes.iter().position(|shape| shape.is(&boot));
+        let known = state.shapes.iter().position(|shape| shape.is(&kind));
         let mut shape = match known {
             Some(at) => state.shapes.remove(at),
             None => Shape {
-                boot,
+                kind,
                 asked_at: now,
                 ready: Vec::new(),
             },
         };
         shape.asked_at = now;
-        let dead = shape.ready.extract_if(.., |one| one.guest.is_closed());
-        state.waste.extend(dead);
-        let taken = shape.ready.pop();
         state.shapes.insert(0, shape);
-        state.tell();
         drop(state);
         self.changed.notify_one();
-        taken
     }
 
-    /// One that was taken and that nobody came to own. To be used once means by nobody before: it
-    /// is destroyed rather than argued about.
-    pub(crate) fn discard(&self, primed: Primed) {
+    /// One that was taken, and of which nobody knows what it is now.
+    pub(super) fn discard(&self, primed: Primed) {
         lock(&self.state).waste.push(primed);
         self.changed.notify_one();
     }
 
-    pub(super) fn add(&self, spec: &BootSpec, primed: Primed) {
+    /// One that nobody has.
+    pub(super) fn add(&self, kind: &Kind, primed: Primed) {
         let mut state = lock(&self.state);
-        match state.shapes.iter_mut().find(|shape| shape.is(spec)) {
+        match state.shapes.iter_mut().find(|shape| shape.is(kind)) {
             Some(shape) => shape.ready.push(primed),
             None => state.waste.push(primed),
         }
@@ -165,9 +180,9 @@ impl Pool {
     }
 
     /// A shape that does not boot.
-    pub(super) fn forget(&self, spec: &BootSpec) {
+    pub(super) fn forget(&self, kind: &Kind) {
         let mut state = lock(&self.state);
-        let gone = state.shapes.extract_if(.., |shape| shape.is(spec));
+        let gone = state.shapes.extract_if(.., |shape| shape.is(kind));
         let left: Vec<_> = gone.flat_map(|shape| shape.ready).collect();
         state.waste.extend(left);
         state.tell();
@@ -201,7 +216,7 @@ impl Pool {
         let since = state.asked.map_or(Duration::MAX, |asked| asked.elapsed());
         match quiet.checked_sub(since) {
             Some(left) if !left.is_zero() => Step::Pause(left),
-            _ => Step::Boot(Box::new(shape.boot.clone()), Claim::new(&self.ids)),
+            _ => Step::Boot(Box::new(shape.kind.clone()), Claim::new(&self.ids)),
         }
     }
 }
@@ -242,13 +257,14 @@ impl State {
 }
 
 impl Shape {
-    fn is(&self, boot: &BootSpec) -> bool {
+    fn is(&self, kind: &Kind) -> bool {
+        let mine = &self.kind.boot;
         let same = BootSpec {
-            id: self.boot.id.clone(),
-            hostname: self.boot.hostname.clone(),
-            ..boot.clone()
+            id: mine.id.clone(),
+            hostname: mine.hostname.clone(),
+            ..kind.boot.clone()
         };
-        same == self.boot
+        self.kind.image == kind.image && same == *mine
     }
 }
 

@@ -4,10 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pinfold_engine::{CreateSandbox, Drain, EngineConfig, ImageOrTemplate, SystemClock};
-use pinfold_model::{SandboxId, SandboxState};
+use pinfold_engine::{
+    CreateSandbox, Drain, EngineConfig, ImageOrTemplate, QuotaChange, SystemClock,
+};
+use pinfold_model::{Code, SandboxId, SandboxState};
 
 use super::clock::ManualClock;
+use super::images::{import, tar_of_a_root};
 use super::place::{DEADLINE, Life, Place, small};
 
 fn warm(place: &Place, count: usize) -> Life {
@@ -241,6 +244,63 @@ fn a_fork_of_a_warm_one_and_a_repeated_create_are_what_they_always_were() {
         };
         let fork = life.create(fork).await.id;
         assert_eq!(life.sh(&fork, "cat /root/file").await.stdout, b"kept\n");
+    });
+    life.clean_up(&place);
+}
+
+#[test]
+fn who_is_refused_takes_nothing_and_keeps_nothing_warm() {
+    let place = Place::new();
+    let life = warm(&place, 2);
+    life.run(async {
+        let (engine, ctx) = (&life.engine, &life.ctx);
+        let create = || engine.create_sandbox(ctx, small(), Some("once"));
+        let first = create().await.expect("create").value;
+        let ready = life.until_spare(2).await;
+        assert_eq!(create().await.expect("replay").value.id, first.id);
+        let full = QuotaChange {
+            live_sandboxes: Some(Some(1)),
+            ..QuotaChange::default()
+        };
+        let project = &ctx.principal.project;
+        engine
+            .change_quota(ctx, project, full)
+            .await
+            .expect("quota");
+        for memory in [256, 300, 301] {
+            let request = CreateSandbox {
+                memory_mib: Some(memory),
+                ..small()
+            };
+            let refused = engine.create_sandbox(ctx, request, None).await;
+            assert_eq!(refused.expect_err("full").code(), Code::QuotaExceeded);
+        }
+        // Time enough for others, if there were to be any.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert_eq!(life.spare().await, ready);
+    });
+    life.clean_up(&place);
+}
+
+#[test]
+fn an_image_that_comes_back_is_another_one() {
+    let place = Place::new();
+    let life = warm(&place, 1);
+    let of = |image: &pinfold_model::Image| CreateSandbox {
+        from: ImageOrTemplate::Image(image.id.to_string()),
+        ..small()
+    };
+    life.run(async {
+        let tar = tar_of_a_root(&place);
+        let image = import(&life, "a:1", &tar).await.expect("imported");
+        let first = life.create(of(&image)).await.id;
+        let ready = life.until_spare(1).await;
+        let (engine, ctx) = (&life.engine, &life.ctx);
+        engine.destroy_sandbox(ctx, &first).await.expect("gone");
+        engine.remove_image(ctx, "a:1").await.expect("removed");
+        let again = import(&life, "a:1", &tar).await.expect("imported");
+        assert_eq!(again.layers, image.layers);
+        assert!(!ready.contains(&life.create(of(&again)).await.id));
     });
     life.clean_up(&place);
 }

@@ -74,12 +74,7 @@ impl Owner {
             Some(guest) => guest,
             None => self.shared.driver.boot(&spec).await?,
         };
-        if !sandbox.spec.credentials.is_empty()
-            && let Err(error) = self.install_trust(&guest).await
-        {
-            // Its connections to those hosts will say that they do not trust them.
-            tracing::warn!(sandbox = %spec.id, %error, "no file of certificates");
-        }
+        self.trust(&guest).await;
         if spec.network == NetworkMode::Policy
             && let Err(error) = self.link(spec.network).await
         {
@@ -101,6 +96,17 @@ impl Owner {
             });
         }
         Ok(guest)
+    }
+
+    /// Whom a sandbox with credentials has to trust.
+    async fn trust(&self, guest: &Guest) {
+        let view = self.live.view();
+        if !view.sandbox.spec.credentials.is_empty()
+            && let Err(error) = self.install_trust(guest).await
+        {
+            // Its connections to those hosts will say that they do not trust them.
+            tracing::warn!(sandbox = %self.live.id(), %error, "no file of certificates");
+        }
     }
 
     /// A new life: its CPU is counted from nothing, and no command of the one before is in it.
@@ -180,6 +186,7 @@ impl Owner {
     async fn find_created(&mut self) {
         match self.attach().await {
             Ok(Some(guest)) => {
+                self.trust(&guest).await;
                 self.link_again().await;
                 self.runs(guest).await;
             }
