@@ -92,5 +92,5 @@ def test_a_built_image_leaves_as_an_oci_layout_and_comes_back(
 
 def test_an_image_over_the_machines_own_system_is_not_exported(server: Server) -> None:
     with Client(server.url, server.key) as client:
-        with pytest.raises(errors.UnsupportedError, match="host"):
+        with pytest.raises(errors.InvalidArgumentError, match="host"):
             client.images.export("host")
