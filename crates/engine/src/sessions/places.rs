@@ -13,8 +13,6 @@ use crate::turns::{Turn, Turns};
 
 /// How long a terminal with a name runs on while nobody is attached.
 pub const TERMINAL_IDLE: Duration = Duration::from_secs(3600);
-/// Terminals that are being opened at once, over all sandboxes; one in each.
-const OPENED_AT_ONCE: usize = 64;
 /// How long a shell may take to end by itself when it is hung up.
 const HANG_UP: Duration = Duration::from_secs(2);
 const SIGHUP: i32 = 1;
@@ -28,7 +26,7 @@ pub(crate) struct Terminals {
 impl Terminals {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
-            turns: Turns::new(OPENED_AT_ONCE, 1),
+            turns: Turns::of_each(1),
             places: Places {
                 all: Arc::default(),
                 clock,
@@ -39,6 +37,10 @@ impl Terminals {
     /// Whoever opens one in a sandbox waits for those who do so there.
     pub(super) async fn turn(&self, sandbox: &SandboxId) -> Turn {
         self.turns.take(sandbox.clone()).await
+    }
+
+    fn free_turn(&self, sandbox: &SandboxId) -> Option<Turn> {
+        self.turns.try_take(sandbox.clone())
     }
 }
 
@@ -179,8 +181,11 @@ pub(crate) async fn reconcile(shared: &Shared) -> Result<()> {
         if sandbox.view().sandbox.state != SandboxState::Running {
             continue;
         }
-        // Nobody is between giving a name and starting its command.
-        let _turn = shared.terminals.turn(sandbox.id()).await;
+        // Nobody is between giving a name and starting its command; where somebody is, the next time
+        // is early enough.
+        let Some(_turn) = shared.terminals.free_turn(sandbox.id()) else {
+            continue;
+        };
         for named in terminals.list(sandbox.id()).await? {
             let live = shared.registry.command(&named.command);
             let runs = live.is_some_and(|live| !live.has_ended());
