@@ -70,6 +70,17 @@ fn a_tunnel_is_its_projects_and_its_token_the_same_after_a_crash() {
             .judge_preview_secret(&open, &format!("{token}0"))
             .await;
         assert_eq!(wrong.expect("judged"), Verdict::Dead);
+        let (_, link) = engine
+            .sign_terminals(&life.ctx, &sandbox)
+            .await
+            .expect("a link");
+        let of_terminals = engine.judge_preview_secret(&open, &link.token).await;
+        let kept = "the application inside never sees it";
+        assert_eq!(of_terminals.expect("judged"), Verdict::Dead, "{kept}");
+        let like_it = engine
+            .judge_preview_secret(&open, &format!("{}A", link.token))
+            .await;
+        assert_eq!(like_it.expect("judged"), Verdict::Foreign, "no proof");
         let none = engine.enter_preview(&open, None).await;
         assert_eq!(none.expect_err("which port?").code(), Code::PreviewNotFound);
         engine.enter_preview(&open, Some(80)).await.expect("in");
