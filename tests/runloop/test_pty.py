@@ -280,6 +280,29 @@ async def test_a_token_ends_with_its_key_and_its_devbox(sdk, server, runloop):
     await sdk(mine.client.close)
 
 
+async def test_a_terminal_that_wrote_more_than_is_kept_says_so(pty, sdk):
+    if sdk.name == "async":
+        pytest.skip("the SDK has no part in it")
+    view = await pty.connect("full")
+    with pty.attach(view) as ws:
+        ws.send(b"head -c 80000000 /dev/zero | tr '\\0' x\r")
+        last = ""
+
+        def drain() -> None:
+            nonlocal last
+            with pytest.raises(ConnectionClosed):
+                while True:
+                    last = ws.recv(timeout=60).decode()[-200:]
+
+        await asyncio.to_thread(drain)
+        assert "cannot be shown any further" in last and ws.protocol.close_code == 1011
+    with pty.attach(view) as ws:
+        await shown(ws, "cannot be shown any further")
+        assert await closed(ws) == 1011
+    await pty.control("full", action="close")
+    assert (await pty.connect("full")).created
+
+
 async def test_what_a_key_may_send_counts_at_terminals_too(sdk, tmp_path):
     server = Server(tmp_path / "limited", "--rate-limit", "60/h").start()
     client = sdk.client(bearer_token=KEY, base_url=server.base_url, max_retries=0)

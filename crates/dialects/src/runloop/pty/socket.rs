@@ -23,6 +23,11 @@ const PING_EVERY: Duration = Duration::from_secs(20);
 /// How long a client may take to read a frame; nobody else attaches meanwhile.
 const TAKEN_WITHIN: Duration = Duration::from_secs(30);
 
+/// The last line of a terminal that wrote more than is kept.
+const FULL: &[u8] =
+    b"\r\n[This terminal has written more than is kept and cannot be shown any further: close it, and \
+      connect to it again.]\r\n";
+
 /// Why a client is no longer shown the terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Over {
@@ -30,6 +35,8 @@ enum Over {
     ShellEnded,
     TokenEnded,
     Draining,
+    /// It wrote more than is kept, so nobody can be shown more.
+    Full,
     Failed,
     /// Nobody is there to be told.
     Gone,
@@ -41,6 +48,7 @@ impl Over {
             Self::ShellEnded => Some((4000, "the shell has ended")),
             Self::TokenEnded => Some((1008, "the token holds no longer")),
             Self::Draining => Some((1001, "the server is shutting down")),
+            Self::Full => Some((1011, "the terminal wrote more than is kept")),
             Self::Failed => Some((1011, "the terminal cannot be shown")),
             Self::Gone => None,
         }
@@ -95,7 +103,11 @@ impl Shown {
             let bytes = match record {
                 Ok(Some(record)) => match record.body {
                     RecordBody::Output { bytes, .. } => bytes,
-                    RecordBody::Truncated => continue,
+                    RecordBody::Truncated => {
+                        // It is told again to whoever attaches after this.
+                        let _ = send(sink, Message::Binary(FULL.into())).await;
+                        return Over::Full;
+                    }
                     RecordBody::End { .. } => return Over::ShellEnded,
                 },
                 Ok(None) => return Over::ShellEnded,
