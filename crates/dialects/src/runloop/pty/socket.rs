@@ -68,7 +68,7 @@ impl Shown {
     pub(super) async fn serve(mut self, socket: WebSocket, draining: Draining) {
         let (mut sink, stream) = socket.split();
         let input = self.attached.input();
-        let heard = AtomicBool::new(true);
+        let heard = Heard::new();
         let over = tokio::select! {
             over = self.show(&mut sink, &heard) => over,
             () = type_in(stream, input, &heard) => Over::Gone,
@@ -82,7 +82,7 @@ impl Shown {
         }
     }
 
-    async fn show(&mut self, sink: &mut Sink, heard: &AtomicBool) -> Over {
+    async fn show(&mut self, sink: &mut Sink, heard: &Heard) -> Over {
         let mut ping = tokio::time::interval(PING_EVERY);
         ping.reset();
         loop {
@@ -93,7 +93,7 @@ impl Shown {
                     if !self.admitted.holds(&self.engine).await {
                         return Over::TokenEnded;
                     }
-                    let answered = heard.swap(false, Ordering::Relaxed);
+                    let answered = heard.since_last();
                     if !answered || !send(sink, Message::Ping(Vec::new().into())).await {
                         return Over::Gone;
                     }
@@ -123,6 +123,30 @@ impl Shown {
     }
 }
 
+/// Whether the client is there.
+struct Heard {
+    /// A frame came.
+    frame: AtomicBool,
+    /// A frame waits for the shell to read it, so none behind it is looked at, answers to pings neither.
+    busy: AtomicBool,
+}
+
+impl Heard {
+    fn new() -> Self {
+        Self {
+            frame: AtomicBool::new(true),
+            busy: AtomicBool::new(false),
+        }
+    }
+
+    /// Since this was asked before; yes while that cannot be told.
+    fn since_last(&self) -> bool {
+        // In this order: whoever stops being busy was heard before.
+        let busy = self.busy.load(Ordering::Acquire);
+        self.frame.swap(false, Ordering::AcqRel) || busy
+    }
+}
+
 /// Whether the client has taken it.
 async fn send(sink: &mut Sink, message: Message) -> bool {
     let sent = tokio::time::timeout(TAKEN_WITHIN, sink.send(message)).await;
@@ -131,15 +155,17 @@ async fn send(sink: &mut Sink, message: Message) -> bool {
 
 /// Types what frames hold until the client is gone. Behind the end of the shell it is dropped, as a
 /// terminal would.
-async fn type_in(mut stream: SplitStream<WebSocket>, input: TerminalInput, heard: &AtomicBool) {
+async fn type_in(mut stream: SplitStream<WebSocket>, input: TerminalInput, heard: &Heard) {
     while let Some(Ok(message)) = stream.next().await {
-        heard.store(true, Ordering::Relaxed);
+        heard.busy.store(true, Ordering::Release);
         let typed = match message {
             Message::Binary(bytes) => input.write(&bytes).await,
             Message::Text(text) => input.write(text.as_bytes()).await,
             Message::Close(_) => return,
             Message::Ping(_) | Message::Pong(_) => Ok(()),
         };
+        heard.frame.store(true, Ordering::Release);
+        heard.busy.store(false, Ordering::Release);
         if let Err(error) = typed {
             tracing::debug!(%error, "what was typed has no reader");
         }
