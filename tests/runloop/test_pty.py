@@ -14,7 +14,7 @@ from runloop_api_client import (
     NotFoundError,
 )
 from sdk import VERSION
-from server import KEY
+from server import KEY, Server
 from tunnels import HEADER, ask, bearer, host, open_socket, until
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -278,3 +278,44 @@ async def test_a_token_ends_with_its_key_and_its_devbox(sdk, server, runloop):
     with pytest.raises(NotFoundError):
         await sdk(runloop.api.devboxes.create_pty_tunnel, "dbx_01ARZ3NDEKTSV4RRFFQ69G5FAV")
     await sdk(mine.client.close)
+
+
+async def test_a_terminal_that_wrote_more_than_is_kept_says_so(pty, sdk):
+    if sdk.name == "async":
+        pytest.skip("the SDK has no part in it")
+    view = await pty.connect("full")
+    with pty.attach(view) as ws:
+        ws.send(b"head -c 80000000 /dev/zero | tr '\\0' x\r")
+        last = ""
+
+        def drain() -> None:
+            nonlocal last
+            with pytest.raises(ConnectionClosed):
+                while True:
+                    last = ws.recv(timeout=60).decode()[-200:]
+
+        await asyncio.to_thread(drain)
+        assert "cannot be shown any further" in last and ws.protocol.close_code == 1011
+    with pty.attach(view) as ws:
+        await shown(ws, "cannot be shown any further")
+        assert await closed(ws) == 1011
+    await pty.control("full", action="close")
+    assert (await pty.connect("full")).created
+
+
+async def test_what_a_key_may_send_counts_at_terminals_too(sdk, tmp_path):
+    server = Server(tmp_path / "limited", "--rate-limit", "60/h").start()
+    client = sdk.client(bearer_token=KEY, base_url=server.base_url, max_retries=0)
+    try:
+        devbox = await sdk(client.devbox.create)
+        tunnel = await sdk(client.api.devboxes.create_pty_tunnel, devbox.id)
+        name = host(tunnel.tunnel_key, 13)
+        headers = bearer(tunnel.auth_token)
+        answers = [ask(server, name, "/pty/one", headers=headers) for _ in range(61)]
+        assert answers[0].status_code == 200
+        assert answers[-1].status_code == 429 and int(answers[-1].headers["retry-after"]) > 0
+        api = httpx.get(f"{server.url}/v1/sandboxes", headers=bearer(KEY, "authorization"))
+        assert api.status_code == 429
+    finally:
+        await sdk.close(client)
+        server.stop()

@@ -29,6 +29,6 @@ pub(crate) use lease::Lease;
 pub(crate) use owner::{Birth, adopt};
 pub(crate) use registry::Registry;
 pub(crate) use rootfs::boot_spec;
-pub(crate) use sandbox::{Change, DiskCopy, LiveSandbox};
+pub(crate) use sandbox::{Change, DiskCopy, LiveSandbox, Unwoken};
 pub(crate) use supervise::{drop_input, supervise};
 pub(crate) use view::{Link, View};

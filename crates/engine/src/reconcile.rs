@@ -19,6 +19,7 @@ pub(crate) fn start(shared: &Arc<Shared>) {
     shared.tasks.spawn(housekeeping(Arc::clone(shared)));
     shared.tasks.spawn(object_keeping(Arc::clone(shared)));
     shared.tasks.spawn(axon_keeping(Arc::clone(shared)));
+    shared.tasks.spawn(terminal_keeping(Arc::clone(shared)));
 }
 
 /// Asks every owner to record what its sandbox used.
@@ -36,7 +37,6 @@ async fn housekeeping(shared: Arc<Shared>) {
         report("preview links", purge_preview_links(&shared).await);
         report("SSH keys", purge_ssh_keys(&shared).await);
         report("tunnels", purge_tunnels(&shared).await);
-        report("terminals", crate::sessions::reconcile(&shared).await);
         report(
             "network policies",
             crate::network_policies::reconcile(&shared).await,
@@ -79,6 +79,17 @@ async fn axon_keeping(shared: Arc<Shared>) {
         report("axons", crate::axons::sweep(&shared).await);
         if !tick(&shared, shared.config.reconcile_every).await {
             return;
+        }
+    }
+}
+
+/// In a task of its own: guests that do not answer hold up nothing else.
+async fn terminal_keeping(shared: Arc<Shared>) {
+    while tick(&shared, shared.config.reconcile_every).await {
+        tokio::select! {
+            result = crate::sessions::reconcile(&shared) => report("terminals", result),
+            // What is left of it is done after the next start.
+            () = shared.ending.cancelled() => return,
         }
     }
 }

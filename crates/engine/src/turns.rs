@@ -29,6 +29,19 @@ impl<K: Eq + Hash> Turns<K> {
         }
     }
 
+    /// Turns that no number of owners can use up: so many of one owner's, and no more is said.
+    pub(crate) fn of_each(of_each: usize) -> Self {
+        Self::new(Semaphore::MAX_PERMITS, of_each)
+    }
+
+    /// One that is free now.
+    pub(crate) fn try_take(&self, owner: K) -> Option<Turn> {
+        Some(Turn {
+            _of_owner: self.of_owner(owner).try_acquire_owned().ok()?,
+            _of_all: Arc::clone(&self.all).try_acquire_owned().ok()?,
+        })
+    }
+
     /// Waits for one of the owner's, then for one of everybody's.
     pub(crate) async fn take(&self, owner: K) -> Turn {
         let of_owner = self.of_owner(owner);
@@ -73,5 +86,17 @@ mod tests {
         assert!(turns.take("b").now_or_never().is_none(), "a fourth of all");
         drop(first);
         assert!(turns.take("b").now_or_never().is_some(), "given back");
+    }
+
+    #[test]
+    fn whoever_has_turns_of_many_owners_leaves_those_of_others() {
+        let turns = Turns::of_each(1);
+        let held: Vec<_> = (0..1000)
+            .map(|owner| turns.try_take(owner).expect("free"))
+            .collect();
+        assert!(turns.try_take(7).is_none(), "somebody has it");
+        assert!(turns.take(1000).now_or_never().is_some(), "another's");
+        drop(held);
+        assert!(turns.try_take(7).is_some(), "given back");
     }
 }

@@ -84,6 +84,22 @@ impl Engine {
         result
     }
 
+    /// The same for what anybody may ask for: only what was done has a line, so that nobody without a
+    /// key fills the trail.
+    pub(crate) async fn audited_if_done<T>(
+        &self,
+        ctx: &Ctx,
+        note: &Note,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let result = self.timed(ctx, note.action, Box::pin(work)).await;
+        if result.is_ok() {
+            let event = self.event(ctx, note, None);
+            self.inner.trail.put(event).await;
+        }
+        result
+    }
+
     /// Runs a use case that only reads: the caller's scopes allow it, and it is timed and counted.
     // Each layer holds the work it awaits once more, so there are few, and those above hand it on boxed:
     // without that, use cases outgrow the stack of a thread in builds that are not optimised.

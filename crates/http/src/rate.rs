@@ -82,7 +82,10 @@ impl RateLimits {
     }
 
     /// Counts a request of this caller. The process itself is not limited.
-    pub(crate) fn admit(&self, caller: &Principal) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// `rate_limited` where its key sent more than it may.
+    pub fn admit(&self, caller: &Principal) -> Result<(), Error> {
         let Some(key) = &caller.key else {
             return Ok(());
         };

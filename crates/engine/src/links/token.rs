@@ -66,6 +66,11 @@ impl LinkKey {
         })
     }
 
+    /// Whether this server made it, whatever it is for and however old it is.
+    pub(crate) fn made(&self, token: &str) -> bool {
+        self.proved(token).is_some()
+    }
+
     fn proved(&self, token: &str) -> Option<Claims> {
         if token.len() > TOKEN_MAX_BYTES {
             return None;

@@ -99,6 +99,14 @@ impl LiveCommand {
         self.state.borrow().state == CommandState::Running
     }
 
+    /// Waits until its start has been answered, or it has ended.
+    pub(crate) async fn answered(&self) {
+        let mut state = self.state.subscribe();
+        let answered = state.wait_for(|command| command.state != CommandState::Starting);
+        // The sender is ours.
+        let _ = answered.await;
+    }
+
     pub(crate) fn program(&self) -> &Program {
         &self.start.program
     }

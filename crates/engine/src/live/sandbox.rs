@@ -14,7 +14,8 @@ use pinfold_model::{
 use pinfold_runtime::guest::GuestError;
 use pinfold_store::Idempotency;
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore, mpsc, oneshot, watch};
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::DescribeSandbox;
@@ -80,7 +81,17 @@ pub(crate) struct LiveSandbox {
     secret_env: RwLock<SecretEnv>,
     /// Turns of those who dial its ports.
     dials: Semaphore,
+    /// Held by whoever wakes it, for all who want it awake.
+    waking: Arc<Mutex<Option<Unwoken>>>,
     running: Arc<AtomicU32>,
+}
+
+/// Why it could not be woken, and when.
+#[derive(Debug)]
+pub(crate) struct Unwoken {
+    pub(crate) at: Instant,
+    pub(crate) code: Code,
+    pub(crate) text: String,
 }
 
 /// One running command of a sandbox; it counts until this is dropped.
@@ -117,6 +128,7 @@ impl LiveSandbox {
             commands: TaskTracker::new(),
             secret_env: RwLock::default(),
             dials: Semaphore::new(DIALS_MAX),
+            waking: Arc::default(),
             running: Arc::default(),
         }
     }
@@ -191,6 +203,11 @@ impl LiveSandbox {
             Ok(view) => view.sandbox.as_ref().clone(),
             Err(_) => unreachable!("the sender is ours"),
         }
+    }
+
+    /// The turn of waking it, and how that ended the last time.
+    pub(crate) async fn turn_of_waking(&self) -> OwnedMutexGuard<Option<Unwoken>> {
+        Arc::clone(&self.waking).lock_owned().await
     }
 
     /// Asks the owner for a change; `None` when it has ended and only the record is left.

@@ -13,13 +13,16 @@ use tokio::time::Instant;
 use super::OpenPreview;
 use super::open::Reach;
 use crate::Engine;
-use crate::live::{Change, LiveSandbox, Use};
+use crate::live::{Change, LiveSandbox, Unwoken, Use};
 use crate::usecase::Note;
 
 /// How long a server inside may take to listen after a request has woken its sandbox.
 const LISTENS_WITHIN: Duration = Duration::from_secs(30);
 /// Between two looks whether it does.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// How long a sandbox that could not be woken is left alone.
+const FAILED_FOR: Duration = Duration::from_secs(5);
 
 /// While one is held the sandbox is in use.
 #[derive(Debug)]
@@ -141,17 +144,13 @@ impl Engine {
     /// Has a sandbox run that was suspended or stopped, and be set up. Answers until when a server
     /// inside may still be starting, where it was not running and set up before.
     async fn wake(&self, live: &Arc<LiveSandbox>) -> Result<Option<Instant>> {
-        let change = match live.view().sandbox.state {
-            SandboxState::Suspended => Some(Change::Resume),
-            SandboxState::Stopped => Some(Change::Start),
-            SandboxState::Running if !is_set_up(&live.view().sandbox) => None,
-            SandboxState::Creating
-            | SandboxState::Running
-            | SandboxState::Failed
-            | SandboxState::Destroyed => return Ok(None),
-        };
-        if let Some(change) = change {
-            self.woken(live, change).await?;
+        let asleep = waking(live.view().sandbox.state).is_some();
+        if asleep {
+            self.woken(live).await?;
+        }
+        let sandbox = live.view().sandbox;
+        if sandbox.state != SandboxState::Running || (!asleep && is_set_up(&sandbox)) {
+            return Ok(None);
         }
         let by = Instant::now() + LISTENS_WITHIN;
         let set_up =
@@ -161,21 +160,60 @@ impl Engine {
         Ok(Some(by))
     }
 
-    /// Requests that come together ask for the same change, which is made once.
-    async fn woken(&self, live: &LiveSandbox, change: Change) -> Result<()> {
+    /// Of requests that come together one asks for the change, and the others for what became of it.
+    async fn woken(&self, live: &Arc<LiveSandbox>) -> Result<()> {
+        let mut last = live.turn_of_waking().await;
+        let Some(change) = waking(live.view().sandbox.state) else {
+            return Ok(());
+        };
+        if let Some(failed) = last.as_ref()
+            && failed.at.elapsed() < FAILED_FOR
+        {
+            return Err(Error::new(failed.code, failed.text.clone()));
+        }
+        let (engine, live) = (self.clone(), Arc::clone(live));
+        // To its end even if the caller goes away: the others wait for the same.
+        self.detached(async move {
+            let woken = engine.change_to_wake(&live, change).await;
+            // One that changed meanwhile is looked at again.
+            let failed = woken.as_ref().err();
+            let failed = failed.filter(|error| error.code() != Code::SandboxNotRunning);
+            *last = failed.map(|error| Unwoken {
+                at: Instant::now(),
+                code: error.code(),
+                text: error.message().to_owned(),
+            });
+            woken
+        })
+        .await
+    }
+
+    async fn change_to_wake(&self, live: &LiveSandbox, change: Change) -> Result<()> {
         let mut principal = self.system_principal();
         principal.project = live.project().clone();
         let ctx = Ctx::new(principal);
         let note = Note::new("sandbox.wake");
         note.about(live.id().as_str());
         note.of(live.project());
-        self.audited_behind(&ctx, &note, async {
+        self.audited_if_done(&ctx, &note, async {
             match live.change(change).await {
                 Some(done) => done.map(drop),
                 None => Err(unavailable("the sandbox has ended")),
             }
         })
         .await
+    }
+}
+
+/// What has a sandbox run that sleeps; `None` for one that does not.
+fn waking(state: SandboxState) -> Option<Change> {
+    match state {
+        SandboxState::Suspended => Some(Change::Resume),
+        SandboxState::Stopped => Some(Change::Start),
+        SandboxState::Creating
+        | SandboxState::Running
+        | SandboxState::Failed
+        | SandboxState::Destroyed => None,
     }
 }
 

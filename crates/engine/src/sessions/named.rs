@@ -8,6 +8,8 @@
 //! The row outlives the server, as the command does. A place does not: after a restart of the server
 //! whoever comes back is shown the journal from its beginning.
 
+use std::sync::Arc;
+
 use pinfold_model::journal::Record;
 use pinfold_model::{
     Code, Command, CommandId, Ctx, Error, Purpose, Result, SandboxId, TerminalName, WindowSize,
@@ -18,6 +20,7 @@ use pinfold_store::NamedCommand;
 use super::places::{Place, hang_up};
 use super::{OpenTerminal, Terminal, TerminalInput, spec_of};
 use crate::commands::{OutputReader, new_command, start};
+use crate::live::LiveCommand;
 use crate::usecase::Note;
 use crate::{Engine, Origin};
 
@@ -70,18 +73,18 @@ impl Engine {
     ) -> Result<NamedTerminal> {
         let note = Note::new("terminal.open");
         self.audited_behind(ctx, &note, async {
-            let lease = self.lease(ctx, sandbox).await?;
-            note.of(lease.live().project());
+            // Whose it is comes first: nobody waits for turns of others.
+            note.of(&self.any_sandbox(ctx, sandbox).await?.project);
             note.fact("sandbox", sandbox.as_str());
-            // Of those who want the same name at once one opens it.
-            let _turn = self.inner.terminals.turn(sandbox).await;
-            if let Some(command) = self.running_terminal(sandbox, name).await? {
-                note.about(command.id.as_str());
+            // Of those who want the same name at once one opens it. Held until the command can be
+            // found, and never while a guest is asked.
+            let turn = self.inner.terminals.turn(sandbox).await;
+            let lease = self.lease(ctx, sandbox).await?;
+            if let Some(live) = self.running_terminal(sandbox, name).await? {
+                drop(turn);
+                note.about(live.id().as_str());
                 note.fact("replay", true);
-                if let Some(size) = size {
-                    self.resize_terminal(&command.id, size).await?;
-                }
-                return Ok(self.shown_terminal(command, Origin::Replay));
+                return self.found_terminal(&live, size).await;
             }
             self.require_free_name(sandbox, name).await?;
             let open = OpenTerminal {
@@ -101,7 +104,9 @@ impl Engine {
             self.store().terminals().put(&named).await?;
             let live = lease.live();
             let command = new_command(self.shared(), live, named.command, spec, Purpose::Command);
-            let begun = start(self.shared(), lease, command, None).answer().await?;
+            let starting = start(self.shared(), lease, command, None);
+            drop(turn);
+            let begun = starting.answer().await?;
             Ok(self.shown_terminal(begun.value, Origin::New))
         })
         .await
@@ -206,7 +211,7 @@ impl Engine {
         // Whose it is comes first.
         self.any_sandbox(ctx, sandbox).await?;
         let found = self.running_terminal(sandbox, name).await?;
-        found.ok_or_else(|| {
+        found.map(|live| live.command()).ok_or_else(|| {
             let text = format!("no terminal {:?} runs in the sandbox", name.as_str());
             Error::new(Code::SessionNotFound, text)
         })
@@ -217,13 +222,30 @@ impl Engine {
         &self,
         sandbox: &SandboxId,
         name: &TerminalName,
-    ) -> Result<Option<Command>> {
+    ) -> Result<Option<Arc<LiveCommand>>> {
         let Some(named) = self.store().terminals().get(sandbox, name).await? else {
             return Ok(None);
         };
         let live = self.inner.registry.command(&named.command);
-        let live = live.filter(|live| !live.has_ended());
-        Ok(live.map(|live| live.command()))
+        Ok(live.filter(|live| !live.has_ended()))
+    }
+
+    /// One that somebody else opened, perhaps just now.
+    async fn found_terminal(
+        &self,
+        live: &LiveCommand,
+        size: Option<WindowSize>,
+    ) -> Result<NamedTerminal> {
+        // One whose record failed is never answered.
+        let _ = tokio::time::timeout(self.config().attach_timeout, live.answered()).await;
+        if self.inner.registry.command(live.id()).is_none() {
+            let text = "the terminal could not be opened; try again";
+            return Err(Error::new(Code::Unavailable, text));
+        }
+        if let Some(size) = size {
+            self.resize_terminal(live.id(), size).await?;
+        }
+        Ok(self.shown_terminal(live.command(), Origin::Replay))
     }
 
     async fn require_free_name(&self, sandbox: &SandboxId, name: &TerminalName) -> Result<()> {

@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use futures::{StreamExt, stream};
 use pinfold_model::command::CancelMode;
 use pinfold_model::{CommandId, Result, SandboxId, SandboxState, Time, WindowSize};
+use pinfold_store::NamedCommand;
 
 use crate::clock::{Clock, later};
 use crate::engine::Shared;
@@ -13,10 +15,12 @@ use crate::turns::{Turn, Turns};
 
 /// How long a terminal with a name runs on while nobody is attached.
 pub const TERMINAL_IDLE: Duration = Duration::from_secs(3600);
-/// Terminals that are being opened at once, over all sandboxes; one in each.
-const OPENED_AT_ONCE: usize = 64;
 /// How long a shell may take to end by itself when it is hung up.
 const HANG_UP: Duration = Duration::from_secs(2);
+/// Forsaken terminals that are ended at once, over all sandboxes.
+const ENDED_AT_ONCE: usize = 16;
+/// How long ending one of them may take, with a guest that does not answer.
+const ENDED_WITHIN: Duration = Duration::from_secs(10);
 const SIGHUP: i32 = 1;
 
 /// What is known of terminals with a name beside their rows.
@@ -28,7 +32,7 @@ pub(crate) struct Terminals {
 impl Terminals {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
-            turns: Turns::new(OPENED_AT_ONCE, 1),
+            turns: Turns::of_each(1),
             places: Places {
                 all: Arc::default(),
                 clock,
@@ -39,6 +43,10 @@ impl Terminals {
     /// Whoever opens one in a sandbox waits for those who do so there.
     pub(super) async fn turn(&self, sandbox: &SandboxId) -> Turn {
         self.turns.take(sandbox.clone()).await
+    }
+
+    fn free_turn(&self, sandbox: &SandboxId) -> Option<Turn> {
+        self.turns.try_take(sandbox.clone())
     }
 }
 
@@ -174,31 +182,55 @@ pub(super) async fn hang_up(shared: &Shared, id: &CommandId) {
 /// Ends terminals with a name that nobody has come back to, and forgets names of those that ended.
 pub(crate) async fn reconcile(shared: &Shared) -> Result<()> {
     let terminals = shared.store.terminals();
+    let mut forsaken = Vec::new();
     for sandbox in shared.registry.sandboxes() {
         // What is frozen hears nothing.
         if sandbox.view().sandbox.state != SandboxState::Running {
             continue;
         }
-        // Nobody is between giving a name and starting its command.
-        let _turn = shared.terminals.turn(sandbox.id()).await;
+        // Nobody is between giving a name and starting its command; where somebody is, the next time
+        // is early enough.
+        let Some(_turn) = shared.terminals.free_turn(sandbox.id()) else {
+            continue;
+        };
         for named in terminals.list(sandbox.id()).await? {
             let live = shared.registry.command(&named.command);
-            let runs = live.is_some_and(|live| !live.has_ended());
-            let places = &shared.terminals.places;
-            if runs && !places.is_forsaken(&named.command, shared.clock.now()) {
-                continue;
+            if live.is_none_or(|live| live.has_ended()) {
+                terminals.delete(&named).await?;
+            } else if is_forsaken(shared, &named) {
+                forsaken.push(named);
             }
-            if runs {
-                hang_up(shared, &named.command).await;
-            }
-            terminals.delete(&named).await?;
         }
     }
+    stream::iter(forsaken)
+        .for_each_concurrent(ENDED_AT_ONCE, |named| end(shared, named))
+        .await;
     let known = |id: &CommandId| shared.registry.command(id).is_some();
     shared.terminals.places.retain(known);
     let purged = terminals.purge().await?;
     tracing::debug!(purged, "names of terminals");
     Ok(())
+}
+
+/// Ends one that nobody has come back to, also not while others were ended.
+async fn end(shared: &Shared, named: NamedCommand) {
+    if !is_forsaken(shared, &named) {
+        return;
+    }
+    let ended = tokio::time::timeout(ENDED_WITHIN, hang_up(shared, &named.command)).await;
+    if ended.is_err() {
+        // It has its name still, so the next turn finds it again.
+        tracing::warn!(command = %named.command, "a forsaken terminal has not ended in time");
+        return;
+    }
+    if let Err(error) = shared.store.terminals().delete(&named).await {
+        tracing::warn!(command = %named.command, %error, "a terminal's name is kept");
+    }
+}
+
+fn is_forsaken(shared: &Shared, named: &NamedCommand) -> bool {
+    let places = &shared.terminals.places;
+    places.is_forsaken(&named.command, shared.clock.now())
 }
 
 #[cfg(test)]

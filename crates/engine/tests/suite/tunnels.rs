@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pinfold_engine::{Clock, CreateSandbox, EngineConfig, Origin, Verdict};
+use pinfold_engine::{
+    AuditFilter, Clock, CreateSandbox, EngineConfig, Origin, PageRequest, Verdict,
+};
 use pinfold_model::sandbox::IdleAction;
 use pinfold_model::tunnel::{Traffic, Wake};
 use pinfold_model::{Code, SandboxState, Scopes, TunnelAccess, TunnelSpec};
@@ -70,6 +72,17 @@ fn a_tunnel_is_its_projects_and_its_token_the_same_after_a_crash() {
             .judge_preview_secret(&open, &format!("{token}0"))
             .await;
         assert_eq!(wrong.expect("judged"), Verdict::Dead);
+        let (_, link) = engine
+            .sign_terminals(&life.ctx, &sandbox)
+            .await
+            .expect("a link");
+        let of_terminals = engine.judge_preview_secret(&open, &link.token).await;
+        let kept = "the application inside never sees it";
+        assert_eq!(of_terminals.expect("judged"), Verdict::Dead, "{kept}");
+        let like_it = engine
+            .judge_preview_secret(&open, &format!("{}A", link.token))
+            .await;
+        assert_eq!(like_it.expect("judged"), Verdict::Foreign, "no proof");
         let none = engine.enter_preview(&open, None).await;
         assert_eq!(none.expect_err("which port?").code(), Code::PreviewNotFound);
         engine.enter_preview(&open, Some(80)).await.expect("in");
@@ -140,6 +153,41 @@ fn traffic_counts_as_use_where_it_may_and_wakes_where_it_may() {
                 }
             }
         }
+    });
+    life.clean_up(&place);
+}
+
+#[test]
+fn requests_that_come_together_wake_a_sandbox_once() {
+    let place = Place::new();
+    let life = place.live();
+    life.run(async {
+        let (engine, ctx) = (&life.engine, &life.ctx);
+        let sandbox = life.sandbox().await;
+        let wakes = spec(TunnelAccess::Open, Traffic::KeepsInUse, Wake::OnRequest);
+        let made = engine.enable_tunnel(ctx, &sandbox, wakes).await;
+        let key = made.expect("a tunnel").shown.tunnel.key;
+        let open = engine.open_tunnel(&key).await.expect("open");
+        let suspended = engine.suspend_sandbox(ctx, &sandbox).await;
+        suspended.expect("suspended");
+        let requests = (0..16).map(|_| engine.enter_preview(&open, Some(80)));
+        for entered in futures::future::join_all(requests).await {
+            entered.expect("woken");
+        }
+        let filter = AuditFilter {
+            action: Some("sandbox.wake".into()),
+            ..AuditFilter::default()
+        };
+        let page = PageRequest::default();
+        let woken = || async {
+            // Lines are written behind the answers.
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let trail = engine.list_audit(ctx, &filter, &page).await;
+            trail.expect("trail").items.len()
+        };
+        assert_eq!(woken().await, 1);
+        engine.enter_preview(&open, Some(80)).await.expect("awake");
+        assert_eq!(woken().await, 1, "nothing had to be woken");
     });
     life.clean_up(&place);
 }

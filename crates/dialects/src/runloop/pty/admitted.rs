@@ -4,7 +4,7 @@ use axum::extract::FromRequestParts;
 use axum::http::header::{AUTHORIZATION, HeaderMap, SEC_WEBSOCKET_PROTOCOL};
 use axum::http::request::Parts;
 use pinfold_engine::{Engine, LinkUse, Linked};
-use pinfold_http::{RequestTag, TUNNEL_TOKEN_HEADER, pairs};
+use pinfold_http::{RateLimits, RequestTag, TUNNEL_TOKEN_HEADER, pairs};
 use pinfold_model::{Code, Ctx, Error, ErrorKind, RequestId, SandboxId, TerminalsKey};
 
 use crate::runloop::errors::Refused;
@@ -41,6 +41,10 @@ impl FromRequestParts<Engine> for Admitted {
         let key = key.ok_or_else(unauthenticated)?;
         let (token, protocol) = presented(parts)?.ok_or_else(unauthenticated)?;
         let (ctx, sandbox) = prove(engine, &key, &token, request).await?;
+        // What the token's key may send is one measure, wherever it sends it.
+        if let Some(limits) = parts.extensions.get::<RateLimits>() {
+            limits.admit(&ctx.principal)?;
+        }
         Ok(Self {
             ctx,
             sandbox,
