@@ -25,6 +25,9 @@ use crate::{dns, tunnel, web};
 
 /// Questions of one sandbox at once.
 const QUESTIONS_MAX: usize = 64;
+/// Of MCP, of one sandbox: they are in this process's memory, and in no sandbox's account.
+const MESSAGES_MAX: usize = 8;
+const STREAMS_MAX: usize = 64;
 /// How long a program is expected to need to begin. One that is silent is connected, since it may be
 /// the other side's turn.
 const SILENCE: Duration = Duration::from_millis(300);
@@ -55,6 +58,10 @@ pub(crate) struct Inner {
     pub(crate) tally: Tally,
     connections: Arc<Semaphore>,
     pub(crate) questions: Arc<Semaphore>,
+    /// Messages of MCP that are held in memory.
+    pub(crate) messages: Arc<Semaphore>,
+    /// Streams of MCP, of which one event each may be.
+    pub(crate) streams: Arc<Semaphore>,
 }
 
 /// What is added to some requests, and who speaks TLS for that.
@@ -112,6 +119,8 @@ impl Egress {
             tally: Tally::default(),
             connections,
             questions: Arc::new(Semaphore::new(QUESTIONS_MAX)),
+            messages: Arc::new(Semaphore::new(MESSAGES_MAX)),
+            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
         };
         Self {
             inner: Arc::new(inner),

@@ -26,7 +26,7 @@ use crate::usecase::Note;
 use crate::{Accepted, Engine, Origin};
 
 pub use bind::WantedGateway;
-pub(crate) use bind::gateway_env;
+pub(crate) use bind::{gateway_env, let_to};
 pub(crate) use token::TokenKey;
 
 /// Attempts at one change: another one is needed only where somebody else changes the same gateway at

@@ -100,7 +100,8 @@ impl Database {
 
     /// Removes the database, where there is one. Nobody may be using it.
     pub fn remove(&self) -> io::Result<()> {
-        for path in [self.path.clone(), journal(&self.path)] {
+        // The database last: by its name what a crash leaves here is found again.
+        for path in [journal(&self.path), self.path.clone()] {
             match std::fs::remove_file(path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
@@ -274,7 +275,7 @@ impl Run<'_> {
         for (n, value) in wanted.params.iter().enumerate() {
             statement.raw_bind_parameter(n + 1, value)?;
         }
-        let columns = columns(&statement);
+        let columns = self.columns(&statement)?;
         let mut answer = Answer {
             rows: Vec::new(),
             cut: false,
@@ -289,6 +290,26 @@ impl Run<'_> {
         }
         answer.took = began.elapsed();
         Ok(answer)
+    }
+
+    /// They take of the answer's room as rows do: a name may be as long as a statement.
+    fn columns(&mut self, statement: &rusqlite::Statement<'_>) -> Result<Vec<Column>, Failure> {
+        let columns = statement.columns();
+        let told = columns
+            .iter()
+            .map(|column| (column.name(), column.decl_type().unwrap_or_default()));
+        let weight = told
+            .clone()
+            .map(|(name, declared)| name.len() + declared.len() + size_of::<Column>())
+            .sum();
+        let too_long = || SqlError::Failed("the names of its columns are too long".to_owned());
+        let room = self.room.checked_sub(weight);
+        self.room = room.ok_or_else(|| Failure::Ours(too_long()))?;
+        let told = told.map(|(name, declared)| Column {
+            name: name.to_owned(),
+            declared: declared.to_owned(),
+        });
+        Ok(told.collect())
     }
 
     fn rows(
@@ -320,13 +341,4 @@ impl Run<'_> {
         }
         Ok(())
     }
-}
-
-fn columns(statement: &rusqlite::Statement<'_>) -> Vec<Column> {
-    let columns = statement.columns();
-    let columns = columns.iter().map(|column| Column {
-        name: column.name().to_owned(),
-        declared: column.decl_type().unwrap_or_default().to_owned(),
-    });
-    columns.collect()
 }

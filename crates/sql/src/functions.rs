@@ -16,6 +16,7 @@ pub(crate) fn replace_slow_ones(connection: &Connection, value_bytes: i32) -> Re
     let max = usize::try_from(value_bytes).unwrap_or(0);
     connection.create_scalar_function("instr", 2, flags, instr)?;
     connection.create_scalar_function("replace", 3, flags, move |given| replace(given, max))?;
+    connection.create_scalar_function("unhex", 2, flags, unhex)?;
     connection.create_scalar_function("trim", 2, flags, |given| trim(given, true, true))?;
     connection.create_scalar_function("ltrim", 2, flags, |given| trim(given, true, false))?;
     connection.create_scalar_function("rtrim", 2, flags, |given| trim(given, false, true))
@@ -37,6 +38,30 @@ fn instr(given: &Context<'_>) -> Result<Value> {
     Ok(Value::Integer(
         i64::try_from(before).unwrap_or(i64::MAX) + 1,
     ))
+}
+
+/// Pairs of hexadecimal digits, with characters of the second text between them and nothing else.
+fn unhex(given: &Context<'_>) -> Result<Value> {
+    let Some([digits, passed]) = bytes(given) else {
+        return Ok(Value::Null);
+    };
+    let passed: HashSet<char> = String::from_utf8_lossy(&passed).chars().collect();
+    let digits = String::from_utf8_lossy(&digits);
+    let mut digits = digits.chars();
+    let mut found = Vec::new();
+    while let Some(one) = digits.next() {
+        match (one.to_digit(16), passed.contains(&one)) {
+            (Some(high), _) => {
+                let Some(low) = digits.next().and_then(|two| two.to_digit(16)) else {
+                    return Ok(Value::Null);
+                };
+                found.push((high << 4 | low) as u8);
+            }
+            (None, true) => {}
+            (None, false) => return Ok(Value::Null),
+        }
+    }
+    Ok(Value::Blob(found))
 }
 
 fn replace(given: &Context<'_>, max: usize) -> Result<Value> {

@@ -31,6 +31,10 @@ pub(super) enum Denied {
     Method,
     Form(&'static str),
     TooLarge(usize),
+    /// A message took too long to come, or to be its turn.
+    Slow,
+    /// As many streams as one sandbox may have.
+    Busy,
     Upstream(NoWay),
 }
 
@@ -201,6 +205,8 @@ impl Denied {
             Self::NoPlace => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Slow => StatusCode::REQUEST_TIMEOUT,
+            Self::Busy => StatusCode::TOO_MANY_REQUESTS,
             Self::Upstream(_) => StatusCode::BAD_GATEWAY,
         }
     }
@@ -214,6 +220,8 @@ impl Denied {
             Self::Path => "gateway_path",
             Self::NoPlace | Self::Method | Self::Form(_) => "gateway_request",
             Self::TooLarge(_) => "gateway_too_large",
+            Self::Slow => "gateway_slow",
+            Self::Busy => "gateway_busy",
             Self::Upstream(_) => "gateway_upstream",
         }
     }
@@ -226,6 +234,8 @@ impl Denied {
             Self::Method => "an MCP gateway takes POST, GET and DELETE".to_owned(),
             Self::Form(words) => (*words).to_owned(),
             Self::TooLarge(max) => format!("more than {max} bytes to look through"),
+            Self::Slow => "the message did not come to its end in time".to_owned(),
+            Self::Busy => "the sandbox has too many streams of MCP open".to_owned(),
             Self::Upstream(NoWay::Refused { host, why }) => format!("{host} is not called: {why}"),
             Self::Upstream(no_way) => format!("the gateway's endpoint: {no_way}"),
         }

@@ -8,7 +8,9 @@ mod answers;
 mod judge;
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
@@ -19,6 +21,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Frame, Incoming};
 use pinfold_model::gateway::Tools;
 use pinfold_model::network::HostName;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::gateway::{Denied, admitted, direct};
 use super::{Body, BoxError, Conversation, boxed, prepare, strip, whole};
@@ -28,8 +31,14 @@ use judge::{Judged, judge};
 
 /// The only place there is below the name of these gateways.
 const PATH: &str = "/mcp";
-/// Of one message, there or back, as far as it is looked through; in memory while it is.
-const MESSAGE_MAX: usize = 8 << 20;
+/// Of a message on the way there, and of one that is answered, as far as they are looked through; in
+/// memory while they are.
+const MESSAGE_MAX: usize = 1 << 20;
+const ANSWER_MAX: usize = 8 << 20;
+/// Of one event.
+const EVENT_MAX: usize = 1 << 20;
+/// For a message to come to its end, and to be its turn.
+const MESSAGE_TIME: Duration = Duration::from_secs(60);
 const JSON: &str = "application/json";
 const EVENTS: &str = "text/event-stream";
 
@@ -49,16 +58,16 @@ pub(super) async fn call(
         return Err(Denied::NoPlace);
     };
     let (parts, body) = request.into_parts();
-    let (body, lists) = match parts.method {
+    let (body, lists, turn) = match parts.method {
         Method::POST => {
             check_form(&parts.headers)?;
-            let bytes = collected(body).await?;
+            let (bytes, turn) = collected(conversation, body, MESSAGE_MAX).await?;
             match judge(&bytes, &tools) {
-                Judged::Pass { lists } => (bytes, lists),
+                Judged::Pass { lists } => (bytes, lists, Some(turn)),
                 Judged::Answer(status, answer) => return Ok(json(status, answer.to_string())),
             }
         }
-        _ => (Bytes::new(), false),
+        _ => (Bytes::new(), false, None),
     };
     let length = body.len();
     let mut request = Request::from_parts(parts, whole(body));
@@ -74,8 +83,10 @@ pub(super) async fn call(
     let to = direct(&call, &target, &mut request)?;
     let sent = conversation.send(to, request).await;
     let mut response = sent.map_err(Denied::Upstream)?;
+    // Before another is taken for the answer.
+    drop(turn);
     strip(response.headers_mut());
-    looked_through(response, tools, lists).await
+    looked_through(conversation, response, tools, lists).await
 }
 
 /// Only what is read here as it is read there.
@@ -118,12 +129,23 @@ fn kind(text: &str) -> String {
     kind.trim().to_ascii_lowercase()
 }
 
-async fn collected(body: Incoming) -> Result<Bytes, Denied> {
-    match Limited::new(body, MESSAGE_MAX).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Denied::TooLarge(MESSAGE_MAX)),
-        Err(error) => Err(Denied::Upstream(NoWay::Unreachable(error.to_string()))),
-    }
+/// A whole message, and the turn of its sandbox that it stands in memory with.
+async fn collected(
+    conversation: &Conversation,
+    body: Incoming,
+    max: usize,
+) -> Result<(Bytes, OwnedSemaphorePermit), Denied> {
+    let read = async {
+        let turns = Arc::clone(&conversation.inner.messages);
+        let turn = turns.acquire_owned().await.map_err(|_| Denied::Busy)?;
+        match Limited::new(body, max).collect().await {
+            Ok(collected) => Ok((collected.to_bytes(), turn)),
+            Err(error) if error.is::<LengthLimitError>() => Err(Denied::TooLarge(max)),
+            Err(error) => Err(Denied::Upstream(NoWay::Unreachable(error.to_string()))),
+        }
+    };
+    let read = tokio::time::timeout(MESSAGE_TIME, read).await;
+    read.unwrap_or(Err(Denied::Slow))
 }
 
 fn json(status: StatusCode, text: String) -> Response<Body> {
@@ -137,6 +159,7 @@ fn json(status: StatusCode, text: String) -> Response<Body> {
 /// Lists of tools in an answer are cut; whatever else it says stays. Events are looked at one by one, as
 /// they come; another answer is read to its end only where tools were asked for.
 async fn looked_through(
+    conversation: &Conversation,
     response: Response<Incoming>,
     tools: Tools,
     lists: bool,
@@ -158,13 +181,15 @@ async fn looked_through(
     let (mut parts, body) = response.into_parts();
     parts.headers.remove(CONTENT_LENGTH);
     if is_events {
+        let places = Arc::clone(&conversation.inner.streams);
         let cut = Cut {
             body,
-            events: Some(Events::new(tools, MESSAGE_MAX)),
+            events: Some(Events::new(tools, EVENT_MAX)),
+            _place: places.try_acquire_owned().map_err(|_| Denied::Busy)?,
         };
         return Ok(Response::from_parts(parts, cut.boxed()));
     }
-    let bytes = collected(body).await?;
+    let (bytes, _turn) = collected(conversation, body, ANSWER_MAX).await?;
     let bytes = match bytes.is_empty() {
         true => bytes,
         false => answers::cut(&bytes, &tools).ok_or_else(unreadable)?,
@@ -177,6 +202,8 @@ struct Cut {
     body: Incoming,
     /// `None` when it is over.
     events: Option<Events>,
+    /// Among the streams of its sandbox.
+    _place: OwnedSemaphorePermit,
 }
 
 impl hyper::body::Body for Cut {

@@ -15,10 +15,11 @@ use super::GatewayToken;
 use super::token::{Claims, TokenKey};
 use crate::Engine;
 use crate::engine::Shared;
+use crate::live::Change;
 use crate::usecase::Note;
 
-/// All that a sandbox without rules reaches whose network is open.
-const EVERYTHING: [&str; 3] = ["*", "0.0.0.0/0", "::/0"];
+/// All that a sandbox without rules reaches whose network is open: nothing over IPv6.
+const EVERYTHING: [&str; 2] = ["*", "0.0.0.0/0"];
 
 /// A gateway that a new sandbox is to have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -119,24 +120,41 @@ impl Engine {
     }
 
     async fn let_to(&self, ctx: &Ctx, sandbox: &Sandbox, kind: GatewayKind) -> Result<()> {
-        let spec = &sandbox.spec;
-        if spec.network == NetworkMode::Open {
-            return Err(Error::new(
-                Code::InvalidArgument,
-                "the sandbox has an open network, in which there are no gateways; make it with gateways \
-                 or with a network policy",
-            ));
-        }
-        let mut rules = spec.network_policy.clone();
-        allow(&mut rules, kind)?;
-        let is_so = spec.network == NetworkMode::Policy && rules == spec.network_policy;
-        if is_so || spec.network_policy_id.is_some() {
+        if let_to(&sandbox.spec, kind)?.is_none() {
             return Ok(());
         }
-        self.set_sandbox_network(ctx, &sandbox.id, NetworkMode::Policy, rules)
-            .await
-            .map(drop)
+        let (id, before) = (&sandbox.id, sandbox.spec.network);
+        let (changes, after) = (before != NetworkMode::Policy, NetworkMode::Policy);
+        if changes {
+            self.write_resolver(ctx, id, after).await?;
+        }
+        let change = Change::AllowGateway(kind);
+        let changed = self.changed(ctx, "sandbox.network.set", id, change).await;
+        if changed.is_err() && changes {
+            let _ = self.write_resolver(ctx, id, before).await;
+        }
+        changed.map(drop)
     }
+}
+
+/// The rules that let a sandbox to gateways of a kind, where it needs others than it has: one that follows
+/// a policy with a name has what that says.
+pub(crate) fn let_to(spec: &SandboxSpec, kind: GatewayKind) -> Result<Option<NetworkPolicy>> {
+    if spec.network == NetworkMode::Open {
+        return Err(Error::new(
+            Code::InvalidArgument,
+            "the sandbox has an open network, in which there are no gateways; make it with gateways \
+             or with a network policy",
+        ));
+    }
+    let mut rules = spec.network_policy.clone();
+    allow(&mut rules, kind)?;
+    let is_so = spec.network == NetworkMode::Policy && rules == spec.network_policy;
+    if is_so || spec.network_policy_id.is_some() {
+        return Ok(None);
+    }
+    rules.validate()?;
+    Ok(Some(rules))
 }
 
 /// The variables of each command of a sandbox with gateways.

@@ -8,8 +8,8 @@ use pinfold_egress::Egress;
 use pinfold_model::sandbox::EndReason;
 use pinfold_model::usage::{Gauge, UsageTotals};
 use pinfold_model::{
-    Code, Error, ImageConfig, ImageId, NetworkMode, NetworkPolicy, ProjectId, Result, Sandbox,
-    SandboxId, SandboxState, SecretEnv, Time,
+    Code, Error, GatewayKind, ImageConfig, ImageId, NetworkMode, NetworkPolicy, ProjectId, Result,
+    Sandbox, SandboxId, SandboxState, SecretEnv, Time,
 };
 use pinfold_runtime::guest::GuestError;
 use pinfold_store::Idempotency;
@@ -40,6 +40,8 @@ pub(crate) enum Change {
     /// The absolute lifetime ends this long from now; once for each idempotency key.
     Extend(Duration, Option<Idempotency>),
     Network(NetworkMode, NetworkPolicy),
+    /// Its rules as they are then, and the gateways of that kind, unless it follows a policy with a name.
+    AllowGateway(GatewayKind),
     /// The rules of the policy that it follows, as they are recorded now.
     FollowPolicy,
     /// What people say about it.

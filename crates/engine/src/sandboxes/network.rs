@@ -81,7 +81,12 @@ impl Engine {
     }
 
     /// As root, whoever the sandbox's commands are: nobody else may write that file.
-    async fn write_resolver(&self, ctx: &Ctx, id: &SandboxId, mode: NetworkMode) -> Result<()> {
+    pub(crate) async fn write_resolver(
+        &self,
+        ctx: &Ctx,
+        id: &SandboxId,
+        mode: NetworkMode,
+    ) -> Result<()> {
         ctx.require(Resource::Sandboxes, Level::Write)?;
         let content = self.inner.parts.driver.resolver(mode);
         let lease = self.lease(ctx, id).await?;

@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 
 const MAX_CHARS: usize = 256;
+/// No tool has a longer name, and looking at one takes the product of its length and a pattern's.
+const NAME_MAX_BYTES: usize = 256;
 
 /// A name of tools in which `*` stands for any characters and `?` for one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,34 +26,42 @@ impl ToolPattern {
         &self.0
     }
 
-    /// Goes back to the last star only, so it takes no more steps than the product of both lengths.
-    fn fits(&self, name: &str) -> bool {
-        let (pattern, name): (Vec<char>, Vec<char>) =
-            (self.0.chars().collect(), name.chars().collect());
-        let (mut at, mut place) = (0, 0);
-        let mut star: Option<(usize, usize)> = None;
-        while place < name.len() {
-            match pattern.get(at) {
-                Some('*') => {
-                    star = Some((at, place));
-                    at += 1;
-                }
-                Some(&one) if one == '?' || one == name[place] => {
-                    at += 1;
-                    place += 1;
-                }
-                _ => match star {
-                    Some((behind, from)) => {
-                        star = Some((behind, from + 1));
-                        at = behind + 1;
-                        place = from + 1;
-                    }
-                    None => return false,
-                },
-            }
-        }
-        pattern[at..].iter().all(|rest| *rest == '*')
+    /// Whether it means that tool, by its name alone or behind `service.`, which has to stand there
+    /// letter by letter: no star reaches over that dot.
+    fn means(&self, service: &str, tool: &str) -> bool {
+        let of_service = self.0.strip_prefix(service);
+        let of_service = of_service.and_then(|rest| rest.strip_prefix('.'));
+        fits(&self.0, tool) || of_service.is_some_and(|rest| fits(rest, tool))
     }
+}
+
+/// Goes back to the last star only, so it takes no more steps than the product of both lengths.
+fn fits(pattern: &str, name: &str) -> bool {
+    let (pattern, name): (Vec<char>, Vec<char>) =
+        (pattern.chars().collect(), name.chars().collect());
+    let (mut at, mut place) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while place < name.len() {
+        match pattern.get(at) {
+            Some('*') => {
+                star = Some((at, place));
+                at += 1;
+            }
+            Some(&one) if one == '?' || one == name[place] => {
+                at += 1;
+                place += 1;
+            }
+            _ => match star {
+                Some((behind, from)) => {
+                    star = Some((behind, from + 1));
+                    at = behind + 1;
+                    place = from + 1;
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[at..].iter().all(|rest| *rest == '*')
 }
 
 impl Tools {
@@ -65,9 +75,11 @@ impl Tools {
 
     #[must_use]
     pub fn allow(&self, tool: &str) -> bool {
-        let whole = format!("{}.{tool}", self.service);
-        let mut patterns = self.patterns.iter();
-        patterns.any(|pattern| pattern.fits(tool) || pattern.fits(&whole))
+        tool.len() <= NAME_MAX_BYTES
+            && self
+                .patterns
+                .iter()
+                .any(|pattern| pattern.means(&self.service, tool))
     }
 }
 
@@ -132,6 +144,28 @@ mod tests {
         assert!(github.allow("search_code") && github.allow("get_me"));
         assert!(!github.allow("delete_repo") && !github.allow("search"));
         assert!(!tools("gitlab-x", &["github.search_*"]).allow("search_code"));
+    }
+
+    #[test]
+    fn a_star_is_for_tools_and_never_for_the_service() {
+        for (gateway, pattern) in [
+            ("read-only", "read*"),
+            ("search-prod", "*ch*_x"),
+            ("github", "git*"),
+            ("github", "?ithub.delete_*"),
+        ] {
+            assert!(
+                !tools(gateway, &[pattern]).allow("delete_repo"),
+                "{gateway} {pattern}"
+            );
+        }
+        assert!(tools("read-only", &["read*"]).allow("read_file"));
+    }
+
+    #[test]
+    fn a_name_that_no_tool_has_is_not_looked_at() {
+        let all = tools("x", &["*"]);
+        assert!(all.allow(&"a".repeat(256)) && !all.allow(&"a".repeat(257)));
     }
 
     #[test]

@@ -98,12 +98,32 @@ fn long_answers_are_cut_and_say_so() {
     assert_eq!((rows.rows.len(), rows.cut), (10, true));
     let bytes = place.run(&format!("{count} SELECT hex(randomblob(500)) FROM n"));
     assert!(bytes.rows.len() == 3 && bytes.cut, "{}", bytes.rows.len());
+    let name = "n".repeat(1000);
+    place.run(&format!("CREATE TABLE long (\"{name}\")"));
+    place.run("SELECT long.*, long.* FROM long");
+    let error = place.fail("SELECT long.*, long.*, long.*, long.* FROM long");
+    assert!(matches!(error, SqlError::Failed(_)), "names too: {error:?}");
     place.run("CREATE TABLE t (a)");
     let all = place.run(&format!(
         "INSERT INTO t {count} SELECT i FROM n RETURNING a"
     ));
     assert!(all.cut);
     assert_eq!(place.value("SELECT count(*) FROM t"), Value::Integer(100));
+}
+
+#[test]
+fn unhex_takes_pairs_and_passes_over_what_it_is_told() {
+    let place = Place::new();
+    for (sql, wanted) in [
+        ("hex(unhex('AB-cd_', '-_'))", Value::Text("ABCD".to_owned())),
+        ("unhex('A-B', '-')", Value::Null),
+        ("unhex('AB CD', '-')", Value::Null),
+        ("unhex('AB', NULL)", Value::Null),
+        ("hex(unhex('ABé', 'é'))", Value::Text("AB".to_owned())),
+        ("hex(unhex('ab'))", Value::Text("AB".to_owned())),
+    ] {
+        assert_eq!(place.value(&format!("SELECT {sql}")), wanted, "{sql}");
+    }
 }
 
 #[test]

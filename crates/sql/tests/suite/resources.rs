@@ -202,6 +202,13 @@ fn one_call_of_a_function_is_no_way_around_the_clock() {
         let _ = place.try_run(&sql, params());
         assert!(began.elapsed() < LATEST, "{:?}: {sql}", began.elapsed());
     }
+    let passed = vec![
+        text(&".".repeat(900_000)),
+        text(&format!("{}.", "-".repeat(900_000))),
+    ];
+    let began = Instant::now();
+    let _ = place.try_run("SELECT unhex(?1, ?2)", passed);
+    assert!(began.elapsed() < LATEST, "{:?}: unhex", began.elapsed());
     let many = format!("SELECT {}", vec!["abs(1)+abs(1)"; 100].join(","));
     assert!(matches!(place.fail(&many), SqlError::Denied(_)));
 }

@@ -8,6 +8,9 @@ use bytes::Bytes;
 use pinfold_model::gateway::Tools;
 use serde_json::Value;
 
+/// Of one list, so that looking through it takes no time to speak of; no server has as many.
+const TOOLS_MAX: usize = 2_000;
+
 /// One answer, or a batch of them. `None` where it is no JSON.
 pub(super) fn cut(bytes: &Bytes, tools: &Tools) -> Option<Bytes> {
     let mut message: Value = serde_json::from_slice(bytes).ok()?;
@@ -30,6 +33,7 @@ fn cut_lists(message: &mut Value, tools: &Tools) -> bool {
     let Some(Value::Array(list)) = list else {
         return false;
     };
+    list.truncate(TOOLS_MAX);
     list.retain(|tool| {
         let name = tool.get("name").and_then(Value::as_str);
         name.is_some_and(|name| tools.allow(name))
@@ -67,12 +71,13 @@ impl Events {
     pub(super) fn feed(&mut self, bytes: &[u8]) -> Result<Vec<u8>, TooLarge> {
         self.buffer.extend_from_slice(bytes);
         let mut out = Vec::new();
+        let mut from = 0;
         while let Some(end) = self.end() {
-            let rest = self.buffer.split_off(end);
-            let event = std::mem::replace(&mut self.buffer, rest);
-            (self.looked, self.line) = (0, 0);
-            self.put(&event, &mut out);
+            self.put(&self.buffer[from..end], &mut out);
+            from = end;
         }
+        self.buffer.drain(..from);
+        (self.looked, self.line) = (self.looked - from, self.line - from);
         match self.buffer.len() > self.max {
             true => Err(TooLarge(self.max)),
             false => Ok(out),

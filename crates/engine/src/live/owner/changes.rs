@@ -25,6 +25,7 @@ impl Owner {
             Change::Start => self.start().await?,
             Change::Extend(ttl, claim) => self.extend(ttl, claim.as_ref()).await?,
             Change::Network(mode, policy) => self.set_network(mode, policy, None).await?,
+            Change::AllowGateway(kind) => self.allow_gateway(kind).await?,
             Change::FollowPolicy => self.follow_policy().await?,
             Change::Describe(request) => self.describe(request).await?,
             Change::SetUp(life, done) => self.set_up(life, done).await?,

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use pinfold_egress::{Added, Credentials, Egress};
-use pinfold_model::{Error, NetworkMode, NetworkPolicy, NetworkPolicyId, Result};
+use pinfold_model::{Error, GatewayKind, NetworkMode, NetworkPolicy, NetworkPolicyId, Result};
 use pinfold_runtime::driver::{GATE_NETWORK, GATE_PREFIX, Gate};
 
 use super::Owner;
 use super::gateway::Calls;
 use super::trust::Bound;
 use crate::errors::driver_error;
+use crate::gateways::let_to;
 
 impl Owner {
     /// Links what runs as that mode says, under the policy that is recorded.
@@ -30,6 +31,16 @@ impl Owner {
         let mode = self.live.view().sandbox.spec.network;
         if let Err(error) = self.link(mode).await {
             tracing::error!(sandbox = %self.live.id(), %error, "not linked to its network");
+        }
+    }
+
+    /// As its rules are now, not as they were when somebody looked: who closed its network meanwhile has
+    /// the last word.
+    pub(super) async fn allow_gateway(&mut self, kind: GatewayKind) -> Result<()> {
+        let spec = self.live.view().sandbox.spec.clone();
+        match let_to(&spec, kind)? {
+            Some(rules) => self.set_network(NetworkMode::Policy, rules, None).await,
+            None => Ok(()),
         }
     }
 
