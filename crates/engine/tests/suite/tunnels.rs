@@ -191,3 +191,40 @@ fn requests_that_come_together_wake_a_sandbox_once() {
     });
     life.clean_up(&place);
 }
+
+#[test]
+fn a_sandbox_that_cannot_be_woken_is_left_alone_for_a_while() {
+    let place = Place::with_kept_disks();
+    let life = place.live();
+    life.run(async {
+        let (engine, ctx) = (&life.engine, &life.ctx);
+        let sandbox = life.sandbox().await;
+        let wakes = spec(TunnelAccess::Open, Traffic::KeepsInUse, Wake::OnRequest);
+        let made = engine.enable_tunnel(ctx, &sandbox, wakes).await;
+        let key = made.expect("a tunnel").shown.tunnel.key;
+        let open = engine.open_tunnel(&key).await.expect("open");
+        engine.stop_sandbox(ctx, &sandbox).await.expect("stopped");
+        let home = place.sandboxes().join(sandbox.as_str());
+        let away = place.path().join("away");
+        std::fs::rename(&home, &away).expect("taken away");
+        std::fs::write(&home, "in the way").expect("blocked");
+        let refused = engine.enter_preview(&open, Some(80)).await;
+        let refused = refused.expect_err("it cannot boot");
+        assert_eq!(refused.code(), Code::PreviewUnavailable);
+        let _ = std::fs::remove_file(&home);
+        std::fs::rename(&away, &home).expect("brought back");
+        let again = engine.enter_preview(&open, Some(80)).await;
+        let again = again.expect_err("nobody has tried again");
+        assert_eq!(again.message(), refused.message());
+        let filter = AuditFilter {
+            action: Some("sandbox.wake".into()),
+            ..AuditFilter::default()
+        };
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let page = PageRequest::default();
+        let trail = engine.list_audit(ctx, &filter, &page);
+        assert!(trail.await.expect("trail").items.is_empty());
+        engine.enter_preview(&open, Some(80)).await.expect("woken");
+    });
+    life.clean_up(&place);
+}
