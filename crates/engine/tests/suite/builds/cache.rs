@@ -54,10 +54,12 @@ fn what_changed_is_done_again_and_what_did_not_is_taken() {
     life.clean_up(&place);
 }
 
-/// Waits until so many copies of disks are kept.
-async fn kept(life: &Life, wanted: usize) {
+/// Waits until so many copies of disks are kept. The clock goes on meanwhile: a reconciler that was at
+/// work when it was moved has its next turn only then.
+async fn kept(life: &Life, clock: &ManualClock, wanted: usize) {
     while life.driver.snapshots().await.expect("list").len() != wanted {
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        clock.forward(EngineConfig::default().reconcile_every);
     }
 }
 
@@ -77,13 +79,13 @@ fn steps_that_nothing_used_for_long_go_and_so_do_builds_whose_image_is_gone() {
         let removed = life.engine.remove_image(&life.ctx, "unused:1").await;
         removed.expect("removed");
         let first = built(&life, build_of(two_steps)).await;
-        kept(&life, 3).await;
+        kept(&life, &clock, 3).await;
 
         clock.forward(10 * DAY);
         built(&life, build_of(two_steps)).await;
         clock.forward(10 * DAY);
         // The step that was of no use for longest is looked at last.
-        kept(&life, 2).await;
+        kept(&life, &clock, 2).await;
         let gone = life.engine.get_build(&life.ctx, &unused.id).await;
         assert_eq!(gone.expect_err("purged").code(), Code::BuildNotFound);
         let there = life.engine.get_build(&life.ctx, &first.id).await;
@@ -95,7 +97,7 @@ fn steps_that_nothing_used_for_long_go_and_so_do_builds_whose_image_is_gone() {
 
         clock.forward(15 * DAY);
         // What images begin with stays: of two builds of the first kind, and of the other.
-        kept(&life, 2).await;
+        kept(&life, &clock, 2).await;
         let anew = built(&life, build_of(two_steps)).await;
         assert!(!anew.steps[1].cached);
     });
