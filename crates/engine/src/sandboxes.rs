@@ -330,6 +330,8 @@ async fn accept_warm(
         return Ok((sandbox, Origin::New));
     }
     let other = inserted.map_err(Error::from);
+    // Before its id may be another's: it takes what is registered by that id along.
+    drop(nascent);
     if let Some(warm) = warm {
         warm.refused(shared, other.as_ref().err());
     }

@@ -13,6 +13,7 @@ use crate::clock::until;
 
 /// A shape that no create has asked for in this time is not kept warm any longer.
 const KEPT: Duration = Duration::from_secs(600);
+
 /// At most so many sandboxes, of the shapes that were asked for last.
 pub(crate) struct Pool {
     limit: usize,
