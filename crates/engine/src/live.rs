@@ -10,6 +10,7 @@
 mod activity;
 mod command;
 mod endings;
+mod farewell;
 mod follow;
 mod lease;
 mod meter;

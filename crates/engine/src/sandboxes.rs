@@ -157,6 +157,13 @@ impl Engine {
         self.changed(ctx, "sandbox.stop", id, Change::Stop).await
     }
 
+    /// Stops it, or suspends it where this machine keeps no disks of what does not run. Unlike
+    /// [`Engine::stop_sandbox`] and [`Engine::suspend_sandbox`] it does not wait for what the sandbox wants to
+    /// have run before that: the answer is of one that still runs then.
+    pub async fn rest_sandbox(&self, ctx: &Ctx, id: &SandboxId) -> Result<Sandbox> {
+        self.changed(ctx, "sandbox.stop", id, Change::Rest).await
+    }
+
     /// Boots a stopped sandbox on its own disk.
     pub async fn start_sandbox(&self, ctx: &Ctx, id: &SandboxId) -> Result<Sandbox> {
         self.changed(ctx, "sandbox.start", id, Change::Start).await

@@ -23,6 +23,7 @@ mod suite {
     mod commands;
     mod crash;
     mod create;
+    mod farewells;
     mod files;
     mod gateways;
     mod images;

@@ -25,6 +25,8 @@ pub const NETWORK_RULES_MAX: usize = 256;
 /// Steps of each kind in the setup of a sandbox, and the contents of its files together.
 pub const SETUP_STEPS_MAX: usize = 100;
 pub const SETUP_FILES_MAX_BYTES: usize = 1 << 20;
+/// What commands of a sandbox may take together before it is suspended or stopped.
+pub const FAREWELL_MAX: Duration = Duration::from_secs(60);
 /// What a facade keeps with a sandbox.
 pub const ANNOTATIONS_MAX_BYTES: usize = 64 << 10;
 pub const PATH_MAX_BYTES: usize = 4095;

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::Time;
 use crate::credential::{self, Credential};
 use crate::error::{Code, Error, Result};
+use crate::farewell::Farewell;
 use crate::gateway::{GatewayBinding, validate_bindings};
 use crate::id::{
     ImageId, KeyId, NetworkPolicyId, ProjectId, SandboxId, TemplateId, TemplateVersionId,
@@ -302,6 +303,9 @@ pub struct SandboxSpec {
 pub struct SandboxExtras {
     #[serde(skip_serializing_if = "Setup::is_empty")]
     pub setup: Setup,
+    /// Before each suspend and stop of one that is set up.
+    #[serde(skip_serializing_if = "Farewell::is_empty")]
+    pub farewell: Farewell,
     /// Environment variables of every command, and the project's secrets whose values they have.
     /// Each life of the sandbox has the values that were there when it began.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -325,6 +329,7 @@ impl SandboxExtras {
 
     pub fn validate(&self) -> Result<()> {
         self.setup.validate()?;
+        self.farewell.validate()?;
         validate_secret_names(&self.secrets)?;
         validate_bindings(&self.gateways)?;
         validate_annotations(&self.annotations)

@@ -50,6 +50,9 @@ pub(in crate::runloop) fn status(sandbox: &Sandbox) -> Status {
     match sandbox.state {
         SandboxState::Creating => Status::Provisioning,
         SandboxState::Running if sandbox.spec.more.setup.is_pending() => Status::Initializing,
+        SandboxState::Running if sandbox.spec.more.farewell.under_way.is_some() => {
+            Status::Suspending
+        }
         SandboxState::Running => Status::Running,
         SandboxState::Suspended | SandboxState::Stopped => Status::Suspended,
         SandboxState::Failed => Status::Failure,

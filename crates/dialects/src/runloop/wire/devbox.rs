@@ -58,7 +58,15 @@ pub(in crate::runloop) struct AfterIdle {
 pub(in crate::runloop) struct Lifecycle {
     pub(in crate::runloop) after_idle: Option<AfterIdle>,
     pub(in crate::runloop) resume_triggers: Option<Value>,
-    pub(in crate::runloop) lifecycle_hooks: Option<Value>,
+    pub(in crate::runloop) lifecycle_hooks: Option<LifecycleHooks>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(in crate::runloop) struct LifecycleHooks {
+    pub(in crate::runloop) suspend_commands: Option<Vec<String>>,
+    /// For all of them together.
+    pub(in crate::runloop) suspend_deadline_ms: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -89,7 +89,7 @@ impl Owner {
         }
     }
 
-    async fn record_spec(&self, spec: SandboxSpec) -> Result<()> {
+    pub(super) async fn record_spec(&self, spec: SandboxSpec) -> Result<()> {
         let mut sandbox = self.live.view().sandbox.as_ref().clone();
         if sandbox.spec == spec {
             return Ok(());
