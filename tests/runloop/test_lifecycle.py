@@ -88,7 +88,7 @@ async def test_an_idle_devbox_runs_them_too(sdk, runloop):
 async def test_a_shutdown_runs_none_and_waits_for_none(sdk, runloop):
     launch = hooks("sleep 600")
     devbox = await sdk(runloop.devbox.create, launch_parameters=launch)
-    await sdk(devbox.suspend)
+    await sdk(runloop.api.devboxes.suspend, devbox.id)
     assert (await sdk(devbox.get_info)).status == "suspending"
     begun = time.monotonic()
     await sdk(devbox.shutdown)

@@ -22,6 +22,10 @@ pub struct Setup {
     pub objects: Vec<SetupObject>,
     /// Run one after the other, by the sandbox's default user, once.
     pub once: Vec<Program>,
+    /// What commands of `once` have in their environment and nobody else sees, by their place; sealed,
+    /// and forgotten when all was done. Set by the server.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub sealed: BTreeMap<usize, String>,
     /// Run at each start, after all the rest. Processes of an earlier life are not there any more.
     pub each_start: Vec<Program>,
     /// Nothing of this life's has been left out. Set by the server.

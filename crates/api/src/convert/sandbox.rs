@@ -210,6 +210,7 @@ pub(crate) fn from_wire(request: wire::CreateSandbox) -> Result<CreateSandbox> {
         credentials: request.credentials.map(secret::bound).transpose()?,
         gateways: Vec::new(),
         more: SandboxExtras::default(),
+        setup_secrets: Default::default(),
         // Tunnels are a vendor's: here every port has a preview of its own.
         tunnel: None,
         wait: match request.wait {

@@ -9,16 +9,18 @@ pub(super) mod network_policy;
 mod shell;
 mod tunnel;
 
+use std::collections::BTreeMap;
+
 use pinfold_engine::{CreateSandbox, ImageOrTemplate, Wait};
 use pinfold_model::sandbox::{SandboxExtras, TtlCounts};
 use pinfold_model::setup::{Account, Setup, SetupFile, SetupObject};
-use pinfold_model::{ImageId, NetworkMode, NetworkPolicy, Program};
+use pinfold_model::{ImageId, NetworkMode, NetworkPolicy, Program, SecretEnv};
 use serde_json::{Map, Value};
 
 use super::errors::Refused;
 use super::{ids, wire};
 
-use code::clone;
+use code::{Clone, clone};
 use lifecycle::{farewell, lifetime};
 use shell::shell;
 pub(super) use shell::{command, line_of, shell_name, terminal};
@@ -86,11 +88,12 @@ pub(super) fn create(
         content,
     });
     setup.files.extend(files);
+    let mut setup_secrets = BTreeMap::new();
     for mount in request.mounts.unwrap_or_default() {
-        add_mount(&mut setup, &who, mount)?;
+        add_mount(&mut setup, &mut setup_secrets, &who, mount)?;
     }
     for mount in request.code_mounts.unwrap_or_default() {
-        setup.once.push(clone(&who, &mount)?);
+        add_code(&mut setup, &mut setup_secrets, clone(&who, &mount)?);
     }
     let follows = launch.network_policy_id.as_deref();
     let follows = follows.map(ids::network_policy).transpose()?;
@@ -116,6 +119,7 @@ pub(super) fn create(
             ttl_counts: TtlCounts::WhileRunning,
             ..SandboxExtras::default()
         },
+        setup_secrets,
         gateways,
         network,
         network_policy,
@@ -255,7 +259,18 @@ impl Who {
     }
 }
 
-fn add_mount(setup: &mut Setup, who: &Who, mount: wire::Mount) -> Result<(), Refused> {
+fn add_code(setup: &mut Setup, secrets: &mut BTreeMap<usize, SecretEnv>, code: Clone) {
+    secrets.extend(code.env.map(|env| (setup.once.len(), env)));
+    setup.once.push(code.clone);
+    setup.once.extend(code.install);
+}
+
+fn add_mount(
+    setup: &mut Setup,
+    secrets: &mut BTreeMap<usize, SecretEnv>,
+    who: &Who,
+    mount: wire::Mount,
+) -> Result<(), Refused> {
     match mount {
         wire::Mount::Object {
             object_id,
@@ -268,7 +283,7 @@ fn add_mount(setup: &mut Setup, who: &Who, mount: wire::Mount) -> Result<(), Ref
             path: from_home(&target).to_owned(),
             content,
         }),
-        wire::Mount::Code(mount) => setup.once.push(clone(who, &mount)?),
+        wire::Mount::Code(mount) => add_code(setup, secrets, clone(who, &mount)?),
         wire::Mount::Agent {} => return Err(Refused::absent("agent_mount")),
         wire::Mount::Broker {} => return Err(Refused::absent("broker_mount")),
     }
@@ -339,7 +354,6 @@ mod tests {
             json!({ "entrypoint": "x" }),
             json!({ "mcp": [{ "mcp_config": "a", "secret": "s" }, { "mcp_config": "b", "secret": "s" }] }),
             json!({ "launch_parameters": { "required_services": ["db"] } }),
-            json!({ "code_mounts": [{ "repo_owner": "a", "repo_name": "b", "token": "t" }] }),
         ] {
             let refused = asked(body.clone()).expect_err("absent");
             assert!(

@@ -9,7 +9,8 @@ use super::{BoundGateway, BoundMcp, EnableTunnel, Tunnel, WantedGateway, WantedM
 
 type Texts = BTreeMap<String, String>;
 
-#[derive(Debug, Default, Deserialize)]
+/// May hold a token, so nothing prints it.
+#[derive(Default, Deserialize)]
 pub(in crate::runloop) struct CreateDevbox {
     pub(in crate::runloop) name: Option<String>,
     pub(in crate::runloop) metadata: Option<Texts>,
@@ -75,7 +76,7 @@ pub(in crate::runloop) struct UserParameters {
     pub(in crate::runloop) uid: u32,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 #[serde(tag = "type")]
 pub(in crate::runloop) enum Mount {
     #[serde(rename = "object_mount")]
@@ -93,7 +94,8 @@ pub(in crate::runloop) enum Mount {
     Broker {},
 }
 
-#[derive(Debug, Deserialize)]
+/// May hold a token, so nothing prints it.
+#[derive(Deserialize)]
 pub(in crate::runloop) struct CodeMount {
     pub(in crate::runloop) repo_owner: String,
     pub(in crate::runloop) repo_name: String,

@@ -89,6 +89,16 @@ impl Owner {
         }
     }
 
+    /// Before the end of a sandbox whose setup is not over: nobody opens this any more.
+    pub(super) async fn forget_sealed(&mut self) {
+        let mut spec = self.live.view().sandbox.spec.clone();
+        spec.more.setup.sealed.clear();
+        if let Err(error) = self.record_spec(spec).await {
+            // What stays is sealed.
+            tracing::warn!(sandbox = %self.live.id(), %error, "not forgotten with its setup");
+        }
+    }
+
     pub(super) async fn record_spec(&self, spec: SandboxSpec) -> Result<()> {
         let mut sandbox = self.live.view().sandbox.as_ref().clone();
         if sandbox.spec == spec {
