@@ -22,6 +22,7 @@ NAME = "pfgithost"
 #: A part of the network that no other outside of this directory has.
 OWN, PUBLIC = "198.51.100.65", "198.51.100.66"
 HOSTS = ("github.com", "thief.test")
+AUTHOR = ("-c", "user.name=a", "-c", "user.email=a@b.test")
 REPOSITORIES = ("private/code", "open/code")
 #: Every header that could be a password, by the host that it was sent to.
 told: list[str] = []
@@ -109,17 +110,24 @@ def remove():
         subprocess.run(["ip", what, "del", NAME], capture_output=True)
 
 
+def commit(directory, text):
+    """The next one of its first branch."""
+    work = directory.with_suffix(".work")
+    (work / "file").write_text(f"{text}\n")
+    run("git", "-C", work, *AUTHOR, "commit", "-qam", text)
+    run("git", "-C", work, "push", "-q", f"{directory}.git", "main")
+
+
 def repository(directory):
     """One with two branches."""
     work = directory.with_suffix(".work")
-    author = ("-c", "user.name=a", "-c", "user.email=a@b.test")
     run("git", "init", "-q", "-b", "main", work)
     (work / "file").write_text("of main\n")
     run("git", "-C", work, "add", ".")
-    run("git", "-C", work, *author, "commit", "-qm", "one")
+    run("git", "-C", work, *AUTHOR, "commit", "-qm", "one")
     run("git", "-C", work, "checkout", "-qb", "other")
     (work / "file").write_text("of other\n")
-    run("git", "-C", work, *author, "commit", "-qam", "two")
+    run("git", "-C", work, *AUTHOR, "commit", "-qam", "two")
     run("git", "-C", work, "checkout", "-q", "main")
     directory.parent.mkdir(parents=True, exist_ok=True)
     run("git", "clone", "-q", "--bare", work, f"{directory}.git")
@@ -144,7 +152,7 @@ def githost(directory, password):
     servers = subprocess.Popen(line, stdout=subprocess.PIPE, text=True)
     try:
         assert servers.stdout.readline() == "ready\n"
-        yield
+        yield lambda text: commit(directory / "private/code", text)
     finally:
         servers.kill()
         servers.wait()

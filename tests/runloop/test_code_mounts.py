@@ -2,6 +2,7 @@
 
 import base64
 import subprocess
+import time
 
 import httpx
 import pytest
@@ -19,10 +20,10 @@ ENCODED = base64.b64encode(f"x-access-token:{TOKEN}".encode()).decode()
 @pytest.fixture(scope="module")
 def hosted(tmp_path_factory):
     """A server whose sandboxes reach the host of repositories."""
-    with githost(tmp_path_factory.mktemp("githost"), TOKEN):
+    with githost(tmp_path_factory.mktemp("githost"), TOKEN) as commit:
         directory = tmp_path_factory.mktemp("hosted")
         server = Server(directory, "--name-server", PUBLIC).start()
-        server.directory = directory
+        server.directory, server.commit = directory, commit
         yield server
         server.stop()
 
@@ -113,6 +114,49 @@ async def test_a_token_is_nowhere_but_in_its_clone(sdk, client, hosted, launch):
     for secret in (TOKEN, ENCODED):
         assert on_disk(hosted.directory, secret) == []
     await sdk(devbox.shutdown)
+
+
+async def test_a_blueprint_has_what_was_cloned_and_no_token(sdk, client, hosted, launch):
+    name = f"of-code-{time.time_ns()}"
+    mounted = {"repo_owner": "private", "repo_name": "code", "token": TOKEN}
+    look = 'cat file > ../installed; env > ../seen; test -z "$PINFOLD_GIT_TOKEN"'
+
+    async def built():
+        return await sdk(
+            client.blueprint.create,
+            name=name,
+            dockerfile="FROM host\nENV GIT_SSL_NO_VERIFY=1\n",
+            code_mounts=[{**mounted, "install_command": look}],
+            system_setup_commands=["cat code/file installed > both"],
+            **launch,
+        )
+
+    blueprint = await built()
+    parameters = (await sdk(blueprint.get_info)).parameters
+    assert parameters.system_setup_commands == ["cat code/file installed > both"]
+    (said,) = parameters.code_mounts
+    assert (said.repo_owner, said.repo_name, said.token) == ("private", "code", None)
+    devbox = await sdk(blueprint.create_devbox)
+    assert await text(sdk, devbox, "cat both; stat -c %U code") == "of main\nof main\nuser\n"
+    parts = " ".join(part for what in (TOKEN, ENCODED) for part in (what[:9], what[9:]))
+    pieces = f"grep -rslF -f <(printf '%s%s\\n' {parts})"
+    assert await text(sdk, devbox, f"{pieces} $HOME /tmp /var/tmp /etc /run") == ""
+    await sdk(devbox.shutdown)
+    logs = await sdk(blueprint.logs)
+    assert "# clone private/code" in [line.message for line in logs.logs]
+    for shown in (logs, await sdk(blueprint.get_info)):
+        assert TOKEN not in shown.to_json() and ENCODED not in shown.to_json()
+    for secret in (TOKEN, ENCODED):
+        assert on_disk(hosted.directory, secret) == []
+    # What is cloned may have changed, so no build takes it from another.
+    hosted.commit("changed")
+    again = await built()
+    devbox = await sdk(again.create_devbox)
+    assert await text(sdk, devbox, "cat both") == "changed\nchanged\n"
+    await sdk(devbox.shutdown)
+    hosted.commit("of main")
+    for one in (again, blueprint):
+        await sdk(one.delete)
 
 
 async def test_a_redirect_leads_no_token_to_another_host(sdk, client, launch):

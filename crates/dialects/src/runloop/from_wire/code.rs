@@ -37,6 +37,25 @@ if [ -n "$3" ]; then git checkout --quiet "$3"; fi"#;
 /// Does $2 in $1.
 const INSTALL: &str = r#"cd -- "$1" && eval "$2""#;
 
+/// The same as lines of a shell, each with what it has in its environment, and a first line for logs.
+pub(super) fn lines(code: Clone, what: &str) -> Vec<(String, Option<SecretEnv>)> {
+    let one = |verb: &str, program: &Program| format!("# {verb} {what}\n{}", shell_line(program));
+    let mut lines = vec![(one("clone", &code.clone), code.env)];
+    let install = code.install.as_ref();
+    lines.extend(install.map(|program| (one("install", program), None)));
+    lines
+}
+
+fn shell_line(program: &Program) -> String {
+    match program {
+        Program::Shell(line) => line.clone(),
+        Program::Argv(argv) => {
+            let quoted = |text: &String| format!("'{}'", text.replace('\'', "'\\''"));
+            argv.iter().map(quoted).collect::<Vec<_>>().join(" ")
+        }
+    }
+}
+
 /// One repository, as commands that are run once, in this order.
 pub(super) struct Clone {
     pub(super) clone: Program,
@@ -138,5 +157,16 @@ mod tests {
             let refused = asked(json!({ "code_mounts": [mount] })).expect_err("no token");
             assert!(!format!("{refused:?}").contains("hunter2"), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_line_of_a_shell_says_what_its_arguments_say() {
+        let program = Program::Argv(
+            ["printf", "%s|", "a b", "it's", "$x", ""]
+                .map(str::to_owned)
+                .into(),
+        );
+        let line = shell_line(&program);
+        assert_eq!(line, r"'printf' '%s|' 'a b' 'it'\''s' '$x' ''");
     }
 }
