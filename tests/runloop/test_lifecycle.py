@@ -113,3 +113,36 @@ async def test_deadlines_have_bounds(sdk, runloop, refused):
             launch = hooks("true", deadline=deadline)
             await sdk(runloop.api.devboxes.create, launch_parameters=launch)
         assert "suspend_deadline_ms" in caught.value.body["message"]
+
+
+async def test_a_devbox_with_an_entrypoint_is_shut_down_with_it(sdk, runloop, server):
+    devbox = await sdk(
+        runloop.devbox.create,
+        entrypoint="cat log > seen; id -un >> seen; while ! test -e go; do sleep 0.05; done; exit 3",
+        launch_parameters={"launch_commands": ["echo launched > log"]},
+    )
+    assert (await sdk(devbox.get_info)).status == "running"
+    seen = ""
+    while len(seen.splitlines()) < 2:
+        seen = await text(sdk, devbox, "cat seen 2>/dev/null")
+    assert seen == "launched\nuser\n"
+    await sdk(runloop.api.devboxes.execute_async, devbox.id, command="touch go")
+    url = f"{server.base_url}/v1/devboxes/{devbox.id}/wait_for_status"
+    wait = {"statuses": ["shutdown"], "timeout_seconds": 20}
+    ended = httpx.post(url, json=wait, headers={"authorization": f"Bearer {KEY}"}, timeout=60)
+    assert (ended.status_code, ended.json()["status"]) == (200, "shutdown")
+    info = await sdk(devbox.get_info)
+    assert (info.status, info.shutdown_reason) == ("shutdown", "entrypoint_exit")
+
+
+async def test_an_entrypoint_is_begun_again_when_a_devbox_is_resumed(sdk, runloop):
+    devbox = await sdk(runloop.devbox.create, entrypoint="echo begun >> log; exec sleep 600")
+    for begun in (1, 2):
+        while (await text(sdk, devbox, "cat log 2>/dev/null")).count("begun") < begun:
+            pass
+        await sdk(devbox.suspend)
+        await sdk(devbox.await_suspended)
+        await sdk(devbox.resume)
+        await sdk(devbox.await_running)
+    await sdk(devbox.shutdown)
+    assert (await sdk(devbox.get_info)).shutdown_reason == "api_shutdown"

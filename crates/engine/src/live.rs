@@ -13,6 +13,7 @@ mod endings;
 mod farewell;
 mod follow;
 mod lease;
+mod main_command;
 mod meter;
 mod owner;
 mod registry;

@@ -30,6 +30,7 @@ mod suite {
     mod interpreters;
     mod lifetimes;
     mod links;
+    mod main_commands;
     mod named_terminals;
     mod network_policies;
     pub(crate) mod objects;

@@ -57,6 +57,16 @@ pub struct SetupObject {
     pub path: String,
 }
 
+/// The command that a sandbox is there for. Begun when the sandbox is set up, in each life; when it ends, so
+/// does the sandbox.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Main {
+    pub program: Program,
+    /// Starts behind the first one. Set by the server.
+    #[serde(default)]
+    pub lives: u32,
+}
+
 impl Setup {
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use pinfold_engine::{CreateSandbox, ImageOrTemplate, Wait};
 use pinfold_model::sandbox::{SandboxExtras, TtlCounts};
-use pinfold_model::setup::{Account, Setup, SetupFile, SetupObject};
+use pinfold_model::setup::{Account, Main, Setup, SetupFile, SetupObject};
 use pinfold_model::{ImageId, NetworkMode, NetworkPolicy, Program, SecretEnv};
 use serde_json::{Map, Value};
 
@@ -113,6 +113,7 @@ pub(super) fn create(
         metadata: request.metadata.unwrap_or_default(),
         more: SandboxExtras {
             setup,
+            main: request.entrypoint.as_deref().map(entrypoint),
             farewell: farewell(launch.lifecycle.as_ref())?,
             secrets: request.secrets.unwrap_or_default(),
             annotations: annotation.kept(),
@@ -148,12 +149,10 @@ pub(super) fn check_sources(request: &wire::CreateDevbox) -> Result<(), Refused>
 
 /// Parts of a request that this server has nothing behind.
 fn refuse_absent(request: &wire::CreateDevbox) -> Result<(), Refused> {
-    let others = [
-        ("entrypoint", request.entrypoint.is_some()),
-        ("repo_connection_id", request.repo_connection_id.is_some()),
-    ];
-    let absent = others.into_iter().find(|(_, named)| *named);
-    absent.map_or(Ok(()), |(field, _)| Err(Refused::absent(field)))
+    match request.repo_connection_id {
+        Some(_) => Err(Refused::absent("repo_connection_id")),
+        None => Ok(()),
+    }
 }
 
 fn refuse_absent_launch(launch: &wire::LaunchParameters) -> Result<(), Refused> {
@@ -290,6 +289,13 @@ fn add_mount(
     Ok(())
 }
 
+fn entrypoint(line: &str) -> Main {
+    Main {
+        program: shell(line),
+        lives: 0,
+    }
+}
+
 fn commands(lines: &[String]) -> Vec<Program> {
     lines.iter().map(|line| shell(line)).collect()
 }
@@ -351,7 +357,7 @@ mod tests {
     #[test]
     fn what_there_is_nothing_behind_is_said() {
         for body in [
-            json!({ "entrypoint": "x" }),
+            json!({ "repo_connection_id": "x" }),
             json!({ "mcp": [{ "mcp_config": "a", "secret": "s" }, { "mcp_config": "b", "secret": "s" }] }),
             json!({ "launch_parameters": { "required_services": ["db"] } }),
         ] {

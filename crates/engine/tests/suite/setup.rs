@@ -24,12 +24,12 @@ fn with(setup: Setup) -> CreateSandbox {
     }
 }
 
-fn line(text: &str) -> Program {
+pub(super) fn line(text: &str) -> Program {
     Program::Shell(text.to_owned())
 }
 
 /// Waits until its setup is over, or it has ended.
-async fn set_up(life: &Life, id: &SandboxId) -> Sandbox {
+pub(super) async fn set_up(life: &Life, id: &SandboxId) -> Sandbox {
     let mut watch = life
         .engine
         .watch_sandbox(&life.ctx, id)
@@ -44,7 +44,7 @@ async fn set_up(life: &Life, id: &SandboxId) -> Sandbox {
     panic!("it ended in {:?}", life.state(id).await);
 }
 
-async fn text(life: &Life, sandbox: &SandboxId, line: &str) -> String {
+pub(super) async fn text(life: &Life, sandbox: &SandboxId, line: &str) -> String {
     String::from_utf8_lossy(&life.sh(sandbox, line).await.stdout).into_owned()
 }
 
