@@ -73,6 +73,9 @@ pub const AXONS_DELETED_KEPT: u32 = 5000;
 /// Events of one axon, and bytes of them all.
 pub const AXON_EVENTS_MAX: u64 = 100_000;
 pub const AXON_EVENTS_MAX_BYTES: u64 = 128 << 20;
+/// The same of all axons of one project, and of the databases of all of them.
+pub const AXON_EVENTS_OF_PROJECT_MAX_BYTES: u64 = 4 << 30;
+pub const AXON_DATABASES_OF_PROJECT_MAX_BYTES: u64 = 4 << 30;
 pub const AXON_PAYLOAD_MAX_BYTES: usize = 256 << 10;
 /// The source of an event, and its type.
 pub const AXON_LABEL_MAX_CHARS: usize = 255;
