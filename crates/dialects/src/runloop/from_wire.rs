@@ -31,6 +31,11 @@ pub(super) const TEMPLATE: &str = "base";
 const USER: &str = "user";
 const USER_ID: u32 = 1000;
 const GIB: u32 = 1024;
+/// What there is instead of what hangs on the vendor's own programs inside.
+const NO_BROKER: &str = "events reach a devbox through the vendor's broker: follow the axon inside the \
+                         devbox, and wake it by a request to its tunnel";
+const NO_SERVICES: &str = "no container runs inside a devbox: have what is needed in the image, and begin it \
+                           by a launch command";
 
 /// A blueprint that a devbox is made from.
 pub(super) struct Built {
@@ -158,17 +163,19 @@ fn refuse_absent(request: &wire::CreateDevbox) -> Result<(), Refused> {
 fn refuse_absent_launch(launch: &wire::LaunchParameters) -> Result<(), Refused> {
     let services = launch.required_services.as_deref().unwrap_or_default();
     let lifecycle = launch.lifecycle.as_ref();
-    for (field, named) in [
-        ("required_services", !services.is_empty()),
+    for (field, instead, named) in [
+        ("required_services", NO_SERVICES, !services.is_empty()),
         (
             "lifecycle.resume_triggers.axon_event",
+            NO_BROKER,
             lifecycle
                 .and_then(|of| of.resume_triggers.as_ref()?.get("axon_event")?.as_bool())
                 .unwrap_or(false),
         ),
     ] {
         if named {
-            return Err(Refused::absent(&format!("launch_parameters.{field}")));
+            let field = format!("launch_parameters.{field}");
+            return Err(Refused::absent_but(&field, instead));
         }
     }
     let wanted = launch.architecture.as_deref();
@@ -284,7 +291,7 @@ fn add_mount(
         }),
         wire::Mount::Code(mount) => add_code(setup, secrets, clone(who, &mount)?),
         wire::Mount::Agent {} => return Err(Refused::absent("agent_mount")),
-        wire::Mount::Broker {} => return Err(Refused::absent("broker_mount")),
+        wire::Mount::Broker {} => return Err(Refused::absent_but("broker_mount", NO_BROKER)),
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use pinfold_engine::CreateBuild;
 use pinfold_model::{Build, ImageName};
 
-use super::{USER, USER_ID, Who, code, from_home};
+use super::{NO_SERVICES, USER, USER_ID, Who, code, from_home};
 use crate::runloop::errors::Refused;
 use crate::runloop::{ids, wire};
 
@@ -79,7 +79,7 @@ pub(in crate::runloop) fn build(
 
 fn refuse_absent(request: &wire::CreateBlueprint) -> Result<(), Refused> {
     if request.services.as_ref().is_some_and(|all| !all.is_empty()) {
-        return Err(Refused::absent("services"));
+        return Err(Refused::absent_but("services", NO_SERVICES));
     }
     let bases = [
         request.base_blueprint_id.is_some(),
