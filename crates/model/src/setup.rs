@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::command::Program;
 use crate::error::{Error, Result};
-use crate::id::ObjectId;
+use crate::id::{CommandId, ObjectId};
 use crate::limits;
 use crate::sandbox::{validate_env, validate_path};
 use crate::secret::validate_secret_name;
@@ -62,9 +62,19 @@ pub struct SetupObject {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Main {
     pub program: Program,
-    /// Starts behind the first one. Set by the server.
+    /// The command of this life, drawn before it starts: whoever finds it here starts no other. Set by the server.
     #[serde(default)]
-    pub lives: u32,
+    pub command: Option<CommandId>,
+}
+
+impl Main {
+    #[must_use]
+    pub const fn new(program: Program) -> Self {
+        Self {
+            program,
+            command: None,
+        }
+    }
 }
 
 impl Setup {

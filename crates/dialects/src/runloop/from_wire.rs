@@ -297,10 +297,7 @@ fn add_mount(
 }
 
 fn entrypoint(line: &str) -> Main {
-    Main {
-        program: shell(line),
-        lives: 0,
-    }
+    Main::new(shell(line))
 }
 
 fn commands(lines: &[String]) -> Vec<Program> {

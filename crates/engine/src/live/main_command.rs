@@ -1,15 +1,18 @@
 //! Running the command that a sandbox is there for: begun behind the setup of each life, and when it ends the
 //! owner ends the sandbox.
 //!
-//! It has an idempotency key of its life: the next server finds it, and waits for it.
+//! Its id is recorded with the sandbox before it starts: the next server, be it weeks later, finds it and waits for it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use pinfold_model::{CommandState, SandboxState, SecretEnv};
+use pinfold_model::{
+    Command, CommandId, CommandSpec, CommandState, Error, Program, Purpose, Result, SandboxState,
+};
 
 use super::supervise::over;
-use super::{Change, LiveSandbox, setup};
+use super::{Change, LiveSandbox};
+use crate::commands::{new_command, start};
 use crate::engine::Shared;
 
 /// Before the second attempt to begin it; before each further one that much longer, up to the last.
@@ -28,27 +31,56 @@ pub(super) async fn run(shared: Arc<Shared>, live: Arc<LiveSandbox>, life: u32) 
 }
 
 async fn until_told(shared: &Arc<Shared>, live: &Arc<LiveSandbox>, life: u32) {
-    let Some(main) = live.view().sandbox.spec.more.main.clone() else {
-        return;
-    };
     let mut pause = RETRY;
     loop {
-        let key = format!("{}-main", main.lives);
-        let ran = setup::command(shared, live, &main.program, key, SecretEnv::default()).await;
-        let failed = match ran {
-            // Its guest is gone, and the owner finds out what that means.
-            Ok(ended) if ended.state == CommandState::Lost => return,
-            Ok(_) => match live.change(Change::MainEnded(life)).await {
-                Some(Err(error)) => error,
-                Some(Ok(_)) | None => return,
-            },
-            Err(error) => error,
+        let Err(error) = to_its_end(shared, live, life).await else {
+            return;
         };
-        tracing::warn!(sandbox = %live.id(), error = %failed, "its main command is tried again");
+        tracing::warn!(sandbox = %live.id(), %error, "its main command is tried again");
         tokio::time::sleep(pause).await;
         pause = (pause + RETRY).min(RETRY_MAX);
         // What is frozen waits for its thaw.
         live.until(|sandbox| sandbox.state != SandboxState::Suspended)
             .await;
     }
+}
+
+async fn to_its_end(shared: &Arc<Shared>, live: &Arc<LiveSandbox>, life: u32) -> Result<()> {
+    let Some(begins) = live.change(Change::MainBegins(life)).await else {
+        return Ok(());
+    };
+    let Some(main) = begins?.spec.more.main else {
+        return Ok(());
+    };
+    // None where another life has begun since, which has a task of its own.
+    let Some(id) = main.command else {
+        return Ok(());
+    };
+    let ended = command(shared, live, id, main.program).await?;
+    // A lost one's guest is gone, and the owner finds out what that means.
+    if ended.state == CommandState::Lost {
+        return Ok(());
+    }
+    let told = live.change(Change::MainEnded(life)).await;
+    told.map_or(Ok(()), |told| told.map(|_| ()))
+}
+
+/// Runs it to its end under this id, once.
+async fn command(
+    shared: &Arc<Shared>,
+    live: &Arc<LiveSandbox>,
+    id: CommandId,
+    program: Program,
+) -> Result<Command> {
+    if shared.store.commands().get(&id).await?.is_none() {
+        let lease = live.lease(shared.config.attach_timeout).await?;
+        let spec = CommandSpec::new(program);
+        let new = new_command(shared, live, id.clone(), spec, Purpose::Command);
+        start(shared, lease, new, None).answer().await?;
+    }
+    if let Some(running) = shared.registry.command(&id) {
+        return Ok(running.ended().await);
+    }
+    let recorded = shared.store.commands().get(&id).await?;
+    recorded.ok_or_else(|| Error::internal(format!("{id}, a main command, is not recorded")))
 }

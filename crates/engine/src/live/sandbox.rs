@@ -51,6 +51,8 @@ pub(crate) enum Change {
     Describe(DescribeSandbox),
     /// The setup of that life is over, or why it is not.
     SetUp(u32, std::result::Result<(), String>),
+    /// The main command of that life is about to start, under the id that is recorded then.
+    MainBegins(u32),
     /// The main command of that life has ended.
     MainEnded(u32),
     /// The farewell of that life is over.

@@ -145,7 +145,7 @@ async fn secretive(
 }
 
 /// Runs one command to its end, once.
-pub(super) async fn command(
+async fn command(
     shared: &Arc<Shared>,
     live: &Arc<LiveSandbox>,
     program: &Program,

@@ -1,10 +1,14 @@
 //! Sandboxes that are there for one command, and end with it.
 
-use pinfold_engine::CreateSandbox;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pinfold_engine::{CreateSandbox, EngineConfig};
 use pinfold_model::sandbox::{EndReason, SandboxExtras};
 use pinfold_model::setup::Main;
-use pinfold_model::{SandboxState, Setup};
+use pinfold_model::{SandboxState, Setup, limits};
 
+use super::clock::ManualClock;
 use super::place::{Place, small};
 use super::setup::{line, text};
 
@@ -15,10 +19,7 @@ fn with_main(text: &str) -> CreateSandbox {
                 each_start: vec![line("echo set up >> /tmp/log")],
                 ..Setup::default()
             },
-            main: Some(Main {
-                program: line(text),
-                lives: 0,
-            }),
+            main: Some(Main::new(line(text))),
             ..SandboxExtras::default()
         },
         ..small()
@@ -43,19 +44,38 @@ fn a_sandbox_ends_with_its_main_command() {
 
 #[test]
 fn a_main_command_is_found_by_the_next_server_and_ends_the_sandbox_then() {
+    found_after(Duration::ZERO);
+}
+
+/// Longer than any idempotency key is kept.
+#[test]
+fn a_main_command_is_found_by_a_server_of_another_day() {
+    found_after(limits::IDEMPOTENCY_KEPT * 3);
+}
+
+fn found_after(pause: Duration) {
     let place = Place::new();
-    let life = place.live();
+    let clock = Arc::new(ManualClock::new());
+    let life = place.live_with(EngineConfig::default(), clock.clone());
     let id = life.run(async {
         let waits = "echo begun >> /tmp/main; while ! test -e /tmp/go; do sleep 0.02; done";
-        let id = life.create(with_main(waits)).await.id;
+        let long = CreateSandbox {
+            ttl: None,
+            ..with_main(waits)
+        };
+        let id = life.create(long).await.id;
         while text(&life, &id, "cat /tmp/main 2>/dev/null").await != "begun\n" {}
         id
     });
     life.crash();
-    let life = place.live();
+    clock.forward(pause);
+    let life = place.live_with(EngineConfig::default(), clock);
     life.run(async {
         life.until(&id, SandboxState::Running).await;
-        assert_eq!(text(&life, &id, "cat /tmp/main").await, "begun\n");
+        // A second one would have been begun by now.
+        for _ in 0..20 {
+            assert_eq!(text(&life, &id, "cat /tmp/main").await, "begun\n");
+        }
         let last = life.try_sh(&id, "touch /tmp/go").await;
         drop(last);
         let ended = life.until(&id, SandboxState::Destroyed).await;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pinfold_model::sandbox::EndReason;
-use pinfold_model::{Error, Result, SandboxSpec, SandboxState, SecretEnv, Setup};
+use pinfold_model::{CommandId, Error, Result, SandboxSpec, SandboxState, SecretEnv, Setup};
 use pinfold_runtime::driver::BootError;
 
 use super::Owner;
@@ -52,6 +52,19 @@ impl Owner {
         }
     }
 
+    /// Draws its id, once for each life.
+    pub(super) async fn main_begins(&self, life: u32) -> Result<()> {
+        let view = self.live.view();
+        let mut spec = view.sandbox.spec.clone();
+        match &mut spec.more.main {
+            Some(main) if view.life == life && main.command.is_none() => {
+                main.command = Some(CommandId::generate());
+                self.record_spec(spec).await
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// Not where the sandbox stops: that ends every command. One of an earlier life says nothing any more.
     pub(super) async fn main_ended(&mut self, life: u32) -> Result<()> {
         let view = self.live.view();
@@ -70,7 +83,7 @@ impl Owner {
         let mut spec = self.live.view().sandbox.spec.clone();
         spec.more.setup.begin_again();
         if let Some(main) = &mut spec.more.main {
-            main.lives += 1;
+            main.command = None;
         }
         self.record_spec(spec).await
     }
