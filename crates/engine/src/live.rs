@@ -16,6 +16,7 @@ mod lease;
 mod main_command;
 mod meter;
 mod owner;
+mod pauses;
 mod registry;
 mod rootfs;
 mod sandbox;

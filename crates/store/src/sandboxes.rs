@@ -25,7 +25,7 @@ pub struct Sandboxes<'a> {
 }
 
 /// A change of state.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Transition {
     pub to: SandboxState,
     /// Why it failed or ended. A state that is not live keeps an earlier reason where this is
@@ -33,6 +33,8 @@ pub struct Transition {
     pub reason: Option<EndReason>,
     /// Public text that goes with a failure; kept like `reason`.
     pub failure: Option<String>,
+    /// Replaces what may change of the spec, as [`Sandboxes::set_spec`] does; `None` leaves it as it is.
+    pub spec: Option<SandboxSpec>,
     pub at: Time,
 }
 
@@ -43,6 +45,7 @@ impl Transition {
             to,
             reason: None,
             failure: None,
+            spec: None,
             at,
         }
     }
@@ -79,7 +82,8 @@ statements! {
                  THEN $6 ELSE running_since END, \
              last_active_at = CASE WHEN $2 = 'running' AND last_active_at < $6 \
                  THEN $6 ELSE last_active_at END, \
-             ended_at = CASE WHEN CAST($3 AS BIGINT) = 1 THEN NULL ELSE COALESCE(ended_at, $6) END \
+             ended_at = CASE WHEN CAST($3 AS BIGINT) = 1 THEN NULL ELSE COALESCE(ended_at, $6) END, \
+             spec = COALESCE($13, spec) \
          WHERE id = $1 AND state IN ($7, $8, $9, $10, $11, $12) \
          RETURNING ", columns!()
     ));
@@ -200,7 +204,8 @@ impl<'a> Sandboxes<'a> {
             // itself from being recorded.
             .bind(change.failure.as_ref().map(|text| text.replace('\0', "\u{fffd}")))
             .bind(change.at);
-        let row = self.db.change(bind_states(update, from)).await?;
+        let update = bind_states(update, from).bind(change.spec.as_ref().map(to_json));
+        let row = self.db.change(update).await?;
         row.as_ref().map(to_sandbox).transpose()
     }
 

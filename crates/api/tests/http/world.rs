@@ -421,10 +421,9 @@ async fn failed_with_ways_in(store: &Store, ended: &Sandbox) -> (PreviewId, SshK
     let inserted = store.ssh_keys().insert(&key, 1).await;
     inserted.expect("recorded");
     let change = Transition {
-        to: ended.state,
         reason: ended.reason,
         failure: ended.failure.clone(),
-        at: ended.ended_at.expect("it has ended"),
+        ..Transition::new(ended.state, ended.ended_at.expect("it has ended"))
     };
     let states = SandboxState::ALL;
     let changed = sandboxes.transition(&ended.id, &states, &change).await;

@@ -20,7 +20,7 @@ use serde_json::{Map, Value};
 use super::errors::Refused;
 use super::{ids, wire};
 
-use code::{Clone, clone};
+use code::{Clone, clone, in_order};
 use lifecycle::{farewell, lifetime};
 use shell::shell;
 pub(super) use shell::{command, line_of, shell_name, terminal};
@@ -93,12 +93,17 @@ pub(super) fn create(
         content,
     });
     setup.files.extend(files);
-    let mut setup_secrets = BTreeMap::new();
+    let mut code = Vec::new();
     for mount in request.mounts.unwrap_or_default() {
-        add_mount(&mut setup, &mut setup_secrets, &who, mount)?;
+        add_mount(&mut setup, &mut code, &who, mount)?;
     }
     for mount in request.code_mounts.unwrap_or_default() {
-        add_code(&mut setup, &mut setup_secrets, clone(&who, &mount)?);
+        code.push(clone(&who, &mount)?);
+    }
+    let mut setup_secrets = BTreeMap::new();
+    for step in in_order(code) {
+        setup_secrets.extend(step.env.map(|env| (setup.once.len(), env)));
+        setup.once.push(step.program);
     }
     let follows = launch.network_policy_id.as_deref();
     let follows = follows.map(ids::network_policy).transpose()?;
@@ -265,15 +270,9 @@ impl Who {
     }
 }
 
-fn add_code(setup: &mut Setup, secrets: &mut BTreeMap<usize, SecretEnv>, code: Clone) {
-    secrets.extend(code.env.map(|env| (setup.once.len(), env)));
-    setup.once.push(code.clone);
-    setup.once.extend(code.install);
-}
-
 fn add_mount(
     setup: &mut Setup,
-    secrets: &mut BTreeMap<usize, SecretEnv>,
+    code: &mut Vec<Clone>,
     who: &Who,
     mount: wire::Mount,
 ) -> Result<(), Refused> {
@@ -289,7 +288,7 @@ fn add_mount(
             path: from_home(&target).to_owned(),
             content,
         }),
-        wire::Mount::Code(mount) => add_code(setup, secrets, clone(who, &mount)?),
+        wire::Mount::Code(mount) => code.push(clone(who, &mount)?),
         wire::Mount::Agent {} => return Err(Refused::absent("agent_mount")),
         wire::Mount::Broker {} => return Err(Refused::absent_but("broker_mount", NO_BROKER)),
     }

@@ -13,6 +13,7 @@ use pinfold_model::{Code, CommandId, CommandSpec, Error, Program, Purpose, Resul
 use pinfold_store::Idempotency;
 use tokio::time::timeout;
 
+use super::pauses::Pauses;
 use super::supervise::over;
 use super::{Change, LiveCommand, LiveSandbox};
 use crate::clock::until;
@@ -35,13 +36,17 @@ pub(super) async fn run(shared: Arc<Shared>, live: Arc<LiveSandbox>, life: u32) 
     let (ending, mut view) = (shared.ending.clone(), live.watch());
     let said = async {
         commands(&shared, &live).await;
-        live.change(Change::SaidFarewell(life)).await
+        let mut pauses = Pauses::default();
+        while let Some(Err(error)) = live.change(Change::SaidFarewell(life)).await {
+            tracing::warn!(sandbox = %live.id(), %error, "its rest is tried again");
+            pauses.next().await;
+        }
     };
     tokio::select! {
         biased;
         () = ending.cancelled() => {}
         () = over(&mut view, life) => {}
-        _ = said => {}
+        () = said => {}
     }
 }
 

@@ -10,14 +10,14 @@ use pinfold_model::{
     Command, CommandId, CommandSpec, CommandState, Error, Program, Purpose, Result, SandboxState,
 };
 
+use super::pauses::Pauses;
 use super::supervise::over;
 use super::{Change, LiveSandbox};
 use crate::commands::{new_command, start};
 use crate::engine::Shared;
 
-/// Before the second attempt to begin it; before each further one that much longer, up to the last.
-const RETRY: Duration = Duration::from_millis(500);
-const RETRY_MAX: Duration = Duration::from_secs(30);
+/// How long the owner may take to find out that the guest is gone, of whose command nothing is known.
+const GUEST_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Follows it to its end, the end of this life, or that of this engine.
 pub(super) async fn run(shared: Arc<Shared>, live: Arc<LiveSandbox>, life: u32) {
@@ -31,14 +31,13 @@ pub(super) async fn run(shared: Arc<Shared>, live: Arc<LiveSandbox>, life: u32) 
 }
 
 async fn until_told(shared: &Arc<Shared>, live: &Arc<LiveSandbox>, life: u32) {
-    let mut pause = RETRY;
+    let mut pauses = Pauses::default();
     loop {
         let Err(error) = to_its_end(shared, live, life).await else {
             return;
         };
         tracing::warn!(sandbox = %live.id(), %error, "its main command is tried again");
-        tokio::time::sleep(pause).await;
-        pause = (pause + RETRY).min(RETRY_MAX);
+        pauses.next().await;
         // What is frozen waits for its thaw.
         live.until(|sandbox| sandbox.state != SandboxState::Suspended)
             .await;
@@ -57,9 +56,9 @@ async fn to_its_end(shared: &Arc<Shared>, live: &Arc<LiveSandbox>, life: u32) ->
         return Ok(());
     };
     let ended = command(shared, live, id, main.program).await?;
-    // A lost one's guest is gone, and the owner finds out what that means.
+    // What the loss of a guest means is the owner's to find out. One that was lost beside it has ended.
     if ended.state == CommandState::Lost {
-        return Ok(());
+        tokio::time::sleep(GUEST_PATIENCE).await;
     }
     let told = live.change(Change::MainEnded(life)).await;
     told.map_or(Ok(()), |told| told.map(|_| ()))

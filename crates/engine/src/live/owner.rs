@@ -208,6 +208,7 @@ impl Owner {
             to,
             reason,
             failure,
+            spec: self.without_sealed(event),
             at: self.shared.clock.now(),
         };
         let sandboxes = self.shared.store.sandboxes();

@@ -205,6 +205,32 @@ fn a_crash_does_not_make_a_farewell_longer() {
     life.clean_up(&place);
 }
 
+/// Whatever it was that kept the rest from being recorded: it comes when that is over.
+#[test]
+fn a_rest_that_cannot_be_recorded_is_told_and_comes_later() {
+    let place = Place::with_kept_disks();
+    let life = place.live();
+    life.run(async {
+        let id = life
+            .create(with(&["echo said >> /tmp/log"], PATIENCE))
+            .await
+            .id;
+        let (engine, ctx) = (&life.engine, &life.ctx);
+        place.record(
+            "CREATE TRIGGER no_rest BEFORE UPDATE ON sandboxes WHEN NEW.state = 'stopped' \
+             BEGIN SELECT RAISE(FAIL, 'no rest'); END",
+        );
+        let told = engine.stop_sandbox(ctx, &id).await.expect_err("not yet");
+        assert_eq!(told.code(), Code::Unavailable);
+        assert!(leaves(&life, &id).await);
+        place.record("DROP TRIGGER no_rest");
+        life.until(&id, SandboxState::Stopped).await;
+        engine.start_sandbox(ctx, &id).await.expect("start");
+        assert_eq!(text(&life, &id, "cat /tmp/log").await, "said\n");
+    });
+    life.clean_up(&place);
+}
+
 #[test]
 fn destroying_waits_for_no_farewell() {
     let place = Place::with_kept_disks();

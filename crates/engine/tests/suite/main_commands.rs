@@ -6,7 +6,7 @@ use std::time::Duration;
 use pinfold_engine::{CreateSandbox, EngineConfig};
 use pinfold_model::sandbox::{EndReason, SandboxExtras};
 use pinfold_model::setup::Main;
-use pinfold_model::{SandboxState, Setup, limits};
+use pinfold_model::{Farewell, SandboxState, Setup, limits};
 
 use super::clock::ManualClock;
 use super::place::{Place, small};
@@ -99,6 +99,30 @@ fn a_stop_ends_the_main_command_and_each_start_begins_it_again() {
             engine.start_sandbox(ctx, &id).await.expect("start");
         }
         while text(&life, &id, "cat /tmp/main").await.lines().count() < 3 {}
+    });
+    life.clean_up(&place);
+}
+
+/// Nobody follows a command while its sandbox says farewell, and a freeze does not end its life.
+#[test]
+fn a_main_command_that_ends_during_a_farewell_ends_the_sandbox_when_it_runs_again() {
+    let place = Place::new();
+    let life = place.live();
+    life.run(async {
+        let mut request = with_main("while ! test -e /tmp/go; do sleep 0.02; done");
+        request.more.farewell = Farewell {
+            commands: vec![line("touch /tmp/go; sleep 1")],
+            patience: Duration::from_secs(30),
+            ..Farewell::default()
+        };
+        let id = life.create(request).await.id;
+        life.until(&id, SandboxState::Running).await;
+        let (engine, ctx) = (&life.engine, &life.ctx);
+        let suspended = engine.suspend_sandbox(ctx, &id).await.expect("suspend");
+        assert_eq!(suspended.state, SandboxState::Suspended);
+        engine.resume_sandbox(ctx, &id).await.expect("resume");
+        let ended = life.until(&id, SandboxState::Destroyed).await;
+        assert_eq!(ended.reason, Some(EndReason::MainExited));
     });
     life.clean_up(&place);
 }

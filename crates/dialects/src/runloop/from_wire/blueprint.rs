@@ -24,12 +24,12 @@ pub(in crate::runloop) fn build(
     refuse_absent(&request)?;
     let (mut setup, mut setup_secrets) = (Vec::new(), BTreeMap::new());
     let code_mounts = request.code_mounts.unwrap_or_default();
-    for mount in &code_mounts {
-        let what = format!("{}/{}", mount.repo_owner, mount.repo_name);
-        for (line, env) in code::lines(code::clone(&Who::of(None), mount)?, &what) {
-            setup_secrets.extend(env.map(|env| (setup.len(), env)));
-            setup.push(line);
-        }
+    let who = Who::of(None);
+    let code = code_mounts.iter().map(|mount| code::clone(&who, mount));
+    for step in code::in_order(code.collect::<Result<_, _>>()?) {
+        let line = step.line();
+        setup_secrets.extend(step.env.map(|env| (setup.len(), env)));
+        setup.push(line);
     }
     let of_code = setup.len();
     setup.extend(request.system_setup_commands.unwrap_or_default());

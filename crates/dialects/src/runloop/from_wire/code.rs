@@ -2,8 +2,8 @@
 //!
 //! The token of one is in the environment of its clone, and git asks for it by a helper that answers for
 //! this one host: it is in no argument, no file and no configuration, and no redirect leads it elsewhere.
-//! Helpers that an image has are put out, since some write down what they are told; so is what git may
-//! leave running.
+//! Helpers that an image has are put out, since some write down what they are told; so are hooks, and what git
+//! may leave running.
 
 use std::collections::BTreeMap;
 
@@ -19,9 +19,11 @@ const TOKEN: &str = "PINFOLD_GIT_TOKEN";
 /// there.
 const CLONE: &str = r#"set -e
 export GIT_TERMINAL_PROMPT=0
+unset GIT_TRACE GIT_TRACE_CURL GIT_TRACE_PACKET GIT_TRACE2 GIT_TRACE2_EVENT GIT_CURL_VERBOSE
 git() {
     if [ -z "$PINFOLD_GIT_TOKEN" ]; then command git "$@"; return; fi
     command git -c credential.helper= -c credential.https://github.com.helper="$helper" \
+        -c core.hooksPath=/dev/null -c core.fsmonitor=false \
         -c gc.auto=0 -c maintenance.auto=false "$@"
 }
 helper='!f() { test "$1" = get || exit 0
@@ -37,13 +39,30 @@ if [ -n "$3" ]; then git checkout --quiet "$3"; fi"#;
 /// Does $2 in $1.
 const INSTALL: &str = r#"cd -- "$1" && eval "$2""#;
 
-/// The same as lines of a shell, each with what it has in its environment, and a first line for logs.
-pub(super) fn lines(code: Clone, what: &str) -> Vec<(String, Option<SecretEnv>)> {
-    let one = |verb: &str, program: &Program| format!("# {verb} {what}\n{}", shell_line(program));
-    let mut lines = vec![(one("clone", &code.clone), code.env)];
-    let install = code.install.as_ref();
-    lines.extend(install.map(|program| (one("install", program), None)));
-    lines
+/// A command that is run once.
+pub(super) struct Step {
+    /// For people, in a line.
+    what: String,
+    pub(super) program: Program,
+    /// Of this one alone.
+    pub(super) env: Option<SecretEnv>,
+}
+
+impl Step {
+    /// As a line of a shell, behind one that says in logs what it is for.
+    pub(super) fn line(&self) -> String {
+        format!("# {}\n{}", self.what, shell_line(&self.program))
+    }
+}
+
+/// All are cloned before anything of one of them is run: what an installation leaves behind must not meet the
+/// token of another repository.
+pub(super) fn in_order(code: Vec<Clone>) -> impl Iterator<Item = Step> {
+    let (clones, installs): (Vec<_>, Vec<_>) = code
+        .into_iter()
+        .map(|code| (code.clone, code.install))
+        .unzip();
+    clones.into_iter().chain(installs.into_iter().flatten())
 }
 
 fn shell_line(program: &Program) -> String {
@@ -56,13 +75,11 @@ fn shell_line(program: &Program) -> String {
     }
 }
 
-/// One repository, as commands that are run once, in this order.
+/// One repository.
 pub(super) struct Clone {
-    pub(super) clone: Program,
-    /// Of the clone alone.
-    pub(super) env: Option<SecretEnv>,
+    clone: Step,
     /// It may be anybody's code, so it never runs with the token.
-    pub(super) install: Option<Program>,
+    install: Option<Step>,
 }
 
 /// Into the home directory, from the outside.
@@ -91,12 +108,18 @@ pub(super) fn clone(who: &Who, mount: &wire::CodeMount) -> Result<Clone, Refused
             "is no name of a commit or branch",
         ));
     }
+    let name = format!("{}/{}", mount.repo_owner, mount.repo_name);
+    let step = |verb: &str, program, env| Step {
+        what: format!("{verb} {name}"),
+        program,
+        env,
+    };
+    let token = mount.token.as_deref().map(token).transpose()?.flatten();
     let install = mount.install_command.as_deref().unwrap_or_default();
     let install = (!install.trim().is_empty()).then(|| argv(&[INSTALL, "sh", &place, install]));
     Ok(Clone {
-        clone: argv(&[CLONE, "sh", &place, &url, git_ref]),
-        env: mount.token.as_deref().map(token).transpose()?.flatten(),
-        install,
+        clone: step("clone", argv(&[CLONE, "sh", &place, &url, git_ref]), token),
+        install: install.map(|program| step("install", program, None)),
     })
 }
 
@@ -157,6 +180,27 @@ mod tests {
             let refused = asked(json!({ "code_mounts": [mount] })).expect_err("no token");
             assert!(!format!("{refused:?}").contains("hunter2"), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn all_is_cloned_before_anything_of_it_is_run() {
+        let mount = |name: &str| {
+            json!({
+                "repo_owner": "a", "repo_name": name, "token": format!("of-{name}"),
+                "install_command": "make",
+            })
+        };
+        let named = json!({ "type": "code_mount", "repo_owner": "a", "repo_name": "z" });
+        let code = [mount("b"), mount("c")];
+        let made = asked(json!({ "mounts": [named], "code_mounts": code })).expect("legal");
+        let once = &made.more.setup.once;
+        let is_clone = |program: &Program| matches!(program, Program::Argv(argv) if argv.contains(&CLONE.to_owned()));
+        let clones: Vec<_> = once.iter().map(is_clone).collect();
+        assert_eq!(clones, [true, true, true, false, false]);
+        let tokens = made.setup_secrets.iter();
+        let tokens = tokens.map(|(place, env)| (*place, env.values()[TOKEN].clone()));
+        let tokens: Vec<_> = tokens.collect();
+        assert_eq!(tokens, [(1, "of-b".to_owned()), (2, "of-c".to_owned())]);
     }
 
     #[test]

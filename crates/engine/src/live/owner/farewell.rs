@@ -1,10 +1,12 @@
 //! The farewell of a sandbox, as its owner sees to it: recorded before it begins, and behind it the rest
 //! that was asked for. Until then the sandbox runs, and nothing new begins in it.
 
+use std::error::Error as _;
 use std::sync::Arc;
 
 use pinfold_model::farewell::Rest;
 use pinfold_model::{Code, Error, Result, Sandbox, SandboxState};
+use pinfold_store::StoreError;
 use tokio::sync::oneshot;
 
 use super::Owner;
@@ -13,6 +15,18 @@ use crate::live::sandbox::MAILBOX_MAX;
 use crate::live::{Change, farewell};
 
 type Reply = oneshot::Sender<Result<Sandbox>>;
+
+fn not_yet() -> Error {
+    let text =
+        "the sandbox could not be brought to rest yet; unless it runs again that is still tried";
+    Error::new(Code::Unavailable, text)
+}
+
+fn is_of_store(error: &Error) -> bool {
+    error
+        .source()
+        .is_some_and(|source| source.is::<StoreError>())
+}
 
 /// Who asked that the sandbox rests, and waits for its farewell to be over.
 pub(super) type Waiting = Vec<(Change, Reply)>;
@@ -93,17 +107,22 @@ impl Owner {
             return Ok(());
         }
         let done = self.rest(under_way.rest).await;
-        if done.is_err() && self.state() == SandboxState::Running {
-            self.forget_farewell().await?;
-            self.live.activity.revive();
-        }
         for (change, reply) in std::mem::take(&mut self.waiting) {
             let rested = match change {
+                _ if done.is_err() => Err(not_yet()),
                 Change::Stop => self.rest(Rest::Stop).await,
                 Change::Suspend => self.rest(Rest::Suspend).await,
                 _ => Ok(()),
             };
             let _ = reply.send(rested.map(|()| self.live.sandbox()));
+        }
+        // A rest that could not be recorded comes a moment later. One that this machine refuses does not.
+        if let Err(error) = &done
+            && self.state() == SandboxState::Running
+            && !is_of_store(error)
+        {
+            self.forget_farewell().await?;
+            self.live.activity.revive();
         }
         done
     }

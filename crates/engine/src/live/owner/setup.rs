@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use pinfold_model::sandbox::EndReason;
-use pinfold_model::{CommandId, Error, Result, SandboxSpec, SandboxState, SecretEnv, Setup};
+use pinfold_model::sandbox::{EndReason, SandboxEvent};
+use pinfold_model::{Code, CommandId, Error, Result, SandboxSpec, SandboxState, SecretEnv, Setup};
 use pinfold_runtime::driver::BootError;
 
 use super::Owner;
@@ -65,15 +65,20 @@ impl Owner {
         }
     }
 
-    /// Not where the sandbox stops: that ends every command. One of an earlier life says nothing any more.
+    /// Refused before a rest: a stop ends every command, and a suspended sandbox may never run again. One of
+    /// an earlier life says nothing any more.
     pub(super) async fn main_ended(&mut self, life: u32) -> Result<()> {
         let view = self.live.view();
         let lives = matches!(
             view.sandbox.state,
             SandboxState::Running | SandboxState::Suspended
         );
-        if view.life != life || !lives || view.sandbox.spec.more.farewell.under_way.is_some() {
+        if view.life != life || !lives {
             return Ok(());
+        }
+        if view.sandbox.spec.more.farewell.under_way.is_some() {
+            let text = "the sandbox is about to rest, and ends when it runs again";
+            return Err(Error::new(Code::SandboxNotRunning, text));
         }
         self.destroy(EndReason::MainExited).await
     }
@@ -129,14 +134,15 @@ impl Owner {
         }
     }
 
-    /// Before the end of a sandbox whose setup is not over: nobody opens this any more.
-    pub(super) async fn forget_sealed(&mut self) {
-        let mut spec = self.live.view().sandbox.spec.clone();
-        spec.more.setup.sealed.clear();
-        if let Err(error) = self.record_spec(spec).await {
-            // What stays is sealed.
-            tracing::warn!(sandbox = %self.live.id(), %error, "not forgotten with its setup");
-        }
+    /// The spec of a sandbox that ends here, where that is another one: nobody opens this any more.
+    pub(super) fn without_sealed(&self, event: SandboxEvent) -> Option<SandboxSpec> {
+        let sandbox = self.live.view().sandbox;
+        let ends = matches!(event, SandboxEvent::Fail | SandboxEvent::Destroy);
+        (ends && !sandbox.spec.more.setup.sealed.is_empty()).then(|| {
+            let mut spec = sandbox.spec.clone();
+            spec.more.setup.sealed.clear();
+            spec
+        })
     }
 
     pub(super) async fn record_spec(&self, spec: SandboxSpec) -> Result<()> {
