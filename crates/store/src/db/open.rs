@@ -9,14 +9,10 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, PgPool, SqlitePool};
 
-use super::{Db, Running};
+use super::{Db, Running, schema};
 use crate::error::{Result, StoreError};
 
-static SQLITE: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
-/// What the migrations of SQLite up to [`SCHEMA_UP_TO`] make of an empty database. The newer ones are
-/// applied behind it; a test holds the two together, and writes it anew (see there).
-const SCHEMA: &str = include_str!("../../schema/sqlite.sql");
-const SCHEMA_UP_TO: i64 = 18;
+pub(super) static SQLITE: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
 static POSTGRES: sqlx::migrate::Migrator = sqlx::migrate!("migrations/postgres");
 
 /// Connections that read, opened as they are needed. Each costs a thread and a page cache.
@@ -59,7 +55,7 @@ impl Db {
                 .journal_mode(SqliteJournalMode::Memory)
                 .synchronous(SqliteSynchronous::Off);
             let pool = sqlite_pool(1).connect_with(options).await?;
-            make_tables(&pool).await?;
+            schema::SHIPPED.make(&pool, &SQLITE).await?;
             Ok(Self::Lite {
                 writer: pool.clone(),
                 readers: pool,
@@ -160,18 +156,6 @@ async fn migrate_sqlite(writer: &SqlitePool) -> Result<()> {
     Ok(())
 }
 
-/// The tables of a database that nobody has had before and nobody will have again: what each change of
-/// the past did to those before it takes longer than a command, and nothing is noted for later ones.
-async fn make_tables(writer: &SqlitePool) -> Result<()> {
-    let mut tx = writer.begin().await?;
-    sqlx::raw_sql(SCHEMA).execute(&mut *tx).await?;
-    for newer in SQLITE.iter().filter(|it| it.version > SCHEMA_UP_TO) {
-        sqlx::raw_sql(newer.sql.clone()).execute(&mut *tx).await?;
-    }
-    tx.commit().await?;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
@@ -243,53 +227,6 @@ mod tests {
         let loose = "SELECT COALESCE(group_concat(name), 'none') FROM pragma_table_list \
                      WHERE strict = 0 AND name NOT LIKE 'sqlite%' AND name <> '_sqlx_migrations'";
         assert_eq!(pragma(&readers, loose).await, "none");
-    }
-
-    /// Everything in a database, in the order of its making, without what SQLite and sqlx make.
-    async fn schema(pool: &SqlitePool) -> Vec<String> {
-        let all = "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL \
-                   AND name NOT LIKE 'sqlite~_%' ESCAPE '~' AND name <> '_sqlx_migrations' \
-                   ORDER BY rowid";
-        let rows = sqlx::query(all).fetch_all(pool).await.expect("a schema");
-        let texts = rows.iter().map(|row| row.try_get(0).expect("a text"));
-        texts.collect()
-    }
-
-    /// With PINFOLD_WRITE_SCHEMA set it writes the schema anew; SCHEMA_UP_TO is then to be set to the
-    /// newest migration.
-    #[tokio::test]
-    async fn a_database_in_memory_is_what_the_migrations_make() {
-        let scratch = tempfile::tempdir().expect("a directory");
-        let path = scratch.path().join("pinfold.db");
-        let migrated = Db::open_sqlite(&path).await.expect("it opens");
-        let made = Db::in_memory().await;
-        let Db::Lite { readers, .. } = migrated else {
-            panic!("not SQLite");
-        };
-        let expected = schema(&readers).await;
-        if std::env::var_os("PINFOLD_WRITE_SCHEMA").is_some() {
-            let text: String = expected.iter().map(|sql| format!("{sql};\n")).collect();
-            let file = concat!(env!("CARGO_MANIFEST_DIR"), "/schema/sqlite.sql");
-            std::fs::write(file, text).expect("written");
-        }
-        let Db::Lite { writer, .. } = made.expect("it opens") else {
-            panic!("not SQLite");
-        };
-        let sorted = |mut texts: Vec<String>| {
-            texts.sort();
-            texts
-        };
-        assert_eq!(sorted(schema(&writer).await), sorted(expected));
-        let tables = "SELECT COALESCE(group_concat('SELECT 1 FROM \"' || name || '\"', ' UNION ALL '), '') \
-                      FROM sqlite_schema WHERE type = 'table' AND name <> '_sqlx_migrations'";
-        let any = pragma(&readers, tables).await;
-        let rows = sqlx::query(sqlx::AssertSqlSafe(any))
-            .fetch_all(&readers)
-            .await;
-        assert!(
-            rows.expect("rows").is_empty(),
-            "migrations write rows of their own"
-        );
     }
 
     #[tokio::test]
