@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use pinfold_egress::{Authority, Outside};
-use pinfold_images::{HostImage, HostRoot};
+use pinfold_images::HostRoot;
 use pinfold_model::audit::AuditEvent;
 use pinfold_model::{Code, Error, Principal, Result, Role, Scopes, Time};
 use pinfold_store::{Home, Store};
@@ -22,6 +22,7 @@ use crate::builds::Builds;
 use crate::commands::Collecting;
 use crate::config::{EngineConfig, Parts};
 use crate::gateways::TokenKey;
+use crate::host::HostLook;
 use crate::images::{Exports, Pulls, Unrecorded};
 use crate::keys::{KeyCache, Pepper};
 use crate::links::LinkKey;
@@ -152,6 +153,19 @@ impl Engine {
     /// Makes the engine over its parts and sees to what a fresh store lacks: the default org and
     /// project, the image `host`, the shipped templates. Serves use cases after [`Engine::start`].
     pub async fn open(config: EngineConfig, parts: Parts) -> Result<Self> {
+        let looking = HostLook::begin(&parts.layers);
+        Self::open_looking(config, parts, looking).await
+    }
+
+    /// The same where the look at this machine has begun already.
+    ///
+    /// # Errors
+    /// As [`Engine::open`].
+    pub async fn open_looking(
+        config: EngineConfig,
+        parts: Parts,
+        looking: HostLook,
+    ) -> Result<Self> {
         let home = parts.store.projects().bootstrap(parts.clock.now()).await?;
         let pepper = Pepper::new(&parts.store.settings().secret("key_pepper").await?);
         let sessions = parts.store.settings().secret("preview_sessions").await?;
@@ -160,7 +174,7 @@ impl Engine {
         let authority_key = parts.store.settings().secret("egress_authority").await?;
         let link_key = LinkKey::new(&parts.store.settings().secret("link_key").await?);
         let vault = Vault::open(&config.secrets_key, parts.store.clone()).await?;
-        let host = host_image(&parts).await;
+        let host = looking.end().await;
         let ending = CancellationToken::new();
         let trail = trail(parts.store.clone());
         let endings = endings(parts.store.clone());
@@ -287,23 +301,6 @@ impl Engine {
         match self.inner.tasks.spawn(work).await {
             Ok(result) => result,
             Err(error) => Err(Error::internal(error)),
-        }
-    }
-}
-
-/// A machine that cannot offer it can still run other images.
-async fn host_image(parts: &Parts) -> Option<HostRoot> {
-    let layers = parts.layers.clone();
-    let ensure = move || HostImage::of_this_machine().ensure(&layers);
-    match tokio::task::spawn_blocking(ensure).await {
-        Ok(Ok(root)) => Some(root),
-        Ok(Err(error)) => {
-            tracing::warn!(error = &error as &dyn std::error::Error, "no image host");
-            None
-        }
-        Err(error) => {
-            tracing::error!(%error, "making the image host failed");
-            None
         }
     }
 }

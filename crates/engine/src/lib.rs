@@ -24,6 +24,7 @@ mod engine;
 mod errors;
 mod files;
 mod gateways;
+mod host;
 mod images;
 mod keys;
 mod links;
@@ -64,6 +65,7 @@ pub use files::{
     FileReader, FileWatch, FileWriter, Listing, MakeDirectory, MoveFile, ReadRange, WriteFile,
 };
 pub use gateways::{GatewayToken, PutGateway, PutHeader, PutValue, WantedGateway};
+pub use host::HostLook;
 pub use images::{
     DescribeSnapshot, ImageExport, ImageImport, ImageProgress, ImagePull, OnImageProgress,
     PullEnding, PullFailure, PullImage, TakeSnapshot,

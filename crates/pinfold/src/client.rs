@@ -1,6 +1,8 @@
 //! The way to a server: its address, a key for it, and things by name.
 
+use std::io::Read;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use futures::TryStreamExt;
@@ -13,6 +15,8 @@ use crate::paths::DataDir;
 
 const DEFAULT_URL: &str = "http://127.0.0.1:7070";
 const KEY_VARIABLE: &str = "PINFOLD_API_KEY";
+/// For a server that is only asked whether it is there.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(2);
 /// Fits every notice that a server writes.
 const NOTICE_MAX_BYTES: u64 = 4096;
 
@@ -27,7 +31,9 @@ impl Notice {
     /// The notice of the server that serves or last served this data directory.
     pub(crate) fn read(lock: &Path) -> Option<Self> {
         let file = std::fs::File::open(lock).ok()?;
-        serde_json::from_reader(std::io::Read::take(file, NOTICE_MAX_BYTES)).ok()
+        let mut text = Vec::new();
+        file.take(NOTICE_MAX_BYTES).read_to_end(&mut text).ok()?;
+        serde_json::from_slice(&text).ok()
     }
 }
 
@@ -130,8 +136,14 @@ pub(crate) async fn is_served(global: &Global) -> Result<bool> {
     }
 }
 
+/// The version of the server, if one answers at once.
+pub(crate) async fn server_version(global: &Global) -> Result<Option<String>> {
+    let health = anonymous(global)?.health_now(ANSWER_PATIENCE).await;
+    Ok(health.ok().map(|health| health.version))
+}
+
 /// A client without a key, for what needs none.
-pub(crate) fn anonymous(global: &Global) -> Result<Client> {
+fn anonymous(global: &Global) -> Result<Client> {
     let data = DataDir::locate(global.data_dir.as_deref());
     Ok(Client::new(&url(global, data.as_ref().ok()), "none")?)
 }

@@ -61,16 +61,20 @@ pub(crate) async fn open_store(data: &DataDir, database: Option<&str>) -> Result
     }
 }
 
+/// The unpacked layers in that directory.
+pub(crate) fn layers(directory: &Path) -> Result<LayerStore> {
+    LayerStore::open(directory)
+        .with_context(|| format!("cannot use the layer store {}", directory.display()))
+}
+
 pub(crate) fn parts(
     store: Store,
     driver: Arc<dyn Driver>,
-    layers: &Path,
+    layers: LayerStore,
     journals: &Path,
     blobs: Blobs,
     axons: &Path,
 ) -> Result<Parts> {
-    let layers = LayerStore::open(layers)
-        .with_context(|| format!("cannot use the layer store {}", layers.display()))?;
     let journals = Journals::open(journals)
         .with_context(|| format!("cannot use the journals in {}", journals.display()))?;
     let databases = Databases::open(axons)
@@ -100,7 +104,7 @@ pub(crate) async fn offline_engine(
     let parts = parts(
         store,
         driver,
-        &data.layers(),
+        layers(&data.layers())?,
         &data.journals(),
         blobs,
         &data.axons(),

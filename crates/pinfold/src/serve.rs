@@ -146,7 +146,7 @@ async fn engine(
     let parts = compose::parts(
         store,
         Arc::new(driver),
-        &data.layers(),
+        compose::layers(&data.layers())?,
         &data.journals(),
         blobs(settings).await?,
         &data.axons(),

@@ -48,6 +48,12 @@ impl Call {
         self
     }
 
+    /// Tried once: its failure is an answer too.
+    pub(crate) fn unrepeated(mut self) -> Self {
+        self.tries = 1;
+        self
+    }
+
     /// Not to be repeated where it may have had its effect.
     pub(crate) fn once(mut self) -> Self {
         self.safety = Safety::Once;

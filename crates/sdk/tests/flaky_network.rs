@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -278,6 +279,29 @@ async fn a_server_that_is_not_there_is_said_to_be() {
     let error = client.whoami().await.expect_err("nobody there");
     assert!(matches!(error, Error::Connect { .. }), "{error:?}");
     assert!(error.to_string().contains("pinfold serve"), "{error}");
+}
+
+#[tokio::test]
+async fn who_asks_whether_a_server_is_there_is_told_at_the_first_try() {
+    let tries = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&tries);
+    let busy = move || async move {
+        counted.fetch_add(1, Ordering::SeqCst);
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    let silent = || std::future::pending::<StatusCode>();
+    let busy = serve(Router::new().route("/healthz", get(busy))).await;
+    let silent = serve(Router::new().route("/healthz", get(silent))).await;
+    let client = |address| Client::new(&format!("http://{address}"), "key").expect("a URL");
+    let patience = Duration::from_millis(200);
+    let refused = client(busy).health_now(patience).await;
+    assert!(matches!(refused, Err(Error::Api(_))), "{refused:?}");
+    assert_eq!(tries.load(Ordering::SeqCst), 1);
+    let late = client(silent).health_now(patience).await;
+    assert!(
+        matches!(late, Err(Error::Timeout { after, .. }) if after == patience),
+        "{late:?}"
+    );
 }
 
 #[cfg(feature = "blocking")]

@@ -6,6 +6,7 @@
 mod open;
 mod query;
 mod row;
+mod schema;
 mod tx;
 
 use std::future::Future;

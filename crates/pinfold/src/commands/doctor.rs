@@ -38,11 +38,7 @@ pub(crate) async fn run(global: &Global, args: DoctorArgs) -> Result<Ending> {
         weaker: checked.isolation.weaker,
         fault: checked.fault.map(|error| format!("{error:#}")),
         data_dir,
-        server: client::anonymous(global)?
-            .health()
-            .await
-            .ok()
-            .map(|health| health.version),
+        server: client::server_version(global).await?,
     };
     if args.format.json {
         json(&report)?;

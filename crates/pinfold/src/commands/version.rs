@@ -25,10 +25,7 @@ struct Versions {
 pub(crate) async fn run(global: &Global, args: VersionArgs) -> Result<Ending> {
     let versions = Versions {
         client: env!("CARGO_PKG_VERSION"),
-        server: match client::anonymous(global)?.health().await {
-            Ok(health) => Some(health.version),
-            Err(_) => None,
-        },
+        server: client::server_version(global).await?,
     };
     let server = versions
         .server

@@ -101,7 +101,7 @@ async fn engine(
     let parts = compose::parts(
         store.clone(),
         driver,
-        images,
+        compose::layers(images)?,
         &scratch.journals(),
         blobs,
         &axons,

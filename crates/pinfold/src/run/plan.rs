@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use pinfold_engine::{CreateSandbox, Engine, EngineConfig, ImageOrTemplate, Wait};
+use pinfold_engine::{CreateSandbox, Engine, EngineConfig, HostLook, ImageOrTemplate, Wait};
 use pinfold_model::{
     Code, CommandId, CommandSpec, Ctx, Error, Image, NetworkPolicy, Sandbox, SandboxId, StdinMode,
 };
@@ -34,6 +34,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) async fn make(wanted: Wanted, images: &Path, scratch: &Scratch) -> Result<Plan> {
     wanted.command.validate()?;
+    let layers = compose::layers(images)?;
+    // Both take milliseconds, on different threads.
+    let looking = HostLook::begin(&layers);
     let store = Store::in_memory().await?;
     if let Some(name) = &wanted.image {
         wanted.installation.teach(name, &store).await?;
@@ -45,12 +48,12 @@ pub(super) async fn make(wanted: Wanted, images: &Path, scratch: &Scratch) -> Re
     let parts = compose::parts(
         store.clone(),
         Arc::new(driver),
-        images,
+        layers,
         &scratch.journals(),
         blobs,
         &scratch.path().join("axons"),
     )?;
-    let engine = Engine::open(EngineConfig::embedded(), parts).await?;
+    let engine = Engine::open_looking(EngineConfig::embedded(), parts, looking).await?;
     tracing::debug!("engine open");
     let ctx = Ctx::new(engine.system_principal());
     let named = wanted.image.clone();

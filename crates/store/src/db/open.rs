@@ -9,10 +9,10 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, PgPool, SqlitePool};
 
-use super::{Db, Running};
+use super::{Db, Running, schema};
 use crate::error::{Result, StoreError};
 
-static SQLITE: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
+pub(super) static SQLITE: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
 static POSTGRES: sqlx::migrate::Migrator = sqlx::migrate!("migrations/postgres");
 
 /// Connections that read, opened as they are needed. Each costs a thread and a page cache.
@@ -55,7 +55,7 @@ impl Db {
                 .journal_mode(SqliteJournalMode::Memory)
                 .synchronous(SqliteSynchronous::Off);
             let pool = sqlite_pool(1).connect_with(options).await?;
-            migrate_sqlite(&pool).await?;
+            schema::SHIPPED.make(&pool, &SQLITE).await?;
             Ok(Self::Lite {
                 writer: pool.clone(),
                 readers: pool,
