@@ -109,14 +109,18 @@ fn a_main_command_that_ends_during_a_farewell_ends_the_sandbox_when_it_runs_agai
     let place = Place::new();
     let life = place.live();
     life.run(async {
-        let mut request = with_main("while ! test -e /tmp/go; do sleep 0.02; done");
+        let mut request =
+            with_main("touch /tmp/main; while ! test -e /tmp/go; do sleep 0.02; done");
         request.more.farewell = Farewell {
             commands: vec![line("touch /tmp/go; sleep 1")],
             patience: Duration::from_secs(30),
             ..Farewell::default()
         };
         let id = life.create(request).await.id;
-        life.until(&id, SandboxState::Running).await;
+        while text(&life, &id, "ls /tmp/main 2>/dev/null")
+            .await
+            .is_empty()
+        {}
         let (engine, ctx) = (&life.engine, &life.ctx);
         let suspended = engine.suspend_sandbox(ctx, &id).await.expect("suspend");
         assert_eq!(suspended.state, SandboxState::Suspended);
