@@ -45,4 +45,5 @@ mod suite {
     mod tunnels;
     mod usage;
     mod warm;
+    mod zips;
 }

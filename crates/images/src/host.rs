@@ -23,7 +23,9 @@ use crate::store::{LayerStore, Staging};
 use machine::Machine;
 use plan::Plan;
 
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Where programs are looked for unless an image says otherwise.
+pub(crate) const DEFAULT_PATH: &str =
+    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const DEFAULT_WORKDIR: &str = "/workspace";
 
 /// Makes the host image of one machine.

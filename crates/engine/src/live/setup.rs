@@ -10,6 +10,7 @@
 
 mod account;
 mod content;
+mod zip;
 
 use std::sync::Arc;
 use std::time::Duration;

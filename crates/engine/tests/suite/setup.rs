@@ -14,7 +14,7 @@ use super::clock::ManualClock;
 use super::objects::put;
 use super::place::{Life, Place, small};
 
-fn with(setup: Setup) -> CreateSandbox {
+pub(super) fn with(setup: Setup) -> CreateSandbox {
     CreateSandbox {
         more: SandboxExtras {
             setup,

@@ -12,6 +12,7 @@ use pinfold_model::ImageConfig;
 
 use super::room::{self, Room};
 use super::{Base, Copy, Dockerfile, DockerfileError, Instruction, Operation, Variables, expand};
+use crate::host::DEFAULT_PATH;
 use crate::registry::Platform;
 use walk::{Walk, bounded};
 
@@ -153,6 +154,10 @@ impl Evaluator {
         let taken = room::of_config(base) + room::of_texts(&shell);
         let taken = self.room.take(taken);
         taken.map_err(|problem| DockerfileError::at(found.line, problem))?;
+        let mut config = base.clone();
+        // Lines like `ENV PATH=/mine:$PATH` mean the rest of it, also where the base leaves that to who runs it.
+        let path = config.env.entry("PATH".to_owned());
+        path.or_insert_with(|| DEFAULT_PATH.to_owned());
         let mut walk = Walk {
             file: &self.file,
             stage,
@@ -160,7 +165,7 @@ impl Evaluator {
             globals: &self.globals,
             room: &mut self.room,
             declared: Variables::new(),
-            config: base.clone(),
+            config,
             shell,
             operations: Vec::new(),
             cmd_is_own: false,

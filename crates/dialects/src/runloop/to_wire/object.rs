@@ -7,13 +7,15 @@ use crate::runloop::errors::Refused;
 use crate::runloop::wire;
 
 /// The vendor's words, and the types of content that they are kept as.
-const CONTENT: [(&str, &str); 6] = [
+const CONTENT: [(&str, &str); 7] = [
     ("unspecified", "application/x-unspecified"),
     ("text", "text/plain; charset=utf-8"),
     ("binary", "application/octet-stream"),
     ("gzip", "application/gzip"),
     ("tar", "application/x-tar"),
     ("tgz", "application/x-tgz"),
+    // No word of the SDK's types, which lets it pass.
+    ("zip", "application/zip"),
 ];
 
 pub(in crate::runloop) fn object(object: Object) -> wire::Object {

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 
+use bytes::Bytes;
 use flate2::write::MultiGzDecoder;
 use pinfold_model::setup::{SetupFile, SetupObject};
 use pinfold_model::{Code, Error, Object, Result};
@@ -10,8 +11,10 @@ use pinfold_runtime::guest::{
 };
 use pinfold_store::BlobReader;
 use tokio::io::AsyncWriteExt;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
-use super::failed;
+use super::{failed, zip};
 use crate::commands::absolute;
 use crate::engine::Shared;
 use crate::live::Lease;
@@ -29,6 +32,7 @@ enum Form {
     Tar,
     /// Compressed; whether a tar is in it shows when it is read.
     Gzip,
+    Zip,
 }
 
 pub(super) async fn file(lease: &Lease, file: &SetupFile) -> Result<()> {
@@ -48,9 +52,15 @@ pub(super) async fn object(shared: &Shared, lease: &Lease, mount: &SetupObject) 
     let (Some(blob), Some(size)) = (&object.content, object.size_bytes) else {
         return Err(Error::internal(format!("{id} is sealed without content")));
     };
-    let mut reader = shared.blobs.read(blob, 0..size).await?;
-    let mut pour = Pour::new(lease, &mount.path, form_of(&object));
-    let poured = pour.all(&mut reader).await;
+    let form = form_of(&object);
+    let mut pour = Pour::new(lease, &mount.path, form);
+    let poured = match form {
+        Form::Zip => pour.zip(zip::as_tar(&shared.blobs, blob, size)).await,
+        Form::Plain | Form::Tar | Form::Gzip => {
+            let mut reader = shared.blobs.read(blob, 0..size).await?;
+            pour.all(&mut reader).await
+        }
+    };
     let ended = pour.finish().await;
     poured.and(ended).map_err(|error| {
         let text = format!(
@@ -66,6 +76,7 @@ fn form_of(object: &Object) -> Form {
     let kind = object.content_type.split(';').next().unwrap_or_default();
     match kind.trim() {
         "application/x-tar" => Form::Tar,
+        "application/zip" | "application/x-zip-compressed" => Form::Zip,
         "application/gzip" | "application/x-gzip" | "application/x-tgz" => Form::Gzip,
         _ => Form::Plain,
     }
@@ -124,6 +135,21 @@ impl<'a> Pour<'a> {
         Ok(())
     }
 
+    /// Comes as a tar.
+    async fn zip(
+        &mut self,
+        (mut tar, task): (mpsc::Receiver<Bytes>, JoinHandle<Result<()>>),
+    ) -> Result<()> {
+        while let Some(piece) = tar.recv().await {
+            self.pass(&piece).await?;
+            if self.broken {
+                // The end of the transfer knows why.
+                return Ok(());
+            }
+        }
+        task.await.map_err(Error::internal)?
+    }
+
     async fn pass(&mut self, bytes: &[u8]) -> Result<()> {
         if let Some(sink) = &mut self.sink {
             self.broken |= !sink.write(bytes).await;
@@ -142,7 +168,7 @@ impl<'a> Pour<'a> {
         let (at, magic) = TAR_MAGIC;
         let is_tar = held.get(at..at + magic.len()) == Some(magic);
         let opened = match self.form {
-            Form::Tar => Sink::archive(self.lease, self.path).await,
+            Form::Tar | Form::Zip => Sink::archive(self.lease, self.path).await,
             Form::Gzip if is_tar => Sink::archive(self.lease, self.path).await,
             Form::Plain | Form::Gzip => Sink::file(self.lease, self.path).await,
         };

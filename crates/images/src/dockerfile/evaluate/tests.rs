@@ -8,7 +8,7 @@ use super::super::{
     Action, Base, CopyFrom, Dockerfile, DockerfileError, Operation, RunAction, RunProgram,
     Variables,
 };
-use super::{Evaluation, Evaluator};
+use super::{DEFAULT_PATH, Evaluation, Evaluator};
 
 fn args(pairs: &[(&str, &str)]) -> Variables {
     pairs
@@ -51,18 +51,34 @@ fn runs(evaluation: &Evaluation) -> Vec<&RunAction> {
         .collect()
 }
 
+/// In bases that say nothing of it, in stages upon those, and in `scratch`.
+#[test]
+fn there_is_always_a_path() {
+    for from in ["x", "scratch"] {
+        let text =
+            format!("FROM {from} AS a\nENV PATH=/a:$PATH\nFROM a\nENV PATH=$PATH:/b\nRUN c\n");
+        let file = Arc::new(Dockerfile::parse(&text).expect("legal"));
+        let mut evaluator = Evaluator::new(file, args(&[])).expect("legal");
+        let first = evaluator.stage(0, &ImageConfig::default()).expect("legal");
+        let last = evaluator.stage(1, &first.config).expect("legal");
+        let path = format!("/a:{DEFAULT_PATH}:/b");
+        assert_eq!(runs(&last)[0].env["PATH"], path);
+        assert_eq!(last.config.env["PATH"], path);
+    }
+}
+
 #[test]
 fn arguments_have_the_scopes_of_dockerfiles() {
     let text =
         "ARG G=1\nARG H=$G-h\nFROM x:$G\nRUN a\nARG G\nARG L=l$G\nENV E=$L$H$G\nARG E=arg\nRUN b\n";
     let done = evaluated(text, &[]);
     let ran = runs(&done);
-    assert!(ran[0].env.is_empty());
+    assert_eq!(ran[0].env, args(&[("PATH", DEFAULT_PATH)]));
     assert_eq!(ran[1].env["E"], "l11", "H is not declared in the stage");
     assert_eq!(ran[1].env["L"], "l1");
     assert_eq!(
         done.config.env,
-        args(&[("E", "l11")]),
+        args(&[("E", "l11"), ("PATH", DEFAULT_PATH)]),
         "ARG is no part of the image"
     );
     let given = evaluated(text, &[("G", "9"), ("L", "x"), ("HTTP_PROXY", "p")]);
