@@ -143,6 +143,10 @@ impl Agent {
         match due {
             Due::CommandTimeout(serial) => self.commands.timed_out(serial, &mut self.timers),
             Due::Sweep { command, left } => self.commands.sweep(command, left, &mut self.timers),
+            Due::Gate(serial) => {
+                self.commands
+                    .decided(serial, &self.poller, &mut self.timers);
+            }
             Due::Terminal(serial) => self.commands.pump(serial, &self.poller, &mut self.timers),
             Due::Dial(serial) => {
                 let dialed = self.dials.expired(serial);

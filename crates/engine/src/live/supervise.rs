@@ -1,6 +1,7 @@
 //! The task of one command, from its record to its recorded end.
 //!
 //! ```text
+//! let begin what was asked for beside the record, else
 //! start at the guest (again after a lost link: the guest starts an id once)
 //!   -> output flows into the journal
 //!   -> the guest reports the end, or every process of that life is gone: killed or lost
@@ -15,14 +16,14 @@ use std::time::Duration;
 use pinfold_model::command::{Attendance, CancelMode};
 use pinfold_model::journal::Stream;
 use pinfold_model::{CommandId, CommandState, ExitStatus, Purpose, SandboxState, limits};
-use pinfold_runtime::guest::{ExitReport, Guest, GuestError, Pipes, StartSpec};
+use pinfold_runtime::guest::{ExitReport, FailureKind, Guest, GuestError, Pipes, StartSpec};
 use pinfold_runtime::journal::{JournalWriter, OpenError, Pump};
 use pinfold_store::Progress;
 use tokio::sync::watch;
 
 use super::activity::Use;
 use super::sandbox::Running;
-use super::{Birth, LiveCommand, View};
+use super::{Birth, Early, LiveCommand, View};
 use crate::engine::Shared;
 
 /// Between two attempts at something that has to happen.
@@ -44,6 +45,7 @@ pub(crate) async fn supervise(
     shared: Arc<Shared>,
     command: Arc<LiveCommand>,
     birth: Birth,
+    early: Early,
     in_use: Option<Use>,
     begun: OnBegun,
 ) {
@@ -55,7 +57,7 @@ pub(crate) async fn supervise(
         begun: Some(begun),
         in_use,
         birth,
-        input: Arc::default(),
+        early,
     };
     let ending = task.shared.ending.clone();
     tokio::select! {
@@ -76,8 +78,8 @@ struct Task {
     /// Counts it among its sandbox's running commands until it has ended.
     running: Option<Running>,
     birth: Birth,
-    /// What stdin begins with, until the guest has it.
-    input: Arc<[u8]>,
+    /// What stdin begins with and the start that was asked for, until the guest has them.
+    early: Early,
 }
 
 /// Where the output goes.
@@ -128,12 +130,13 @@ impl Task {
     /// What stdin begins with. It stays where it is until the end is recorded: who asks the guest
     /// again cannot know whether the command has it.
     fn read_input(&mut self) -> std::io::Result<()> {
-        let Some(named) = self.command.state.borrow().spec.input.clone() else {
-            return Ok(());
+        let named = match self.command.state.borrow().spec.input.clone() {
+            Some(named) if self.early.input.is_none() => named,
+            Some(_) | None => return Ok(()),
         };
         let kept = self.shared.journals.read_input(self.command.id())?;
         let whole = kept.filter(|bytes| named.names(bytes));
-        self.input = whole.ok_or(std::io::ErrorKind::NotFound)?.into();
+        self.early.input = Some(whole.ok_or(std::io::ErrorKind::NotFound)?.into());
         Ok(())
     }
 
@@ -147,10 +150,15 @@ impl Task {
             if matches!(self.output, Output::Waiting(_)) {
                 match self.start_or_find(&guest).await {
                     Ok(()) => {}
-                    Err(GuestError::Refused { .. }) if self.is_only_found() => {
-                        return Outcome::Lost;
+                    Err(GuestError::Refused { kind, message, .. })
+                        if kind != FailureKind::Undecided =>
+                    {
+                        return if self.is_only_found() {
+                            Outcome::Lost
+                        } else {
+                            Outcome::Refused(message)
+                        };
                     }
-                    Err(GuestError::Refused { message, .. }) => return Outcome::Refused(message),
                     Err(error) => {
                         starts += 1;
                         tracing::warn!(command = %self.command.id(), %error, starts, "not started");
@@ -187,11 +195,17 @@ impl Task {
     }
 
     async fn start_or_find(&mut self, guest: &Guest) -> Result<(), GuestError> {
-        let mut pipes = if self.is_only_found() {
+        let opened = match self.early.start.take() {
+            Some(early) => early.open().await?,
+            None => None,
+        };
+        let mut pipes = if let Some(started) = opened {
+            started.pipes
+        } else if self.is_only_found() {
             guest.adopt(self.command.id()).await?
         } else {
             let order = StartSpec {
-                input: Arc::clone(&self.input),
+                input: self.early.input.clone().unwrap_or_default(),
                 ..self.command.start.clone()
             };
             guest.start(order).await?.pipes
@@ -215,7 +229,7 @@ impl Task {
         let Output::Waiting(writer) = std::mem::replace(&mut self.output, Output::None) else {
             return Ok(());
         };
-        self.input = Arc::default();
+        self.early.input = None;
         self.output = Output::Flowing(Pump::start(writer, pipes.stdout, pipes.stderr)?);
         self.command.stdin.begun(pipes.stdin)?;
         let now = self.shared.clock.now();
@@ -270,6 +284,8 @@ impl Task {
     }
 
     async fn finish(&mut self, outcome: Outcome) {
+        // What was not let through by now never is.
+        self.early.start = None;
         let state = ending(&outcome);
         crate::code::note_end(&self.shared, &self.command, state);
         self.end_remains().await;

@@ -29,8 +29,13 @@ pub(crate) struct Ground<'a> {
 }
 
 /// Starts the process. When it fails, nothing was started.
-pub(super) fn start(ground: &Ground<'_>, start: Start, fds: Vec<OwnedFd>) -> Outcome<Command> {
+pub(super) fn start(ground: &Ground<'_>, start: Start, mut fds: Vec<OwnedFd>) -> Outcome<Command> {
     check(&start)?;
+    let gate = if start.gate {
+        Some(fds.pop().ok_or_else(|| Refusal::invalid("no gate"))?)
+    } else {
+        None
+    };
     let user = users::find(&start.user)?;
     let identity = Identity::of(&user, ground.powers)?;
     let cwd = working_directory(&start)?;
@@ -52,6 +57,7 @@ pub(super) fn start(ground: &Ground<'_>, start: Start, fds: Vec<OwnedFd>) -> Out
         env: ExecStrings::new(env.into_iter().map(c_string).collect::<Outcome<_>>()?),
         name,
         streams,
+        gate,
         failure,
     };
     let pid = match fork(ground.single).map_err(|error| Refusal::io("fork", &error))? {
@@ -66,6 +72,7 @@ pub(super) fn start(ground: &Ground<'_>, start: Start, fds: Vec<OwnedFd>) -> Out
         state: State::Running,
         pipes,
         terminal,
+        gate: prepared.gate,
         failure: Some(failure_reader),
         timer: None,
         timed_out: false,
