@@ -1,9 +1,12 @@
 """Blueprints: builds, their logs, and devboxes made from them."""
 
+import hashlib
 import time
 
+import httpx
 import pytest
 from runloop_api_client import BadRequestError, NotFoundError, RunloopError
+from server import KEY
 
 pytestmark = pytest.mark.anyio
 
@@ -91,3 +94,45 @@ async def test_what_is_no_blueprint_is_refused(sdk, runloop, refused):
         await sdk(runloop.api.blueprints.create, name="bad", dockerfile="NOT A DOCKERFILE")
     preview = await sdk(runloop.api.blueprints.preview, name="p")
     assert preview.dockerfile.startswith("FROM ")
+
+
+async def test_secrets_are_in_the_environment_of_a_build_and_nowhere_else(sdk, runloop, server):
+    value = f"of-the-build-{time.time_ns()}"
+    named = await sdk(runloop.api.secrets.create, name=f"BUILD-{time.time_ns()}", value=value)
+    # Another line each time: another value alone makes no step anew.
+    seen = f': {time.time_ns()}; test "$PASS" && printf %s "$PASS" | sha256sum | cut -d" " -f1'
+    blueprint = await sdk(
+        runloop.blueprint.create,
+        name=f"with-secrets-{time.time_ns()}",
+        dockerfile=f"FROM host\nRUN {seen} > /seen\n",
+        system_setup_commands=[f"{seen} > mine"],
+        secrets={"PASS": named.name},
+    )
+    parameters = (await sdk(blueprint.get_info)).parameters.to_dict()
+    assert parameters["secrets"] == {"PASS": named.name}
+    devbox = await sdk(blueprint.create_devbox)
+    result = await sdk(devbox.cmd.exec, command="cat /seen mine; echo ${PASS:-none}")
+    digest = hashlib.sha256(value.encode()).hexdigest()
+    assert await sdk(result.stdout) == f"{digest}\n{digest}\nnone\n"
+    search = f"grep -rslF -f <(printf '%s%s\\n' {value[:9]} {value[9:]}) $HOME /etc /tmp /run /seen"
+    result = await sdk(devbox.cmd.exec, command=search)
+    assert await sdk(result.stdout) == ""
+    shown = (await sdk(blueprint.get_info)).to_json()
+    shown += (await sdk(blueprint.logs)).to_json()
+    headers = {"authorization": f"Bearer {KEY}"}
+    for path in ("/v1/builds", "/v1/images", "/v1/audit"):
+        shown += httpx.get(server.url + path, headers=headers).raise_for_status().text
+    assert value not in shown
+    await sdk(devbox.shutdown)
+    await sdk(blueprint.delete)
+    await sdk(runloop.api.secrets.delete, named.name)
+
+
+async def test_a_secret_of_a_build_has_to_be_there(sdk, runloop, refused):
+    with refused(NotFoundError, 404):
+        await sdk(
+            runloop.api.blueprints.create,
+            name="without",
+            dockerfile="FROM host\n",
+            secrets={"PASS": "nobodys-secret"},
+        )

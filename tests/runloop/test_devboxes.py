@@ -200,8 +200,14 @@ async def test_errors_are_told_by_their_status(sdk, server, runloop, devbox, ref
     ):
         with pytest.raises((BadRequestError, UnprocessableEntityError)):
             await sdk(runloop.api.devboxes.create, **body)
-    with refused(InternalServerError, 501):
-        await sdk(runloop.api.devboxes.create, entrypoint="sleep 1")
+    for absent in (
+        {"launch_parameters": {"required_services": ["db"]}},
+        {"launch_parameters": {"lifecycle": {"resume_triggers": {"axon_event": True}}}},
+        {"mounts": [{"type": "broker_mount", "axon_id": "axn_1"}]},
+    ):
+        with refused(InternalServerError, 501) as caught:
+            await sdk(runloop.api.devboxes.create, **absent)
+        assert "does not offer it; " in caught.value.body["message"]
     stranger = sdk.client(bearer_token="nobody's", base_url=server.base_url)
     with refused(AuthenticationError, 401):
         await sdk(stranger.api.devboxes.list)

@@ -29,9 +29,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pinfold_model::build::{BuildCache, BuildSpec, BuildState};
+use pinfold_model::setup::validate_secret_names;
 use pinfold_model::{
-    Build, BuildId, Code, Ctx, Error, ImageName, NetworkMode, NetworkPolicy, ObjectId, Resources,
-    Result, SecretEnv, limits,
+    Build, BuildId, Code, Ctx, Error, ImageName, Level, NetworkMode, NetworkPolicy, ObjectId,
+    Resource, Resources, Result, SecretEnv, limits,
 };
 use pinfold_store::{BuildBounds, BuildFilter, Inserted, Page, PageRequest};
 use serde::Serialize;
@@ -40,6 +41,7 @@ use crate::access::scope;
 use crate::errors::driver_error;
 use crate::images::check_name;
 use crate::network_policies::check_named_alone;
+use crate::secrets::secret_env;
 use crate::usecase::Note;
 use crate::{Accepted, Engine, Origin};
 
@@ -64,8 +66,18 @@ pub struct CreateBuild {
     pub args: BTreeMap<String, String>,
     /// Environment of every command; part of no image, of no record and of no cache key.
     pub secrets: SecretEnv,
+    /// The same by environment variable and name of the project's secret: the values that those have
+    /// when the build is accepted.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub secret_names: BTreeMap<String, String>,
     /// Shell lines that run after the Dockerfile, one step each.
     pub setup: Vec<String>,
+    /// What single lines have beside `secrets`, by their place.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub setup_secrets: BTreeMap<usize, SecretEnv>,
+    /// Lines from this one on are run whatever earlier builds left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub setup_anew_from: Option<usize>,
     /// Who runs them; the image's user.
     pub setup_user: Option<String>,
     /// Text files by absolute path, put into the image before `setup`.
@@ -98,7 +110,10 @@ impl CreateBuild {
             target: None,
             args: BTreeMap::new(),
             secrets: SecretEnv::default(),
+            secret_names: BTreeMap::new(),
             setup: Vec::new(),
+            setup_secrets: BTreeMap::new(),
+            setup_anew_from: None,
             setup_user: None,
             files: BTreeMap::new(),
             labels: BTreeMap::new(),
@@ -125,6 +140,8 @@ impl CreateBuild {
             args: self.args,
             secrets: self.secrets,
             setup: self.setup,
+            setup_secrets: self.setup_secrets,
+            setup_anew_from: self.setup_anew_from,
             setup_user: self.setup_user,
             files: self.files,
             labels: self.labels,
@@ -161,8 +178,17 @@ impl Engine {
         note.fact("name", request.name.to_string());
         self.audited(ctx, &note, async {
             check_name(&request.name)?;
-            let whole = (&request, request.secrets.values());
-            let claim = self.claim(ctx, "image.build", idempotency, &whole)?;
+            // Its own form leaves the values out.
+            let values = request.secrets.values();
+            let claim = match request.setup_secrets.is_empty() {
+                true => self.claim(ctx, "image.build", idempotency, &(&request, values))?,
+                false => {
+                    let of_lines = request.setup_secrets.values().map(SecretEnv::values);
+                    let whole = (&request, values, of_lines.collect::<Vec<_>>());
+                    self.claim(ctx, "image.build", idempotency, &whole)?
+                }
+            };
+            self.take_secrets(ctx, &mut request).await?;
             self.inner.parts.driver.check_copy().map_err(driver_error)?;
             if let Some(context) = &request.context {
                 self.get_object(ctx, context)
@@ -227,6 +253,19 @@ impl Engine {
             Ok(accepted)
         })
         .await
+    }
+
+    async fn take_secrets(&self, ctx: &Ctx, request: &mut CreateBuild) -> Result<()> {
+        if request.secret_names.is_empty() {
+            return Ok(());
+        }
+        ctx.require(Resource::Secrets, Level::Read)?;
+        validate_secret_names(&request.secret_names)?;
+        let project = &ctx.principal.project;
+        let mut values = request.secrets.values().clone();
+        values.extend(secret_env(self.shared(), project, &request.secret_names).await?);
+        request.secrets = SecretEnv::new(values);
+        Ok(())
     }
 
     /// A build as it is now.

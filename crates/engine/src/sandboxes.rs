@@ -5,12 +5,13 @@ mod request;
 mod resolve;
 mod watch;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use pinfold_model::sandbox::EndReason;
 use pinfold_model::{
-    Code, Ctx, Error, Isolation, Result, Sandbox, SandboxId, SandboxState, limits,
+    Code, Ctx, Error, Isolation, Result, Sandbox, SandboxId, SandboxState, SecretEnv, limits,
 };
 use pinfold_store::{Idempotency, Inserted, Page, PageRequest, SandboxFilter, Transition};
 
@@ -19,6 +20,7 @@ use crate::engine::Shared;
 use crate::errors::driver_error;
 use crate::live::{self, Birth, Change};
 use crate::previews::fresh_tunnel;
+use crate::secrets::seal_setup;
 use crate::usecase::Note;
 use crate::warm::Wanted;
 use crate::{Accepted, Engine, Origin};
@@ -44,7 +46,15 @@ impl Engine {
         let note = Note::new("sandbox.create");
         self.audited_behind(ctx, &note, async {
             let wait = request.wait;
-            let claim = self.claim(ctx, "sandbox.create", idempotency, &request)?;
+            let claim = match request.setup_secrets.is_empty() {
+                true => self.claim(ctx, "sandbox.create", idempotency, &request)?,
+                // Its own form leaves the values out.
+                false => {
+                    let values = request.setup_secrets.values().map(SecretEnv::values);
+                    let whole = (&request, values.collect::<Vec<_>>());
+                    self.claim(ctx, "sandbox.create", idempotency, &whole)?
+                }
+            };
             let acting = self.acting_in(ctx, request.project.as_ref()).await?;
             note.of(&acting.principal.project);
             let (sandbox, origin) = match self.resolve(&acting, request).await {
@@ -157,6 +167,13 @@ impl Engine {
         self.changed(ctx, "sandbox.stop", id, Change::Stop).await
     }
 
+    /// Stops it, or suspends it where this machine keeps no disks of what does not run. Unlike
+    /// [`Engine::stop_sandbox`] and [`Engine::suspend_sandbox`] it does not wait for what the sandbox wants to
+    /// have run before that: the answer is of one that still runs then.
+    pub async fn rest_sandbox(&self, ctx: &Ctx, id: &SandboxId) -> Result<Sandbox> {
+        self.changed(ctx, "sandbox.stop", id, Change::Rest).await
+    }
+
     /// Boots a stopped sandbox on its own disk.
     pub async fn start_sandbox(&self, ctx: &Ctx, id: &SandboxId) -> Result<Sandbox> {
         self.changed(ctx, "sandbox.start", id, Change::Start).await
@@ -241,12 +258,20 @@ impl Engine {
                 mut sandbox,
                 image,
                 tunnel,
+                setup_secrets,
             } = resolved;
             let warm = Wanted::of(&shared, &mut sandbox, &image);
+            if let Err(error) = seal_setup(&shared, &mut sandbox, &setup_secrets) {
+                if let Some(warm) = warm {
+                    warm.refused(&shared, Some(&error));
+                }
+                return Err(error);
+            }
             let resolved = Resolved {
                 sandbox,
                 image,
                 tunnel,
+                setup_secrets: BTreeMap::new(),
             };
             accept_warm(&shared, resolved, warm, claim.as_ref()).await
         })
@@ -316,6 +341,7 @@ async fn accept_warm(
         sandbox,
         image,
         tunnel,
+        ..
     } = resolved;
     // Before the record: whoever replays the key has to find the sandbox to wait for.
     let nascent = live::adopt(shared, sandbox.clone(), image);

@@ -13,6 +13,7 @@
 mod cache;
 mod master;
 mod seal;
+mod setup;
 mod vault;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,7 @@ use crate::engine::Shared;
 use crate::usecase::Note;
 
 pub use master::{InvalidMasterKey, MasterKey, SecretsKey};
+pub(crate) use setup::{seal_setup, setup_env};
 pub(crate) use vault::Vault;
 
 /// Attempts to put one value: another one is needed only where somebody else makes or deletes the

@@ -23,12 +23,14 @@ mod suite {
     mod commands;
     mod crash;
     mod create;
+    mod farewells;
     mod files;
     mod gateways;
     mod images;
     mod interpreters;
     mod lifetimes;
     mod links;
+    mod main_commands;
     mod named_terminals;
     mod network_policies;
     pub(crate) mod objects;

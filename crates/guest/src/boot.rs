@@ -1,14 +1,14 @@
-//! What the guest does before it listens: takes over its descriptors and makes itself safe.
+//! What the guest does before it listens: makes itself safe.
 
 use std::io;
 use std::os::fd::OwnedFd;
 
-use pinfold_proto::{GUEST_FIRST_LINK_FD, GUEST_LISTEN_FD};
-use pinfold_sys::namespace::inherited;
 use pinfold_sys::process::{SingleThreaded, child_signals, reset_signals};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
 use rustix::rand::GetRandomFlags;
+
+use crate::Sockets;
 
 /// Hosts that may wait to be accepted.
 const BACKLOG: i32 = 8;
@@ -23,14 +23,13 @@ pub(crate) struct Boot {
     pub(crate) files_max: u64,
 }
 
-pub(crate) fn prepare() -> io::Result<Boot> {
+pub(crate) fn prepare(sockets: Sockets) -> io::Result<Boot> {
     if std::process::id() != 1 {
         return Err(io::Error::other("runs as PID 1 of a sandbox only"));
     }
     // Without this a tenant's root could look into this process through /proc.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
-    let listen = inherited(GUEST_LISTEN_FD)?;
-    let first_link = inherited(GUEST_FIRST_LINK_FD)?;
+    let Sockets { listen, first_link } = sockets;
     nonblocking(&listen)?;
     rustix::net::listen(&listen, BACKLOG)?;
     reset_signals();

@@ -27,11 +27,41 @@ mod users;
 mod workdir;
 mod worker;
 
-/// Serves until the sandbox is to end.
+use std::io;
+use std::os::fd::OwnedFd;
+
+use pinfold_proto::{GUEST_FIRST_LINK_FD, GUEST_LISTEN_FD};
+use pinfold_sys::namespace::inherited;
+
+/// What a guest begins with.
+#[derive(Debug)]
+pub struct Sockets {
+    /// Bound to its address, where hosts find it; not listening yet.
+    pub listen: OwnedFd,
+    /// To the host that boots it.
+    pub first_link: OwnedFd,
+}
+
+impl Sockets {
+    /// Those that a program of its own was started with, at [`GUEST_LISTEN_FD`] and
+    /// [`GUEST_FIRST_LINK_FD`].
+    ///
+    /// # Errors
+    /// When it was started without them.
+    pub fn inherited() -> io::Result<Self> {
+        Ok(Self {
+            listen: inherited(GUEST_LISTEN_FD)?,
+            first_link: inherited(GUEST_FIRST_LINK_FD)?,
+        })
+    }
+}
+
+/// Serves until the sandbox is to end. The process is the guest's alone from here on: it has one thread,
+/// and no descriptor of anybody else.
 ///
 /// # Errors
-/// When this is no PID 1, or was not started with its two sockets.
-pub fn run() -> std::io::Result<()> {
-    let boot = boot::prepare()?;
+/// When this is no PID 1.
+pub fn serve(sockets: Sockets) -> io::Result<()> {
+    let boot = boot::prepare(sockets)?;
     agent::Agent::new(boot)?.serve()
 }

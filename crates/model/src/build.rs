@@ -46,6 +46,13 @@ pub struct BuildSpec {
     pub secrets: SecretEnv,
     /// Shell lines that run after the Dockerfile, one step each.
     pub setup: Vec<String>,
+    /// Environment of single lines of `setup`, by their place; recorded like `secrets`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub setup_secrets: BTreeMap<usize, SecretEnv>,
+    /// Lines of `setup` from this one on are run by every build: what they do is not decided by what
+    /// stands in them alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub setup_anew_from: Option<usize>,
     /// Who runs them; `None`: the image's user.
     pub setup_user: Option<String>,
     /// Text files, by absolute path, put into the image before `setup`.
@@ -65,6 +72,23 @@ pub struct BuildSpec {
 }
 
 impl BuildSpec {
+    /// Whether values that it needs were not recorded, and are gone.
+    #[must_use]
+    pub fn is_withheld(&self) -> bool {
+        let mut all = self.setup_secrets.values().chain([&self.secrets]);
+        all.any(SecretEnv::is_withheld)
+    }
+
+    /// The environment of a line of `setup` that is recorded nowhere.
+    #[must_use]
+    pub fn secrets_of_setup(&self, place: usize) -> SecretEnv {
+        let mut values = self.secrets.values().clone();
+        if let Some(env) = self.setup_secrets.get(&place) {
+            values.extend(env.values().clone());
+        }
+        SecretEnv::new(values)
+    }
+
     /// Checks the part that callers choose, but for the Dockerfile. The first fault found is the one
     /// reported.
     pub fn validate(&self) -> Result<()> {
@@ -72,6 +96,9 @@ impl BuildSpec {
         validate_network(self.network, &self.network_policy)?;
         validate_env(&self.args)?;
         validate_env(self.secrets.values())?;
+        for env in self.setup_secrets.values() {
+            validate_env(env.values())?;
+        }
         validate_metadata(&self.labels)?;
         if self.setup.len() > limits::BUILD_SETUP_MAX {
             return Err(Error::invalid(
@@ -281,6 +308,8 @@ mod tests {
             args: BTreeMap::new(),
             secrets: SecretEnv::default(),
             setup: Vec::new(),
+            setup_secrets: BTreeMap::new(),
+            setup_anew_from: None,
             setup_user: None,
             files: BTreeMap::new(),
             labels: BTreeMap::new(),
@@ -328,6 +357,16 @@ mod tests {
         };
         let json = serde_json::to_string(&with).expect("plain data");
         assert!(json.contains("TOKEN") && !json.contains("hunter2"));
+        let of_line = BuildSpec {
+            setup_secrets: BTreeMap::from([(1, with.secrets)]),
+            ..spec()
+        };
+        assert!(of_line.secrets_of_setup(0).is_empty() && !of_line.is_withheld());
+        assert_eq!(of_line.secrets_of_setup(1).values()["TOKEN"], "hunter2");
+        let json = serde_json::to_string(&of_line).expect("plain data");
+        assert!(json.contains("TOKEN") && !json.contains("hunter2"));
+        let back: BuildSpec = serde_json::from_str(&json).expect("its own form");
+        assert!(back.is_withheld());
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod collect;
 pub mod command;
 pub mod credential;
 pub mod error;
+pub mod farewell;
 pub mod gateway;
 pub mod id;
 pub mod image;
@@ -45,6 +46,7 @@ pub use command::{
 };
 pub use credential::{Credential, Destination};
 pub use error::{Code, Error, ErrorKind, Result};
+pub use farewell::Farewell;
 pub use gateway::{Gateway, GatewayKind};
 pub use id::{
     AuditId, AxonId, BlobId, BuildId, CodeContextId, CommandId, GatewayId, ImageId, KeyId,

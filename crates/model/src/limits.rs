@@ -25,6 +25,8 @@ pub const NETWORK_RULES_MAX: usize = 256;
 /// Steps of each kind in the setup of a sandbox, and the contents of its files together.
 pub const SETUP_STEPS_MAX: usize = 100;
 pub const SETUP_FILES_MAX_BYTES: usize = 1 << 20;
+/// What commands of a sandbox may take together before it is suspended or stopped.
+pub const FAREWELL_MAX: Duration = Duration::from_secs(60);
 /// What a facade keeps with a sandbox.
 pub const ANNOTATIONS_MAX_BYTES: usize = 64 << 10;
 pub const PATH_MAX_BYTES: usize = 4095;
@@ -71,6 +73,9 @@ pub const AXONS_DELETED_KEPT: u32 = 5000;
 /// Events of one axon, and bytes of them all.
 pub const AXON_EVENTS_MAX: u64 = 100_000;
 pub const AXON_EVENTS_MAX_BYTES: u64 = 128 << 20;
+/// The same of all axons of one project, and of the databases of all of them.
+pub const AXON_EVENTS_OF_PROJECT_MAX_BYTES: u64 = 4 << 30;
+pub const AXON_DATABASES_OF_PROJECT_MAX_BYTES: u64 = 4 << 30;
 pub const AXON_PAYLOAD_MAX_BYTES: usize = 256 << 10;
 /// The source of an event, and its type.
 pub const AXON_LABEL_MAX_CHARS: usize = 255;

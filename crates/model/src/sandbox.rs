@@ -5,6 +5,7 @@
 //! creating|running -> failed(reason)       any -> destroyed
 //! ```
 
+mod end_reason;
 mod lifetime;
 
 use std::collections::BTreeMap;
@@ -13,8 +14,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::Time;
+use crate::command::CommandSpec;
 use crate::credential::{self, Credential};
 use crate::error::{Code, Error, Result};
+use crate::farewell::Farewell;
 use crate::gateway::{GatewayBinding, validate_bindings};
 use crate::id::{
     ImageId, KeyId, NetworkPolicyId, ProjectId, SandboxId, TemplateId, TemplateVersionId,
@@ -22,8 +25,9 @@ use crate::id::{
 use crate::limits;
 use crate::network::NetworkPolicy;
 use crate::resources::{NetworkMode, Resources};
-use crate::setup::{Setup, validate_secret_names};
+use crate::setup::{Main, Setup, validate_secret_names};
 
+pub use end_reason::EndReason;
 pub use lifetime::TtlCounts;
 
 /// Where a sandbox is in its life.
@@ -150,47 +154,6 @@ impl SandboxEvent {
     ];
 }
 
-/// Why a sandbox ended or failed; shown to its owner.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EndReason {
-    /// Somebody asked for it.
-    Requested,
-    /// Its absolute lifetime passed.
-    TtlExpired,
-    /// Nothing used it for its idle timeout.
-    IdleExpired,
-    /// Never finished booting; the error tells why.
-    BootFailed,
-    /// The guest or the whole machine went away.
-    Lost,
-    /// Memory ran out and the kernel ended it.
-    OutOfMemory,
-}
-
-impl EndReason {
-    pub const ALL: [Self; 6] = [
-        Self::Requested,
-        Self::TtlExpired,
-        Self::IdleExpired,
-        Self::BootFailed,
-        Self::Lost,
-        Self::OutOfMemory,
-    ];
-
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Requested => "requested",
-            Self::TtlExpired => "ttl_expired",
-            Self::IdleExpired => "idle_expired",
-            Self::BootFailed => "boot_failed",
-            Self::Lost => "lost",
-            Self::OutOfMemory => "out_of_memory",
-        }
-    }
-}
-
 /// A directory of this machine made visible inside. Only the embedded CLI and operators' templates
 /// may ask for one; no request over HTTP can.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -302,6 +265,11 @@ pub struct SandboxSpec {
 pub struct SandboxExtras {
     #[serde(skip_serializing_if = "Setup::is_empty")]
     pub setup: Setup,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub main: Option<Main>,
+    /// Before each suspend and stop of one that is set up.
+    #[serde(skip_serializing_if = "Farewell::is_empty")]
+    pub farewell: Farewell,
     /// Environment variables of every command, and the project's secrets whose values they have.
     /// Each life of the sandbox has the values that were there when it began.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -325,6 +293,10 @@ impl SandboxExtras {
 
     pub fn validate(&self) -> Result<()> {
         self.setup.validate()?;
+        self.farewell.validate()?;
+        if let Some(main) = &self.main {
+            CommandSpec::new(main.program.clone()).validate()?;
+        }
         validate_secret_names(&self.secrets)?;
         validate_bindings(&self.gateways)?;
         validate_annotations(&self.annotations)

@@ -22,6 +22,10 @@ pub struct Setup {
     pub objects: Vec<SetupObject>,
     /// Run one after the other, by the sandbox's default user, once.
     pub once: Vec<Program>,
+    /// What commands of `once` have in their environment and nobody else sees, by their place; sealed,
+    /// and forgotten when all was done. Set by the server.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub sealed: BTreeMap<usize, String>,
     /// Run at each start, after all the rest. Processes of an earlier life are not there any more.
     pub each_start: Vec<Program>,
     /// Nothing of this life's has been left out. Set by the server.
@@ -51,6 +55,16 @@ pub struct SetupFile {
 pub struct SetupObject {
     pub object: ObjectId,
     pub path: String,
+}
+
+/// The command that a sandbox is there for. Begun when the sandbox is set up, in each life; when it ends, so
+/// does the sandbox.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Main {
+    pub program: Program,
+    /// Starts behind the first one. Set by the server.
+    #[serde(default)]
+    pub lives: u32,
 }
 
 impl Setup {

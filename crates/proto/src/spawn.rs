@@ -6,8 +6,8 @@
 /// The descriptor on which the spawner finds its server.
 pub const SPAWNER_LINK_FD: i32 = 3;
 
-/// First message: what all sandboxes share. Two descriptors: a file that is locked for as long as
-/// the spawner or an unfinished boot of its is there, and the guest's program.
+/// First message: what all sandboxes share. One descriptor: a file that is locked for as long as the
+/// spawner or an unfinished boot of its is there.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct Setup {
     /// An empty directory of the server's own, for mount points.

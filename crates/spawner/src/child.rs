@@ -1,12 +1,16 @@
 //! The half of a boot that the sandbox does itself, on its way to becoming its guest.
 //!
 //! It begins with this machine's rights and ends with those of the guest; each step only takes
-//! away. It shares no memory with its parent and reports a failure through its socket.
+//! away. It shares no memory with its parent (what was there at the fork is its own copy) and reports a
+//! failure through its socket. There is no other program to execute at the end: what the guest does is
+//! part of this one (ADR 23).
 
+use std::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
 
+use pinfold_guest::Sockets;
 use pinfold_proto::spawn::Boot;
-use pinfold_proto::{GUEST_FIRST_LINK_FD, GUEST_LISTEN_FD};
+use pinfold_sys::process::close_all_but;
 use pinfold_sys::{datagram, namespace, seccomp, signal};
 use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit};
@@ -38,11 +42,22 @@ const GUEST_CAPABILITIES: [CapabilitySet; 12] = [
 /// Number of the last capability this program knows (capability.h).
 const LAST_CAPABILITY: u32 = 40;
 
+/// As `/proc` names it.
+const NAME: &CStr = c"pinfold-guest";
+
 pub(crate) fn run(shared: &Shared, request: &Boot, handed: &Handed, link: OwnedFd) -> ! {
-    let Err(failed) = become_guest(shared, request, handed, &link);
-    // If even this does not get through, the parent sees the end without a report.
-    let _ = datagram::send(&link, &failed.to_bytes(), &[]);
-    namespace::exit_now(1)
+    match become_guest(shared, request, handed, &link) {
+        Ok(sockets) => {
+            // Its end is the news that nothing failed.
+            drop(link);
+            namespace::exit_now(i32::from(pinfold_guest::serve(sockets).is_err()))
+        }
+        Err(failed) => {
+            // If even this does not get through, the parent sees the end without a report.
+            let _ = datagram::send(&link, &failed.to_bytes(), &[]);
+            namespace::exit_now(1)
+        }
+    }
 }
 
 fn become_guest(
@@ -50,7 +65,7 @@ fn become_guest(
     request: &Boot,
     handed: &Handed,
     link: &OwnedFd,
-) -> Result<std::convert::Infallible, Failed> {
+) -> Result<Sockets, Failed> {
     join_cgroups(handed)?;
     let mut buffer = [0; 8];
     let (len, mounts) = datagram::receive(link, &mut buffer).step("wait for mounts")?;
@@ -70,7 +85,7 @@ fn become_guest(
     rustix::system::sethostname(request.hostname.as_bytes()).step("set host name")?;
     limit()?;
     drop_capabilities()?;
-    exec(shared, handed)
+    close_up(shared, handed, link)
 }
 
 /// cgroup v1: a process moves by writing itself into each controller. Before the ids change, since
@@ -126,21 +141,29 @@ fn drop_capabilities() -> Result<(), Failed> {
     rustix::thread::set_capabilities(None, sets).step("set capabilities")
 }
 
-fn exec(shared: &Shared, handed: &Handed) -> Result<std::convert::Infallible, Failed> {
+/// The last step: no descriptor of this machine's stays open but the guest's two, and the filter is in
+/// force.
+fn close_up(shared: &Shared, handed: &Handed, link: &OwnedFd) -> Result<Sockets, Failed> {
     signal::default_children();
     rustix::thread::set_no_new_privs(true).step("set no_new_privs")?;
-    // High copies first: placing one descriptor must not close another that is still needed.
-    let high = |fd: &OwnedFd| rustix::io::fcntl_dupfd_cloexec(fd, 64);
-    let guest = high(&shared.guest).step("copy guest")?;
-    let listen = high(&handed.listen).step("copy listener")?;
-    let link = high(&handed.link).step("copy link")?;
     stdio_to_null()?;
-    namespace::place_descriptor(&listen, GUEST_LISTEN_FD).step("place listener")?;
-    namespace::place_descriptor(&link, GUEST_FIRST_LINK_FD).step("place link")?;
+    let own = |fd: &OwnedFd| rustix::io::fcntl_dupfd_cloexec(fd, 3);
+    let sockets = Sockets {
+        listen: own(&handed.listen).step("take the listener")?,
+        first_link: own(&handed.link).step("take the link")?,
+    };
+    // Whatever owns the others in this copy of the spawner's memory is never used again.
+    let kept = [
+        sockets.listen.as_fd(),
+        sockets.first_link.as_fd(),
+        link.as_fd(),
+    ];
+    close_all_but(&kept).step("close descriptors")?;
     if !shared.seccomp.is_empty() {
         seccomp::install(&shared.seccomp).step("install seccomp filter")?;
     }
-    Err(namespace::exec_descriptor(guest.as_fd(), c"pinfold-guest")).step("exec guest")
+    rustix::thread::set_name(NAME).step("set name")?;
+    Ok(sockets)
 }
 
 /// The guest gets no descriptor of this machine's but its two sockets.

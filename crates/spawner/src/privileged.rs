@@ -8,7 +8,7 @@
 //! idmap the layers, mount the overlay
 //! send the mounts as descriptors -----------> become root of the sandbox, attach the mounts,
 //!                                             pivot, drop rights, seccomp
-//! end of file: it is running <--------------- exec the guest
+//! end of file: it is running <--------------- be the guest
 //! ```
 //! Whatever fails, the child ends and every mount goes with its namespace or descriptor.
 
@@ -102,7 +102,9 @@ fn equip(
         Mode::empty(),
     )
     .step("open user namespace")?;
-    let root = overlay(request, handed, ids.as_fd())?;
+    // Taken down behind the child's back: the kernel waits for its readers at each.
+    let mut attached = Attached::default();
+    let root = overlay(request, handed, ids.as_fd(), &mut attached)?;
     let dev = shared_dev()?;
     for (tree, bind) in handed.binds.iter().zip(&request.binds) {
         show_inside(tree, bind, ids.as_fd())?;
@@ -150,10 +152,14 @@ fn show_inside(tree: &OwnedFd, bind: &Bind, ids: BorrowedFd<'_>) -> Result<(), F
     }
 }
 
-/// Attaches what the overlay is made of to mount points of ours for as long as the call that makes
-/// it takes: overlayfs keeps private copies, and kernels before 6.13 take its parts only by path.
-fn overlay(request: &Boot, handed: &Handed, ids: BorrowedFd<'_>) -> Result<OwnedFd, Failed> {
-    let mut attached = Attached::default();
+/// Attaches what the overlay is made of to mount points of ours until it is made and handed over:
+/// overlayfs keeps private copies, and kernels before 6.13 take its parts only by path.
+fn overlay(
+    request: &Boot,
+    handed: &Handed,
+    ids: BorrowedFd<'_>,
+    attached: &mut Attached,
+) -> Result<OwnedFd, Failed> {
     let mut lower = Vec::new();
     for (at, layer) in handed.layers.iter().enumerate() {
         let set = MountAttributes::READ_ONLY | MountAttributes::NO_DEV;
@@ -311,7 +317,7 @@ impl Drop for Attached {
     }
 }
 
-/// Waits until the child has become the guest (its end closes on exec) or says what failed.
+/// Waits until the child has become the guest (it closes its end then) or says what failed.
 fn outcome(from: &OwnedFd) -> Result<(), Failed> {
     let mut buffer = [0; 512];
     let (len, _) = datagram::receive(from, &mut buffer).step("wait for the child")?;

@@ -1,4 +1,4 @@
-//! What all sandboxes share: the spawner's own mount namespace, the prepared /dev, the programs.
+//! What all sandboxes share: the spawner's own mount namespace, the prepared /dev, the filter.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -32,7 +32,6 @@ const LINKS: [(&str, &str); 5] = [
 
 /// Prepared once, used by every boot.
 pub(crate) struct Shared {
-    pub(crate) guest: OwnedFd,
     pub(crate) seccomp: Vec<Instruction>,
     pub(crate) rootless: bool,
     /// Locked: as long as this process or a child on its way to becoming a guest is there, no other
@@ -48,14 +47,12 @@ pub(crate) const LAYERS: &str = "layers";
 pub(crate) const DEV: &str = "shared-dev";
 
 pub(crate) fn prepare(request: Setup, mut fds: Vec<OwnedFd>) -> Result<Shared, Failed> {
-    let mut next = || {
-        fds.pop()
-            .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))
-    };
-    let guest = next().step("guest")?;
+    let hold = fds
+        .pop()
+        .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput));
+    let hold = hold.step("hold")?;
     let shared = Shared {
-        guest,
-        _hold: next().step("hold")?,
+        _hold: hold,
         seccomp: instructions(&request.seccomp),
         rootless: request.rootless,
     };

@@ -164,7 +164,9 @@ impl Database {
                 SqlError::Time(self.bounds.time.as_secs())
             }
             (Some(Spent::Memory), _) | (_, Some(ErrorCode::OutOfMemory)) => self.no_memory(),
-            (_, Some(ErrorCode::DiskFull)) => SqlError::Full(self.bounds.database_bytes >> 20),
+            (_, Some(ErrorCode::DiskFull)) => {
+                SqlError::Full(self.bounds.database_bytes.div_ceil(1 << 20))
+            }
             (_, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)) => {
                 SqlError::Damaged(said(error))
             }

@@ -73,6 +73,9 @@ statements! {
              ORDER BY deleted_at DESC, id DESC LIMIT 1000 OFFSET $2) \
          AND NOT EXISTS (SELECT 1 FROM axon_events WHERE axon_id = axons.id)",
     );
+    LIVE_OF_PROJECT = Sql::both(
+        "SELECT id FROM axons WHERE project_id = $1 AND deleted_at IS NULL ORDER BY id",
+    );
     LIVE = Sql::both("SELECT id FROM axons WHERE id = $1 AND deleted_at IS NULL");
 }
 
@@ -118,6 +121,12 @@ impl<'a> Axons<'a> {
     pub async fn count(&self, project: &ProjectId) -> Result<u64> {
         let row = self.db.row(COUNT.bind(project.as_str())).await?;
         row.map_or(Ok(0), |row| row.number("axons"))
+    }
+
+    /// The ids of those that are not deleted, as many as a project may have.
+    pub async fn live_of(&self, project: &ProjectId) -> Result<Vec<AxonId>> {
+        let rows = self.db.rows(LIVE_OF_PROJECT.bind(project.as_str())).await?;
+        rows.iter().map(|row| row.parse("id")).collect()
     }
 
     /// Replaces its metadata.

@@ -360,6 +360,10 @@ fn quota_text(of: QuotaOf, quota: QuotaKind, limit: u64, used: u64) -> String {
         QuotaKind::AxonEvents => {
             format!("an axon keeps {limit} events and this one has {used}; publish to another one")
         }
+        QuotaKind::AxonEventBytes if of == QuotaOf::Project => format!(
+            "the events of a project's axons may hold {limit} bytes together and these hold {used}; delete \
+             axons"
+        ),
         QuotaKind::AxonEventBytes => format!(
             "the events of an axon may hold {limit} bytes together and these hold {used}; publish to \
              another one"

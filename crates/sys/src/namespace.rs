@@ -1,6 +1,6 @@
 //! Making processes in new namespaces, and mounts that carry another user namespace's ids.
 
-use std::ffi::{CStr, c_char, c_int, c_long};
+use std::ffi::{c_int, c_long};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
@@ -182,25 +182,6 @@ pub fn set_mount_attributes(
     } else {
         Err(io::Error::last_os_error())
     }
-}
-
-/// Replaces this process by the program behind `program`. Only returns on failure.
-pub fn exec_descriptor(program: BorrowedFd<'_>, argv0: &CStr) -> io::Error {
-    let argv: [*const c_char; 2] = [argv0.as_ptr(), std::ptr::null()];
-    let env: [*const c_char; 1] = [std::ptr::null()];
-    // SAFETY: the path is a NUL-terminated static string; `argv` and `env` are NULL-terminated
-    // arrays of pointers to NUL-terminated strings; all of them outlive the call.
-    unsafe {
-        libc::syscall(
-            libc::SYS_execveat,
-            program.as_raw_fd(),
-            c"".as_ptr(),
-            argv.as_ptr(),
-            env.as_ptr(),
-            libc::AT_EMPTY_PATH,
-        )
-    };
-    io::Error::last_os_error()
 }
 
 /// Makes `source` available as exactly the number `target`, inherited by exec.

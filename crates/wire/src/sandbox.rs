@@ -30,6 +30,8 @@ words! {
         BootFailed = "boot_failed",
         Lost = "lost",
         OutOfMemory = "out_of_memory",
+        /// The command that it was there for has ended.
+        MainExited = "main_exited",
     }
 }
 

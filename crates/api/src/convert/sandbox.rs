@@ -82,6 +82,7 @@ fn reason(reason: EndReason) -> wire::EndReason {
         EndReason::BootFailed => wire::EndReason::BootFailed,
         EndReason::Lost => wire::EndReason::Lost,
         EndReason::OutOfMemory => wire::EndReason::OutOfMemory,
+        EndReason::MainExited => wire::EndReason::MainExited,
     }
 }
 
@@ -210,6 +211,7 @@ pub(crate) fn from_wire(request: wire::CreateSandbox) -> Result<CreateSandbox> {
         credentials: request.credentials.map(secret::bound).transpose()?,
         gateways: Vec::new(),
         more: SandboxExtras::default(),
+        setup_secrets: Default::default(),
         // Tunnels are a vendor's: here every port has a preview of its own.
         tunnel: None,
         wait: match request.wait {

@@ -515,6 +515,8 @@ async fn ended_build(store: &Store, project: &Project) -> BuildId {
             args: BTreeMap::new(),
             secrets: SecretEnv::default(),
             setup: Vec::new(),
+            setup_secrets: Default::default(),
+            setup_anew_from: None,
             setup_user: None,
             files: BTreeMap::new(),
             labels: BTreeMap::new(),

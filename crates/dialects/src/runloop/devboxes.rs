@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::extract::State;
 use pinfold_engine::{Cursor, DescribeSandbox, Engine, SandboxFilter, States};
 use pinfold_http::{Caller, Draining, Json, Path, Query};
-use pinfold_model::{Code, Ctx, Sandbox, SandboxId, SandboxState};
+use pinfold_model::{Ctx, Sandbox, SandboxId, SandboxState};
 
 use super::errors::{Refused, Retry};
 use super::poll::{self, Again, Pages, RequestKey};
@@ -108,11 +108,13 @@ pub(super) async fn list(
 fn states(status: Status) -> States {
     States::Only(match status {
         Status::Provisioning => vec![SandboxState::Creating],
-        Status::Initializing | Status::Running => vec![SandboxState::Running],
+        Status::Initializing | Status::Running | Status::Suspending => {
+            vec![SandboxState::Running]
+        }
         Status::Suspended => vec![SandboxState::Suspended, SandboxState::Stopped],
         Status::Failure => vec![SandboxState::Failed],
         Status::Shutdown => vec![SandboxState::Destroyed],
-        Status::Scheduled | Status::Queued | Status::Suspending | Status::Resuming => Vec::new(),
+        Status::Scheduled | Status::Queued | Status::Resuming => Vec::new(),
     })
 }
 
@@ -182,7 +184,7 @@ pub(super) async fn update(
 }
 
 /// Ends its processes and keeps its disk. Where this machine keeps no disks of what does not run,
-/// it is frozen instead.
+/// it is frozen instead. Answered when its suspend commands have begun, where it has some.
 pub(super) async fn suspend(
     State(engine): State<Engine>,
     Caller(ctx): Caller,
@@ -194,14 +196,11 @@ pub(super) async fn suspend(
     let now = engine.get_sandbox(&ctx, &id).await?;
     match to_wire::status(&now) {
         Status::Running => {}
-        Status::Suspended if again => return answer(&engine, &ctx, now).await,
+        Status::Suspending | Status::Suspended if again => return answer(&engine, &ctx, now).await,
         _ => return Err(Refused::bad("the devbox is not running")),
     }
-    let stopped = match engine.stop_sandbox(&ctx, &id).await {
-        Err(error) if error.code() == Code::Unsupported => engine.suspend_sandbox(&ctx, &id).await,
-        stopped => stopped,
-    };
-    answer(&engine, &ctx, stopped?).await
+    let rests = engine.rest_sandbox(&ctx, &id).await?;
+    answer(&engine, &ctx, rests).await
 }
 
 pub(super) async fn resume(

@@ -153,6 +153,12 @@ impl Refused {
         Self::Vendor(StatusCode::NOT_IMPLEMENTED, Retry::Never, text)
     }
 
+    /// The same, where something else does.
+    pub(super) fn absent_but(what: &str, instead: &str) -> Self {
+        let text = format!("{what}: this server does not offer it; {instead}");
+        Self::Vendor(StatusCode::NOT_IMPLEMENTED, Retry::Never, text)
+    }
+
     /// A wait whose time is over.
     pub(super) fn late(retry: Retry, message: impl Into<String>) -> Self {
         Self::Vendor(StatusCode::REQUEST_TIMEOUT, retry, message.into())

@@ -2,22 +2,26 @@
 
 pub(super) mod axon;
 pub(super) mod blueprint;
+mod code;
 pub(super) mod gateway;
+mod lifecycle;
 pub(super) mod network_policy;
 mod shell;
 mod tunnel;
 
-use std::time::Duration;
+use std::collections::BTreeMap;
 
 use pinfold_engine::{CreateSandbox, ImageOrTemplate, Wait};
-use pinfold_model::sandbox::{IdleAction, SandboxExtras, TtlCounts};
-use pinfold_model::setup::{Account, Setup, SetupFile, SetupObject};
-use pinfold_model::{ImageId, NetworkMode, NetworkPolicy, Program};
+use pinfold_model::sandbox::{SandboxExtras, TtlCounts};
+use pinfold_model::setup::{Account, Main, Setup, SetupFile, SetupObject};
+use pinfold_model::{ImageId, NetworkMode, NetworkPolicy, Program, SecretEnv};
 use serde_json::{Map, Value};
 
 use super::errors::Refused;
 use super::{ids, wire};
 
+use code::{Clone, clone};
+use lifecycle::{farewell, lifetime};
 use shell::shell;
 pub(super) use shell::{command, line_of, shell_name, terminal};
 pub(super) use tunnel::{size, tunnel};
@@ -26,21 +30,12 @@ pub(super) use tunnel::{size, tunnel};
 pub(super) const TEMPLATE: &str = "base";
 const USER: &str = "user";
 const USER_ID: u32 = 1000;
-const KEEP_ALIVE: u64 = 3600;
-const KEEP_ALIVE_MAX: u64 = 48 * 3600;
 const GIB: u32 = 1024;
-
-/// Clones $2 into $1 at $3 (the default branch where that is empty), then does $4 in there. Begun anew
-/// it goes on with what is there.
-const CLONE: &str = r#"set -e
-if [ ! -e "$1/.git" ]; then
-    rm -rf -- "$1.part"
-    git clone --quiet -- "$2" "$1.part"
-    mv -T -- "$1.part" "$1"
-fi
-cd -- "$1"
-if [ -n "$3" ]; then git checkout --quiet "$3"; fi
-if [ -n "$4" ]; then eval "$4"; fi"#;
+/// What there is instead of what hangs on the vendor's own programs inside.
+const NO_BROKER: &str = "events reach a devbox through the vendor's broker: follow the axon inside the \
+                         devbox, and wake it by a request to its tunnel";
+const NO_SERVICES: &str = "no container runs inside a devbox: have what is needed in the image, and begin it \
+                           by a launch command";
 
 /// A blueprint that a devbox is made from.
 pub(super) struct Built {
@@ -98,11 +93,12 @@ pub(super) fn create(
         content,
     });
     setup.files.extend(files);
+    let mut setup_secrets = BTreeMap::new();
     for mount in request.mounts.unwrap_or_default() {
-        add_mount(&mut setup, &who, mount)?;
+        add_mount(&mut setup, &mut setup_secrets, &who, mount)?;
     }
     for mount in request.code_mounts.unwrap_or_default() {
-        setup.once.push(clone(&who, &mount)?);
+        add_code(&mut setup, &mut setup_secrets, clone(&who, &mount)?);
     }
     let follows = launch.network_policy_id.as_deref();
     let follows = follows.map(ids::network_policy).transpose()?;
@@ -122,11 +118,14 @@ pub(super) fn create(
         metadata: request.metadata.unwrap_or_default(),
         more: SandboxExtras {
             setup,
+            main: request.entrypoint.as_deref().map(entrypoint),
+            farewell: farewell(launch.lifecycle.as_ref())?,
             secrets: request.secrets.unwrap_or_default(),
             annotations: annotation.kept(),
             ttl_counts: TtlCounts::WhileRunning,
             ..SandboxExtras::default()
         },
+        setup_secrets,
         gateways,
         network,
         network_policy,
@@ -155,33 +154,28 @@ pub(super) fn check_sources(request: &wire::CreateDevbox) -> Result<(), Refused>
 
 /// Parts of a request that this server has nothing behind.
 fn refuse_absent(request: &wire::CreateDevbox) -> Result<(), Refused> {
-    let others = [
-        ("entrypoint", request.entrypoint.is_some()),
-        ("repo_connection_id", request.repo_connection_id.is_some()),
-    ];
-    let absent = others.into_iter().find(|(_, named)| *named);
-    absent.map_or(Ok(()), |(field, _)| Err(Refused::absent(field)))
+    match request.repo_connection_id {
+        Some(_) => Err(Refused::absent("repo_connection_id")),
+        None => Ok(()),
+    }
 }
 
 fn refuse_absent_launch(launch: &wire::LaunchParameters) -> Result<(), Refused> {
     let services = launch.required_services.as_deref().unwrap_or_default();
     let lifecycle = launch.lifecycle.as_ref();
-    let given = |value: Option<&Value>| value.is_some_and(|value| !value.is_null());
-    for (field, named) in [
-        ("required_services", !services.is_empty()),
+    for (field, instead, named) in [
+        ("required_services", NO_SERVICES, !services.is_empty()),
         (
             "lifecycle.resume_triggers.axon_event",
+            NO_BROKER,
             lifecycle
                 .and_then(|of| of.resume_triggers.as_ref()?.get("axon_event")?.as_bool())
                 .unwrap_or(false),
         ),
-        (
-            "lifecycle.lifecycle_hooks",
-            given(lifecycle.and_then(|of| of.lifecycle_hooks.as_ref())),
-        ),
     ] {
         if named {
-            return Err(Refused::absent(&format!("launch_parameters.{field}")));
+            let field = format!("launch_parameters.{field}");
+            return Err(Refused::absent_but(&field, instead));
         }
     }
     let wanted = launch.architecture.as_deref();
@@ -238,33 +232,6 @@ fn custom(
     Ok((wanted * f64::from(unit)) as u32)
 }
 
-fn lifetime(sandbox: &mut CreateSandbox, launch: wire::LaunchParameters) -> Result<(), Refused> {
-    let of_lifecycle = launch.lifecycle.and_then(|of| of.after_idle);
-    if let Some(idle) = launch.after_idle.or(of_lifecycle) {
-        sandbox.idle_timeout = Some(Duration::from_secs(idle.idle_time_seconds));
-        sandbox.idle_action = Some(match idle.on_idle.as_str() {
-            "shutdown" => IdleAction::Destroy,
-            "suspend" => IdleAction::Stop,
-            other => {
-                return Err(Refused::invalid(
-                    "launch_parameters.after_idle.on_idle",
-                    format!("must be \"shutdown\" or \"suspend\", not {other:?}"),
-                ));
-            }
-        });
-        return Ok(());
-    }
-    let seconds = launch.keep_alive_time_seconds.unwrap_or(KEEP_ALIVE);
-    if !(1..=KEEP_ALIVE_MAX).contains(&seconds) {
-        return Err(Refused::invalid(
-            "launch_parameters.keep_alive_time_seconds",
-            format!("must be from 1 to {KEEP_ALIVE_MAX}"),
-        ));
-    }
-    sandbox.ttl = Some(Duration::from_secs(seconds));
-    Ok(())
-}
-
 /// Whose devbox it is inside.
 struct Who {
     name: String,
@@ -298,7 +265,18 @@ impl Who {
     }
 }
 
-fn add_mount(setup: &mut Setup, who: &Who, mount: wire::Mount) -> Result<(), Refused> {
+fn add_code(setup: &mut Setup, secrets: &mut BTreeMap<usize, SecretEnv>, code: Clone) {
+    secrets.extend(code.env.map(|env| (setup.once.len(), env)));
+    setup.once.push(code.clone);
+    setup.once.extend(code.install);
+}
+
+fn add_mount(
+    setup: &mut Setup,
+    secrets: &mut BTreeMap<usize, SecretEnv>,
+    who: &Who,
+    mount: wire::Mount,
+) -> Result<(), Refused> {
     match mount {
         wire::Mount::Object {
             object_id,
@@ -311,46 +289,18 @@ fn add_mount(setup: &mut Setup, who: &Who, mount: wire::Mount) -> Result<(), Ref
             path: from_home(&target).to_owned(),
             content,
         }),
-        wire::Mount::Code(mount) => setup.once.push(clone(who, &mount)?),
+        wire::Mount::Code(mount) => add_code(setup, secrets, clone(who, &mount)?),
         wire::Mount::Agent {} => return Err(Refused::absent("agent_mount")),
-        wire::Mount::Broker {} => return Err(Refused::absent("broker_mount")),
+        wire::Mount::Broker {} => return Err(Refused::absent_but("broker_mount", NO_BROKER)),
     }
     Ok(())
 }
 
-/// Into the home directory, from the outside.
-fn clone(who: &Who, mount: &wire::CodeMount) -> Result<Program, Refused> {
-    if mount.token.is_some() {
-        // What a setup does is recorded; a token must not be.
-        return Err(Refused::absent("a code mount with a token"));
+fn entrypoint(line: &str) -> Main {
+    Main {
+        program: shell(line),
+        lives: 0,
     }
-    let plain = |text: &str| {
-        let sound = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
-        !text.is_empty() && !text.starts_with(['.', '-']) && text.bytes().all(sound)
-    };
-    for (field, text) in [
-        ("repo_owner", &mount.repo_owner),
-        ("repo_name", &mount.repo_name),
-    ] {
-        if !plain(text) {
-            return Err(Refused::invalid(field, "is no name of GitHub's"));
-        }
-    }
-    let url = format!(
-        "https://github.com/{}/{}.git",
-        mount.repo_owner, mount.repo_name
-    );
-    let place = format!("{}/{}", who.home, mount.repo_name);
-    let git_ref = mount.git_ref.clone().unwrap_or_default();
-    if git_ref.starts_with('-') {
-        return Err(Refused::invalid(
-            "git_ref",
-            "is no name of a commit or branch",
-        ));
-    }
-    let install = mount.install_command.clone().unwrap_or_default();
-    let argv = ["sh", "-c", CLONE, "sh", &place, &url, &git_ref, &install];
-    Ok(Program::Argv(argv.map(str::to_owned).into()))
 }
 
 fn commands(lines: &[String]) -> Vec<Program> {
@@ -369,6 +319,7 @@ pub(super) fn from_home(path: &str) -> &str {
 mod tests {
     use super::*;
     use serde_json::json;
+    use std::time::Duration;
 
     fn asked(body: Value) -> Result<CreateSandbox, Refused> {
         create(serde_json::from_value(body).expect("a request"), None)
@@ -403,20 +354,6 @@ mod tests {
     }
 
     #[test]
-    fn idleness_takes_the_place_of_the_lifetime() {
-        let idle = json!({ "idle_time_seconds": 60, "on_idle": "suspend" });
-        for parameters in [
-            json!({ "after_idle": idle, "keep_alive_time_seconds": 5 }),
-            json!({ "lifecycle": { "after_idle": idle } }),
-        ] {
-            let made = launch(parameters).expect("legal");
-            assert_eq!((made.ttl, made.idle_action), (None, Some(IdleAction::Stop)));
-            assert_eq!(made.idle_timeout, Some(Duration::from_secs(60)));
-        }
-        assert!(launch(json!({ "keep_alive_time_seconds": 172_801 })).is_err());
-    }
-
-    #[test]
     fn who_is_root_needs_no_account() {
         let user = json!({ "username": "root", "uid": 0 });
         let made = launch(json!({ "user_parameters": user })).expect("legal");
@@ -427,10 +364,9 @@ mod tests {
     #[test]
     fn what_there_is_nothing_behind_is_said() {
         for body in [
-            json!({ "entrypoint": "x" }),
+            json!({ "repo_connection_id": "x" }),
             json!({ "mcp": [{ "mcp_config": "a", "secret": "s" }, { "mcp_config": "b", "secret": "s" }] }),
             json!({ "launch_parameters": { "required_services": ["db"] } }),
-            json!({ "code_mounts": [{ "repo_owner": "a", "repo_name": "b", "token": "t" }] }),
         ] {
             let refused = asked(body.clone()).expect_err("absent");
             assert!(
@@ -439,17 +375,6 @@ mod tests {
             );
         }
         assert!(asked(json!({ "mcp": [], "gateways": {}, "entrypoint": null })).is_ok());
-    }
-
-    #[test]
-    fn a_repository_is_a_plain_name() {
-        let mount = |name: &str| {
-            asked(json!({ "code_mounts": [{ "repo_owner": "a", "repo_name": name }] }))
-        };
-        assert!(mount("b.c-d").is_ok());
-        for bad in ["", "..", "a/b", "-x", "a b", "$(x)"] {
-            assert!(mount(bad).is_err(), "{bad:?}");
-        }
     }
 
     #[test]

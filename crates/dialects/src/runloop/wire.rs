@@ -28,8 +28,8 @@ pub(super) use blueprint::{
     CreateBlueprint, ListBlueprints, SaidOfBlueprint,
 };
 pub(super) use devbox::{
-    CodeMount, CreateDevbox, Devbox, Devboxes, Kept, LaunchParameters, ListDevboxes, Mount,
-    Transition, UpdateDevbox, UserParameters, WaitForStatus,
+    CodeMount, CreateDevbox, Devbox, Devboxes, Kept, LaunchParameters, Lifecycle, ListDevboxes,
+    Mount, Transition, UpdateDevbox, UserParameters, WaitForStatus,
 };
 pub(super) use execution::{
     Execute, Execution, ExecutionQuery, FilePath, Offset, SendStdIn, SentStdIn, SyncExecution,

@@ -9,6 +9,8 @@ use pinfold_model::AxonId;
 use pinfold_sql::{Bounds, Database, TooLate};
 
 const EXTENSION: &str = "db";
+/// What a database may always have: enough to be opened, and to be told that there is no more.
+const LEAST_BYTES: u64 = 64 << 10;
 
 #[derive(Debug, Clone)]
 pub struct Databases {
@@ -34,8 +36,29 @@ impl Databases {
     }
 
     pub(crate) fn of(&self, id: &AxonId) -> Database {
-        let file = self.directory.join(format!("{id}.{EXTENSION}"));
-        Database::new(file, Bounds::default())
+        Database::new(self.file(id), Bounds::default())
+    }
+
+    /// The same, with no more room than `together` leaves beside `others`.
+    pub(crate) fn beside(&self, id: &AxonId, others: &[AxonId], together: u64) -> Database {
+        let mut bounds = Bounds::default();
+        if (others.len() as u64).saturating_mul(bounds.database_bytes) > together {
+            let others = others.iter().filter(|other| *other != id);
+            let used: u64 = others.map(|other| self.bytes(other)).sum();
+            let room = together.saturating_sub(used).max(LEAST_BYTES);
+            bounds.database_bytes = bounds.database_bytes.min(room);
+        }
+        Database::new(self.file(id), bounds)
+    }
+
+    /// Zero for one without a database.
+    fn bytes(&self, id: &AxonId) -> u64 {
+        let known = std::fs::metadata(self.file(id));
+        known.map_or(0, |file| file.len())
+    }
+
+    fn file(&self, id: &AxonId) -> PathBuf {
+        self.directory.join(format!("{id}.{EXTENSION}"))
     }
 
     /// Those that have a database.
@@ -50,5 +73,40 @@ impl Databases {
             known.extend(id);
         }
         Ok(known)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pinfold_sql::{SqlError, Statement};
+
+    fn sql(text: &str) -> Statement {
+        Statement {
+            sql: text.to_owned(),
+            params: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn databases_have_as_much_room_as_others_leave() {
+        let place = tempfile::tempdir().expect("directory");
+        let databases = Databases::open(place.path()).expect("databases");
+        let _ = Databases::bound_memory();
+        let all: Vec<_> = (0..3).map(|_| AxonId::generate()).collect();
+        let together = 1 << 20;
+        let put = |id: &AxonId, kib: u32| {
+            let database = databases.beside(id, &all, together);
+            let made = sql("CREATE TABLE IF NOT EXISTS t (b)");
+            let text = format!("INSERT INTO t VALUES (zeroblob({kib} * 1024))");
+            database.batch(&[made, sql(&text)]).map(drop)
+        };
+        put(&all[0], 800).expect("there is room");
+        let full = put(&all[1], 800);
+        assert!(matches!(full, Err((1, SqlError::Full(_)))), "{full:?}");
+        put(&all[1], 20).expect("there is always a little");
+        put(&all[0], 800).expect_err("it is bound as well");
+        databases.of(&all[0]).remove().expect("removed");
+        put(&all[1], 800).expect("there is room again");
     }
 }

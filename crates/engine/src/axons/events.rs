@@ -17,6 +17,7 @@ use crate::usecase::Note;
 const BOUNDS: EventBounds = EventBounds {
     events: limits::AXON_EVENTS_MAX,
     bytes: limits::AXON_EVENTS_MAX_BYTES,
+    project_bytes: limits::AXON_EVENTS_OF_PROJECT_MAX_BYTES,
 };
 /// How long a reader goes without a look where nobody tells it of news: another server of the same store may
 /// have published.

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use pinfold_model::{AxonId, Code, Ctx, Error, Result};
+use pinfold_model::{AxonId, Code, Ctx, Error, Result, limits};
 use pinfold_sql::{Answer, SqlError, Statement};
 
 use super::live;
@@ -73,11 +73,13 @@ impl Engine {
             })?;
             // In its turn: a delete waits for it, and what comes behind the delete sees that.
             live(self.shared(), &ctx.principal.project, id).await?;
-            let database = self.shared().databases.of(id);
+            let others = self.store().axons().live_of(&ctx.principal.project).await?;
+            let (databases, id) = (self.shared().databases.clone(), id.clone());
             let run = move || {
                 // Kept to the end of the work, even if nobody waits for it any more.
                 let _turns = turns;
-                database.batch(&statements)
+                let together = limits::AXON_DATABASES_OF_PROJECT_MAX_BYTES;
+                databases.beside(&id, &others, together).batch(&statements)
             };
             let ended = tokio::task::spawn_blocking(run).await;
             told(ended.map_err(Error::internal)?)

@@ -163,6 +163,7 @@ impl Owner {
             sandbox: fresh(id.clone(), &self.build.project, key, spec, now),
             image: image.clone(),
             tunnel: None,
+            setup_secrets: Default::default(),
         };
         let shared = Arc::clone(&self.shared);
         self.unstopped(async move { accept(&shared, resolved, None).await })

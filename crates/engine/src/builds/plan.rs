@@ -216,7 +216,11 @@ impl Owner {
             let ends = !matches!(action, Action::Workdir(_)) || at + 1 == count;
             self.at_step = Some(step);
             let (source, input) = self.source(&action, plan, places).await?;
-            stage.key = Key::of(&stage.key, &action, input);
+            stage.key = match self.is_done_anew(step) {
+                // No other build finds it.
+                true => Key::of(&stage.key, &(&action, self.build.id.as_str()), input),
+                false => Key::of(&stage.key, &action, input),
+            };
             open.push(Work {
                 step,
                 action,
@@ -248,6 +252,12 @@ impl Owner {
             used.map_err(|error| failure(&error))?;
         }
         Ok(())
+    }
+
+    fn is_done_anew(&self, step: usize) -> bool {
+        let place = self.place_in_setup(step);
+        let from = self.build.spec.setup_anew_from;
+        matches!((place, from), (Some(place), Some(from)) if place >= from)
     }
 
     /// Where a copy takes its files, and what they hash to.

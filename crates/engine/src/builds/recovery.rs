@@ -27,7 +27,7 @@ pub(crate) async fn recover(engine: &Engine) -> Result<()> {
 }
 
 fn may_begin(build: &Build) -> bool {
-    build.state == BuildState::Queued && !build.spec.secrets.is_withheld()
+    build.state == BuildState::Queued && !build.spec.is_withheld()
 }
 
 async fn asked_by(engine: &Engine, build: &Build) -> Result<Option<Principal>> {

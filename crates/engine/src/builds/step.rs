@@ -37,7 +37,10 @@ impl Owner {
         env.extend(run.env.clone());
         let spec = CommandSpec {
             env,
-            secret_env: self.build.spec.secrets.clone(),
+            secret_env: match self.place_in_setup(step) {
+                Some(place) => self.build.spec.secrets_of_setup(place),
+                None => self.build.spec.secrets.clone(),
+            },
             user: run.user.clone(),
             ..CommandSpec::new(program)
         };
@@ -53,6 +56,12 @@ impl Owner {
             removed.map_err(|error| failure(&guest_error(error)))?;
         }
         judge(&self.build.steps[step].text, &command)
+    }
+
+    /// Which line of the set-up a step does; those are the last ones.
+    pub(super) fn place_in_setup(&self, step: usize) -> Option<usize> {
+        let first = self.build.steps.len() - self.build.spec.setup.len();
+        step.checked_sub(first)
     }
 
     /// Starts the step's command and waits for its end.

@@ -44,15 +44,20 @@ impl Activity {
 
     /// Begins a use; `None` when the sandbox has been retired.
     pub(crate) fn begin(&self) -> Option<Use> {
-        let mut state = self.state();
-        if state.retired {
-            return None;
-        }
+        let state = self.state();
+        (!state.retired).then(|| self.one_more(state))
+    }
+
+    /// Begins a use whether it has been retired or not.
+    pub(crate) fn begin_last(&self) -> Use {
+        self.one_more(self.state())
+    }
+
+    fn one_more(&self, mut state: MutexGuard<'_, State>) -> Use {
         state.in_use += 1;
-        drop(state);
-        Some(Use {
+        Use {
             activity: self.clone(),
-        })
+        }
     }
 
     /// When it was last in use: now, while it is.
@@ -75,6 +80,11 @@ impl Activity {
         let idle = state.in_use == 0 && later(state.last, timeout) <= self.clock.now();
         state.retired |= idle;
         idle
+    }
+
+    /// Closes the sandbox to new work, idle or not.
+    pub(crate) fn close(&self) {
+        self.state().retired = true;
     }
 
     /// Opens it again; counts as a use.

@@ -9,6 +9,7 @@
 //! copy      freeze -> copy the disk -> thaw
 //! network   record it -> link
 //! stop      record stopped -> end processes       destroy   record destroyed -> destroy
+//! farewell  record it -> commands inside -> suspend or stop
 //! ```
 //! Recovery repeats the second half of each line; what is recorded as running it thaws.
 
@@ -16,6 +17,7 @@ mod birth;
 mod changes;
 mod copies;
 mod ending;
+mod farewell;
 mod gateway;
 mod link;
 mod metering;
@@ -71,6 +73,7 @@ pub(crate) fn adopt(shared: &Arc<Shared>, sandbox: Sandbox, image: Image) -> Nas
         mailbox,
         follow: None,
         warm: None,
+        waiting: Vec::new(),
     };
     Nascent {
         owner: Some(owner),
@@ -110,6 +113,7 @@ struct Owner {
     follow: Option<JoinHandle<()>>,
     /// What the first boot finds done.
     warm: Option<Guest>,
+    waiting: farewell::Waiting,
 }
 
 impl Owner {
@@ -140,11 +144,7 @@ impl Owner {
 
     async fn take(&mut self, message: Message) {
         match message {
-            Message::Change(change, reply) => {
-                let result = self.change(change).await;
-                // The one who asked may have gone.
-                let _ = reply.send(result);
-            }
+            Message::Change(change, reply) => self.take_change(change, reply).await,
             Message::Copy(copy, reply) => {
                 let _ = reply.send(self.copy_disk(copy).await);
             }
@@ -166,8 +166,12 @@ impl Owner {
     /// When the next timer is due: the end of the lifetime, or of patience with an idle sandbox.
     fn deadline(&self) -> Option<Time> {
         let view = self.live.view();
-        let idle = match (view.sandbox.state, view.sandbox.spec.idle_timeout) {
-            (SandboxState::Running, Some(timeout)) => Some(self.live.activity.deadline(timeout)),
+        let spec = &view.sandbox.spec;
+        let leaves = spec.more.farewell.under_way.is_some();
+        let idle = match (view.sandbox.state, spec.idle_timeout) {
+            (SandboxState::Running, Some(timeout)) if !leaves => {
+                Some(self.live.activity.deadline(timeout))
+            }
             _ => None,
         };
         [self.expiry(), idle].into_iter().flatten().min()

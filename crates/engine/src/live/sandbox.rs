@@ -36,6 +36,9 @@ pub(crate) enum Change {
     Suspend,
     Resume,
     Stop,
+    /// What keeps its disk and takes least: a stop, else a suspend. Answered when its farewell has begun,
+    /// where it has one; the other two wait for the end of that.
+    Rest,
     Start,
     /// The absolute lifetime ends this long from now; once for each idempotency key.
     Extend(Duration, Option<Idempotency>),
@@ -48,6 +51,10 @@ pub(crate) enum Change {
     Describe(DescribeSandbox),
     /// The setup of that life is over, or why it is not.
     SetUp(u32, std::result::Result<(), String>),
+    /// The main command of that life has ended.
+    MainEnded(u32),
+    /// The farewell of that life is over.
+    SaidFarewell(u32),
     Destroy(EndReason),
 }
 
@@ -280,6 +287,15 @@ impl LiveSandbox {
         Err(unreachable_now())
     }
 
+    /// As [`Self::lease`], also while the sandbox is closed to all other work: for its farewell.
+    pub(super) async fn last_lease(self: &Arc<Self>, patience: Duration) -> Result<Lease> {
+        self.reached(patience).await?;
+        let in_use = self.activity.begin_last();
+        let view = self.view();
+        let guest = view.guest().cloned().ok_or_else(unreachable_now)?;
+        Ok(Lease::new(Arc::clone(self), guest, &view, in_use))
+    }
+
     /// The life of its guest, for whoever does not use it; waits as [`Self::lease`].
     pub(crate) async fn reached(&self, patience: Duration) -> Result<u32> {
         let mut view = self.watch();
@@ -319,7 +335,7 @@ impl LiveSandbox {
         let in_use = in_use.ok_or_else(|| {
             Error::new(
                 Code::SandboxNotRunning,
-                "the sandbox was idle for too long and is being ended",
+                "the sandbox is being suspended or ended; it was idle for too long, or somebody asked",
             )
         })?;
         Ok(view.guest().map(|guest| {

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use pinfold_model::{
     Code, Command, CommandId, CommandSpec, CommandState, Error, ErrorKind, ExitStatus, Program,
-    Purpose, Result, SandboxState, Setup,
+    Purpose, Result, SandboxState, SecretEnv, Setup,
 };
 use pinfold_runtime::guest::GuestError;
 use pinfold_store::Idempotency;
@@ -25,6 +25,7 @@ use super::supervise::over;
 use super::{Change, Lease, LiveSandbox};
 use crate::commands::{new_command, start};
 use crate::engine::{Shared, fingerprint};
+use crate::secrets::setup_env;
 
 /// Of what a command wrote last, in the text of a failure.
 const SHOWN_BYTES: u64 = 600;
@@ -90,7 +91,10 @@ async fn steps(shared: &Arc<Shared>, live: &Arc<LiveSandbox>) -> Result<()> {
     let each = setup.each_start.iter().map(|program| ("start", program));
     for (place, (phase, program)) in once.chain(each).enumerate() {
         let key = format!("{}-{phase}-{place}", setup.lives);
-        let ended = command(shared, live, program, key).await?;
+        let ended = match setup.sealed.contains_key(&place) && phase == "once" {
+            true => secretive(shared, live, program, &key, place).await?,
+            false => command(shared, live, program, key, SecretEnv::default()).await?,
+        };
         if ended.state != CommandState::Exited(ExitStatus::Code(0)) {
             return Err(unsuccessful(shared, place, &ended));
         }
@@ -119,14 +123,39 @@ async fn lease(shared: &Shared, live: &Arc<LiveSandbox>) -> Result<Lease> {
     live.lease(shared.config.attach_timeout).await
 }
 
+/// Runs one whose environment is kept sealed. Nobody starts such a command but the engine that accepted
+/// it; one that was never started is lost with that engine, and another one takes its place.
+async fn secretive(
+    shared: &Arc<Shared>,
+    live: &Arc<LiveSandbox>,
+    program: &Program,
+    key: &str,
+    place: usize,
+) -> Result<Command> {
+    let env = setup_env(shared, &live.view().sandbox, place)?;
+    let mut ended = command(shared, live, program, key.to_owned(), env.clone()).await?;
+    for again in 1..ATTEMPTS {
+        if ended.state != CommandState::Lost {
+            break;
+        }
+        let key = format!("{key}-{again}");
+        ended = command(shared, live, program, key, env.clone()).await?;
+    }
+    Ok(ended)
+}
+
 /// Runs one command to its end, once.
-async fn command(
+pub(super) async fn command(
     shared: &Arc<Shared>,
     live: &Arc<LiveSandbox>,
     program: &Program,
     key: String,
+    secret_env: SecretEnv,
 ) -> Result<Command> {
-    let spec = CommandSpec::new(program.clone());
+    let spec = CommandSpec {
+        secret_env,
+        ..CommandSpec::new(program.clone())
+    };
     let hash = fingerprint(&spec);
     let claim = Idempotency::new(live.project(), None, OPERATION, key, hash);
     let lease = lease(shared, live).await?;

@@ -143,6 +143,7 @@ impl Owner {
                 sandbox,
                 image,
                 tunnel: None,
+                setup_secrets: Default::default(),
             };
             accept(&self.shared, resolved, None).await?;
             let live = self.shared.registry.sandbox(&self.run.sandbox);

@@ -62,7 +62,8 @@ impl Engine {
             let mut entered = self.entered(&live, traffic, wake).await;
             if wake == Wake::OnRequest && is_going_to_sleep(&entered) {
                 let asleep = live.until(|sandbox| sandbox.state != SandboxState::Running);
-                let _ = tokio::time::timeout(patience, asleep).await;
+                let farewell = live.view().sandbox.spec.more.farewell.patience;
+                let _ = tokio::time::timeout(patience + farewell, asleep).await;
                 entered = self.entered(&live, traffic, wake).await;
             }
             let Entered {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use pinfold_model::sandbox::{HostMount, IdleAction, SandboxExtras};
 use pinfold_model::{
-    Credential, ImageId, NetworkMode, NetworkPolicy, ProjectId, SandboxId, TemplateVersionId,
-    TunnelSpec,
+    Credential, ImageId, NetworkMode, NetworkPolicy, ProjectId, SandboxId, SecretEnv,
+    TemplateVersionId, TunnelSpec,
 };
 use serde::Serialize;
 
@@ -53,6 +53,10 @@ pub struct CreateSandbox {
     /// Of a fork: what its original has is on its disk, and not done again.
     #[serde(skip_serializing_if = "SandboxExtras::is_usual")]
     pub more: SandboxExtras,
+    /// Environment of commands of the setup that run once, by their place among those; kept sealed, and
+    /// no longer than the setup takes.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub setup_secrets: BTreeMap<usize, SecretEnv>,
     /// Made together with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tunnel: Option<TunnelSpec>,

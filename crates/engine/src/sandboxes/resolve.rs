@@ -1,14 +1,15 @@
 //! From what was asked for to what the sandbox is: request over template over image over defaults.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pinfold_model::credential::{CERTIFICATES, CERTIFICATES_IN_ENV};
 use pinfold_model::sandbox::{HostMount, IdleAction, SandboxExtras, SandboxSpec, TemplateOrigin};
 use pinfold_model::template::TemplateSpec;
 use pinfold_model::{
-    Code, Ctx, Error, Image, ImageId, ImageName, KeyId, Level, NetworkMode, NetworkPolicy,
-    ProjectId, Resource, Resources, Result, Sandbox, SandboxId, SandboxState, Template, Time,
-    TunnelSpec,
+    Code, CommandSpec, Ctx, Error, Image, ImageId, ImageName, KeyId, Level, NetworkMode,
+    NetworkPolicy, ProjectId, Resource, Resources, Result, Sandbox, SandboxId, SandboxState,
+    SecretEnv, Setup, Template, Time, TunnelSpec,
 };
 
 use super::{CreateSandbox, ImageOrTemplate};
@@ -30,6 +31,8 @@ pub(crate) struct Resolved {
     pub(crate) sandbox: Sandbox,
     pub(crate) image: Image,
     pub(crate) tunnel: Option<TunnelSpec>,
+    /// Not sealed yet: that takes the id under which it is recorded.
+    pub(crate) setup_secrets: BTreeMap<usize, SecretEnv>,
 }
 
 /// What the part `from` of a request means.
@@ -89,6 +92,8 @@ impl Engine {
         let says_network = says_network(&request);
         let gateways = request.gateways.clone();
         let tunnel = request.tunnel;
+        let setup_secrets = request.setup_secrets.clone();
+        check_setup_secrets(&request.more.setup, &setup_secrets)?;
         if template.is_none() && fork.is_none() {
             check_snapshot(ctx, &image, Level::Read)?;
         }
@@ -131,6 +136,7 @@ impl Engine {
             sandbox,
             image,
             tunnel,
+            setup_secrets,
         })
     }
 
@@ -251,6 +257,20 @@ impl Engine {
         }
         mounts.iter().try_for_each(HostMount::validate)
     }
+}
+
+/// That each has its command, and fits beside it.
+fn check_setup_secrets(setup: &Setup, secrets: &BTreeMap<usize, SecretEnv>) -> Result<()> {
+    for (place, env) in secrets {
+        let program = setup.once.get(*place);
+        let program = program.ok_or_else(|| Error::internal("no command has this environment"))?;
+        let spec = CommandSpec {
+            secret_env: env.clone(),
+            ..CommandSpec::new(program.clone())
+        };
+        spec.validate()?;
+    }
+    Ok(())
 }
 
 /// Whether a request says what the sandbox may reach.
@@ -453,7 +473,6 @@ fn check_hostname(hostname: &str) -> Result<()> {
 mod tests {
     use super::*;
     use pinfold_model::{ImageConfig, ImageSource, TemplateId, TemplateVersionId};
-    use std::collections::BTreeMap;
 
     fn image() -> Image {
         Image {

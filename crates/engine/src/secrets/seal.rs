@@ -55,7 +55,11 @@ impl Seal {
     }
 
     pub(super) fn seal(&self, secret: &Secret, value: &SecretValue) -> Result<Vec<u8>> {
-        let plain = value.expose().as_bytes();
+        self.seal_bytes(&about(secret), value.expose().as_bytes())
+    }
+
+    /// `about` is authenticated with it: nothing else opens what was sealed.
+    pub(super) fn seal_bytes(&self, about: &[u8], plain: &[u8]) -> Result<Vec<u8>> {
         // With room for the tag, so that growing leaves no plain copy behind.
         let mut text = Zeroizing::new(Vec::with_capacity(
             plain.len() + self.cipher.algorithm().tag_len(),
@@ -63,7 +67,7 @@ impl Seal {
         text.extend_from_slice(plain);
         let nonce = self
             .cipher
-            .seal_in_place_append_tag(Aad::from(about(secret)), &mut *text)
+            .seal_in_place_append_tag(Aad::from(about), &mut *text)
             .map_err(|_| Error::internal("the cipher refused to seal a value"))?;
         let mut sealed = Vec::with_capacity(HEAD_BYTES + text.len());
         sealed.push(VERSION);
@@ -75,6 +79,16 @@ impl Seal {
     }
 
     pub(super) fn open(&self, secret: &Secret, sealed: &[u8]) -> Result<SecretValue, OpenError> {
+        let plain = self.open_bytes(&about(secret), sealed)?;
+        let plain = std::str::from_utf8(&plain).map_err(|_| OpenError::Form)?;
+        SecretValue::new(plain.to_owned()).map_err(|_| OpenError::Form)
+    }
+
+    pub(super) fn open_bytes(
+        &self,
+        about: &[u8],
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, OpenError> {
         if key_id(sealed)? != self.id {
             return Err(OpenError::OtherKey);
         }
@@ -84,10 +98,11 @@ impl Seal {
         let mut text = Zeroizing::new(body.to_vec());
         let plain = self
             .cipher
-            .open_in_place(nonce, Aad::from(about(secret)), &mut text)
+            .open_in_place(nonce, Aad::from(about), &mut text)
             .map_err(|_| OpenError::Forged)?;
-        let plain = std::str::from_utf8(plain).map_err(|_| OpenError::Form)?;
-        SecretValue::new(plain.to_owned()).map_err(|_| OpenError::Form)
+        let length = plain.len();
+        text.truncate(length);
+        Ok(text)
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use pinfold_model::{Code, Error, ProjectId, Result, Secret, SecretValue, limits};
 use pinfold_store::Store;
+use zeroize::Zeroizing;
 
 use super::cache::SecretCache;
 use super::master::{MasterKey, SecretsKey};
@@ -98,8 +99,7 @@ impl Vault {
 
     /// Seals and stores; `None` where another secret has the name or the project has no room.
     pub(super) async fn put(&self, secret: &Secret, value: &SecretValue) -> Result<Option<Secret>> {
-        let seal = self.seal.as_ref().map_err(|locked| locked.error())?;
-        let sealed = seal.seal(secret, value)?;
+        let sealed = self.key()?.seal(secret, value)?;
         let secrets = self.store.secrets();
         let put = secrets.put(secret, &sealed, limits::SECRETS_MAX).await;
         // Also after an error: it may have been done all the same.
@@ -130,18 +130,32 @@ impl Vault {
         let Some((secret, sealed)) = self.store.secrets().sealed(project, name).await? else {
             return Ok(None);
         };
-        let seal = self.seal.as_ref().map_err(|locked| locked.error())?;
-        let value = match seal.open(&secret, &sealed) {
-            Ok(value) => value,
-            Err(OpenError::OtherKey) => return Err(Locked::Other.error()),
-            Err(error @ (OpenError::Form | OpenError::Forged)) => {
-                return Err(Error::internal(error));
-            }
-        };
+        let value = self.key()?.open(&secret, &sealed).map_err(not_opened)?;
         let now = Instant::now();
         self.cache
             .keep(project, name, value.clone(), now, generation);
         Ok(Some(value))
+    }
+
+    /// Seals what is no secret of a project's and is kept elsewhere. `about` has to say whose it is and
+    /// what for: nothing else opens it.
+    pub(super) fn seal(&self, about: &[u8], plain: &[u8]) -> Result<Vec<u8>> {
+        self.key()?.seal_bytes(about, plain)
+    }
+
+    pub(super) fn open_sealed(&self, about: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+        self.key()?.open_bytes(about, sealed).map_err(not_opened)
+    }
+
+    fn key(&self) -> Result<&Seal> {
+        self.seal.as_ref().map_err(|locked| locked.error())
+    }
+}
+
+fn not_opened(error: OpenError) -> Error {
+    match error {
+        OpenError::OtherKey => Locked::Other.error(),
+        OpenError::Form | OpenError::Forged => Error::internal(error),
     }
 }
 

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pinfold_engine::{CreateSandbox, EngineConfig};
+use pinfold_engine::{CreateSandbox, EngineConfig, MasterKey, SecretsKey, SystemClock, Wait};
 use pinfold_model::sandbox::{EndReason, SandboxExtras, TtlCounts};
 use pinfold_model::setup::{Account, SetupFile, SetupObject};
-use pinfold_model::{Code, ObjectId, Program, Sandbox, SandboxId, SandboxState, Setup};
+use pinfold_model::{Code, ObjectId, Program, Sandbox, SandboxId, SandboxState, SecretEnv, Setup};
 
 use super::clock::ManualClock;
 use super::objects::put;
@@ -24,12 +24,12 @@ fn with(setup: Setup) -> CreateSandbox {
     }
 }
 
-fn line(text: &str) -> Program {
+pub(super) fn line(text: &str) -> Program {
     Program::Shell(text.to_owned())
 }
 
 /// Waits until its setup is over, or it has ended.
-async fn set_up(life: &Life, id: &SandboxId) -> Sandbox {
+pub(super) async fn set_up(life: &Life, id: &SandboxId) -> Sandbox {
     let mut watch = life
         .engine
         .watch_sandbox(&life.ctx, id)
@@ -44,7 +44,7 @@ async fn set_up(life: &Life, id: &SandboxId) -> Sandbox {
     panic!("it ended in {:?}", life.state(id).await);
 }
 
-async fn text(life: &Life, sandbox: &SandboxId, line: &str) -> String {
+pub(super) async fn text(life: &Life, sandbox: &SandboxId, line: &str) -> String {
     String::from_utf8_lossy(&life.sh(sandbox, line).await.stdout).into_owned()
 }
 
@@ -281,6 +281,142 @@ fn a_lifetime_that_counts_while_it_runs_spares_what_is_stopped() {
         clock.forward(HOUR);
         let ended = life.until(&id, SandboxState::Destroyed).await;
         assert_eq!(ended.reason, Some(EndReason::TtlExpired));
+    });
+    life.clean_up(&place);
+}
+
+/// With a key to what is sealed.
+fn keyed(place: &Place, key: &MasterKey) -> Life {
+    let config = EngineConfig {
+        secrets_key: SecretsKey::Given(key.clone()),
+        ..EngineConfig::default()
+    };
+    place.live_with(config, Arc::new(SystemClock))
+}
+
+/// What a command of a setup has that is sealed.
+fn with_token(once: Vec<Program>, place: usize) -> CreateSandbox {
+    let values = BTreeMap::from([("TOKEN".to_owned(), "hunter2-in-clear".to_owned())]);
+    CreateSandbox {
+        setup_secrets: BTreeMap::from([(place, SecretEnv::new(values))]),
+        ..with(Setup {
+            once,
+            ..Setup::default()
+        })
+    }
+}
+
+/// Whether any file of the place has this text.
+fn is_on_disk(place: &Place, text: &str) -> bool {
+    let mut directories = vec![place.path().to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+            let kind = entry.file_type().expect("a kind");
+            // Sandboxes' own disks are not what is looked through here.
+            if kind.is_dir() && entry.file_name() != "sandboxes" {
+                directories.push(entry.path());
+            } else if kind.is_file() {
+                let bytes = std::fs::read(entry.path()).unwrap_or_default();
+                if bytes
+                    .windows(text.len())
+                    .any(|part| part == text.as_bytes())
+                {
+                    return true;
+                }
+            }
+        }
+    }
+    false
+}
+
+#[test]
+fn what_one_command_of_a_setup_needs_is_for_it_alone_and_forgotten() {
+    let (place, key) = (Place::new(), MasterKey::generate());
+    let life = keyed(&place, &key);
+    let id = life.run(async {
+        let waits = "echo one ${#TOKEN} > /tmp/log; while ! test -e /tmp/go; do sleep 0.02; done";
+        let request = with_token(vec![line(waits), line("echo two ${#TOKEN} >> /tmp/log")], 0);
+        let id = life.create(request).await.id;
+        while !text(&life, &id, "cat /tmp/log 2>/dev/null")
+            .await
+            .starts_with("one")
+        {}
+        let recorded = life.state(&id).await.spec.more.setup;
+        assert_eq!(recorded.sealed.len(), 1);
+        life.sh(&id, "touch /tmp/go").await;
+        set_up(&life, &id).await;
+        assert_eq!(
+            text(&life, &id, "cat /tmp/log; echo ${#TOKEN}").await,
+            "one 16\ntwo 0\n0\n"
+        );
+        let seen =
+            "for one in /proc/[0-9]*; do tr '\\0' '\\n' < $one/environ; done | grep -c ^TOKEN=";
+        assert_eq!(text(&life, &id, seen).await, "0\n");
+        assert!(life.state(&id).await.spec.more.setup.sealed.is_empty());
+        id
+    });
+    assert!(
+        !is_on_disk(&place, "hunter2-in-clear"),
+        "it is kept in clear"
+    );
+    assert!(
+        is_on_disk(&place, id.as_str()),
+        "the search finds what is there"
+    );
+    life.clean_up(&place);
+}
+
+#[test]
+fn a_crash_at_any_moment_leaves_a_setup_with_its_secrets_to_the_next_server() {
+    let (place, key) = (Place::new(), MasterKey::generate());
+    for after_ms in [0, 1, 3, 6, 10, 15, 25, 40, 70, 120] {
+        let life = keyed(&place, &key);
+        let id = life.run(async {
+            let once = vec![line("true"), line("sleep 0.02; echo ${#TOKEN} > /tmp/log")];
+            let made = CreateSandbox {
+                wait: Wait::No,
+                ..with_token(once, 1)
+            };
+            let made = life.engine.create_sandbox(&life.ctx, made, None).await;
+            let id = made.expect("accepted").value.id;
+            tokio::time::sleep(Duration::from_millis(after_ms)).await;
+            id
+        });
+        life.crash();
+        let life = keyed(&place, &key);
+        life.run(async {
+            let done = set_up(&life, &id).await;
+            assert_eq!(
+                done.state,
+                SandboxState::Running,
+                "{after_ms}: {:?}",
+                done.failure
+            );
+            assert_eq!(text(&life, &id, "cat /tmp/log").await, "16\n");
+            let destroyed = life.engine.destroy_sandbox(&life.ctx, &id).await;
+            destroyed.expect("destroy");
+        });
+        life.crash();
+    }
+    let life = keyed(&place, &key);
+    life.clean_up(&place);
+    assert!(
+        !is_on_disk(&place, "hunter2-in-clear"),
+        "it is kept in clear"
+    );
+}
+
+#[test]
+fn what_is_sealed_goes_with_a_sandbox_that_ends_amid() {
+    let (place, key) = (Place::new(), MasterKey::generate());
+    let life = keyed(&place, &key);
+    life.run(async {
+        let request = with_token(vec![line("exec sleep 600")], 0);
+        let id = life.create(request).await.id;
+        let destroyed = life.engine.destroy_sandbox(&life.ctx, &id).await;
+        let destroyed = destroyed.expect("destroy");
+        assert!(destroyed.spec.more.setup.sealed.is_empty());
+        assert!(life.state(&id).await.spec.more.setup.sealed.is_empty());
     });
     life.clean_up(&place);
 }

@@ -81,6 +81,8 @@ fn guests() -> Vec<PathBuf> {
             })
         };
         value("Name:").is_some_and(|name| name == "pinfold-guest")
+            // One that has ended is nobody's any more; whoever inherited it may take a while to notice.
+            && value("State:").is_some_and(|state| state != "Z")
             && value("Uid:") == Some(USER.to_string())
     };
     entries

@@ -1,24 +1,19 @@
-//! The two programs carried inside this one, as files in memory that can be executed.
+//! The program carried inside this one, as a file in memory that can be executed.
 
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 
 use rustix::fs::{MemfdFlags, Mode, SealFlags};
 
-const GUEST: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/pinfold-guest"));
 const SPAWNER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/pinfold-spawner"));
 
-/// The guest's program. Sealed, so that nothing running from it can change it (CVE-2019-5736), and
-/// executable but not readable by others: the kernel then keeps every process inside a sandbox from
-/// tracing PID 1 or reading its memory, whatever capabilities it has there.
-pub(super) fn guest() -> io::Result<OwnedFd> {
-    let program = sealed(c"pinfold-guest", GUEST)?;
+/// Sealed, so that nothing running from it can change it (CVE-2019-5736): guests do. Executable but not
+/// readable by others: no process inside a sandbox may trace PID 1 or read its memory, whatever
+/// capabilities it has there.
+pub(super) fn spawner() -> io::Result<OwnedFd> {
+    let program = sealed(c"pinfold-spawner", SPAWNER)?;
     rustix::fs::fchmod(&program, Mode::from_raw_mode(0o511))?;
     Ok(program)
-}
-
-pub(super) fn spawner() -> io::Result<OwnedFd> {
-    sealed(c"pinfold-spawner", SPAWNER)
 }
 
 fn sealed(name: &std::ffi::CStr, content: &[u8]) -> io::Result<OwnedFd> {
@@ -51,12 +46,10 @@ mod tests {
     }
 
     #[test]
-    fn the_carried_programs_are_static_and_cannot_be_changed() {
-        for content in [GUEST, SPAWNER] {
-            assert_eq!(&content[..6], b"\x7fELF\x02\x01", "64 bits, little-endian");
-            assert!(!asks_for_an_interpreter(content), "a dynamic program");
-        }
-        let mut file = std::fs::File::from(guest().expect("guest"));
+    fn the_carried_program_is_static_and_cannot_be_changed() {
+        assert_eq!(&SPAWNER[..6], b"\x7fELF\x02\x01", "64 bits, little-endian");
+        assert!(!asks_for_an_interpreter(SPAWNER), "a dynamic program");
+        let mut file = std::fs::File::from(spawner().expect("spawner"));
         assert!(file.write_all(b"x").is_err());
     }
 }

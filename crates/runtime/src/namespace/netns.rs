@@ -10,6 +10,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use pinfold_sys::{loopback, namespace};
 use rustix::fs::{Mode, OFlags};
@@ -17,6 +18,10 @@ use rustix::thread::{ThreadNameSpaceType, UnshareFlags, move_into_thread_name_sp
 
 /// Namespaces kept ready. Each costs the kernel some 100 KiB.
 const READY: usize = 8;
+/// While more than these stand ready, the pool waits this long before it makes more: the kernel takes half
+/// a millisecond for one, which the boot that has just taken one needs itself.
+const ENOUGH: usize = READY / 2;
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Settings of each, below /proc/sys/net.
 const SETTINGS: [(&str, &str); 2] = [
@@ -39,6 +44,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     ready: VecDeque<OwnedFd>,
+    /// The last one.
+    taken: Option<Instant>,
     closed: bool,
 }
 
@@ -54,7 +61,11 @@ impl Pool {
 
     /// A namespace with its loopback up: from the pool, or made now (about a millisecond).
     pub(super) fn take(&self) -> io::Result<OwnedFd> {
-        let ready = self.shared.lock().ready.pop_front();
+        let ready = {
+            let mut state = self.shared.lock();
+            state.taken = Some(Instant::now());
+            state.ready.pop_front()
+        };
         self.shared.wanted.notify_one();
         match ready {
             Some(net) => Ok(net),
@@ -76,6 +87,17 @@ impl Shared {
     }
 }
 
+impl State {
+    /// How long to leave the machine to whoever took one.
+    fn pause(&self) -> Option<Duration> {
+        if self.ready.len() <= ENOUGH {
+            return None;
+        }
+        let pause = PAUSE.checked_sub(self.taken?.elapsed())?;
+        (!pause.is_zero()).then_some(pause)
+    }
+}
+
 fn fill(shared: &Shared) {
     let mut state = shared.lock();
     while !state.closed {
@@ -84,6 +106,11 @@ fn fill(shared: &Shared) {
                 .wanted
                 .wait(state)
                 .unwrap_or_else(PoisonError::into_inner);
+            continue;
+        }
+        if let Some(pause) = state.pause() {
+            let waited = shared.wanted.wait_timeout(state, pause);
+            (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
             continue;
         }
         drop(state);

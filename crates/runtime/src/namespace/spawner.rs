@@ -53,10 +53,8 @@ impl Spawner {
             move |source| Refused { step, source }
         };
         let (ours, theirs) = datagram::pair().map_err(step("make the spawner's socket"))?;
-        let guest = embedded::guest().map_err(step("unpack the guest"))?;
         let mut child = launch(theirs).map_err(step("start the spawner"))?;
-        let fds = [hold.as_fd(), guest.as_fd()];
-        transport::send(&ours, setup, &fds).map_err(step("set up the spawner"))?;
+        transport::send(&ours, setup, &[hold.as_fd()]).map_err(step("set up the spawner"))?;
         let mut buffer = vec![0; transport::BUFFER_BYTES];
         receive(&ours, &mut buffer)?;
         let (jobs, queue) = mpsc::sync_channel(QUEUE);

@@ -7,11 +7,13 @@ use crate::db::{Row, Sql, statements};
 use crate::error::{QuotaKind, QuotaOf, Result, StoreError, Thing};
 use crate::idempotency::{Claim, Idempotency, IdempotencyKeys, Inserted, claim_in};
 
-/// How much one axon keeps.
+/// How much one axon keeps, and all of its project together: that to within what is published to others of
+/// them at the same moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EventBounds {
     pub events: u64,
     pub bytes: u64,
+    pub project_bytes: u64,
 }
 
 macro_rules! columns {
@@ -28,7 +30,14 @@ statements! {
          WHERE project_id = $1 AND id = $2 AND deleted_at IS NULL \
              AND last_sequence < CAST($4 AS BIGINT) \
              AND event_bytes + CAST($3 AS BIGINT) <= CAST($5 AS BIGINT) \
+             AND (SELECT COALESCE(SUM(a.event_bytes), 0) FROM axons a \
+                  WHERE a.project_id = $1 AND a.deleted_at IS NULL) \
+                 + CAST($3 AS BIGINT) <= CAST($6 AS BIGINT) \
          RETURNING last_sequence",
+    );
+    USED_BY_PROJECT = Sql::both(
+        "SELECT CAST(COALESCE(SUM(event_bytes), 0) AS BIGINT) AS event_bytes FROM axons \
+         WHERE project_id = $1 AND deleted_at IS NULL",
     );
     USED = Sql::both(
         "SELECT last_sequence, event_bytes, deleted_at FROM axons WHERE project_id = $1 AND id = $2",
@@ -60,7 +69,7 @@ impl Axons<'_> {
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::AxonDeleted`]; [`StoreError::QuotaExceeded`] where the axon
-    /// keeps as much as `bounds`; [`StoreError::IdempotencyConflict`]. After an error nothing is recorded.
+    /// or its project keeps as much as `bounds`; [`StoreError::IdempotencyConflict`]. After an error nothing is recorded.
     pub async fn publish(
         &self,
         (project, id): (&ProjectId, &AxonId),
@@ -75,7 +84,8 @@ impl Axons<'_> {
             .bind(id.as_str())
             .bind(event.bytes())
             .bind(bounds.events)
-            .bind(bounds.bytes);
+            .bind(bounds.bytes)
+            .bind(bounds.project_bytes);
         let Some(row) = tx.row(take).await? else {
             drop(tx);
             // A repeated request is answered as the first was, whatever has become of the axon's room.
@@ -191,17 +201,22 @@ impl Axons<'_> {
             return Ok(StoreError::AxonDeleted { id: id.to_string() });
         }
         let events: u64 = row.number("last_sequence")?;
-        let (quota, limit, used, wanted) = match events >= bounds.events {
-            true => (QuotaKind::AxonEvents, bounds.events, events, 1),
-            false => (
-                QuotaKind::AxonEventBytes,
-                bounds.bytes,
-                row.number("event_bytes")?,
-                event.bytes(),
-            ),
+        let bytes: u64 = row.number("event_bytes")?;
+        let wanted = event.bytes();
+        let (of, quota, limit, used, wanted) = if events >= bounds.events {
+            let kind = QuotaKind::AxonEvents;
+            (QuotaOf::Axon, kind, bounds.events, events, 1)
+        } else if bytes.saturating_add(wanted) > bounds.bytes {
+            let kind = QuotaKind::AxonEventBytes;
+            (QuotaOf::Axon, kind, bounds.bytes, bytes, wanted)
+        } else {
+            let row = self.db.row(USED_BY_PROJECT.bind(project.as_str())).await?;
+            let used = row.map_or(Ok(0), |row| row.number("event_bytes"))?;
+            let kind = QuotaKind::AxonEventBytes;
+            (QuotaOf::Project, kind, bounds.project_bytes, used, wanted)
         };
         Ok(StoreError::QuotaExceeded {
-            of: QuotaOf::Axon,
+            of,
             quota,
             limit,
             used,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use pinfold_model::{Axon, AxonEvent, AxonId, AxonOrigin, NewAxonEvent, ProjectId, Time};
 use pinfold_store::{
-    EventBounds, Idempotency, Inserted, PageRequest, QuotaKind, StoreError, Thing,
+    EventBounds, Idempotency, Inserted, PageRequest, QuotaKind, QuotaOf, StoreError, Thing,
 };
 use tokio::task::JoinSet;
 
@@ -13,6 +13,7 @@ use crate::world::{World, all, at};
 const WIDE: EventBounds = EventBounds {
     events: 1000,
     bytes: 1 << 20,
+    project_bytes: 2 << 20,
 };
 
 pub(crate) fn axon(project: &ProjectId, created_at: Time) -> Axon {
@@ -176,6 +177,49 @@ pub(crate) async fn racing_publishers_leave_no_gap_and_no_double(world: World) {
     }
 }
 
+pub(crate) async fn the_axons_of_a_project_keep_as_many_bytes_together_as_they_may(world: World) {
+    let axons = world.store.axons();
+    let (one, two) = (new(&world, at(1)).await, new(&world, at(2)).await);
+    let few = EventBounds {
+        project_bytes: 100,
+        ..WIDE
+    };
+    let put = async |axon: &Axon, bytes: usize| {
+        let place = (&axon.project, &axon.id);
+        // Eight more are those of the source and the type.
+        let event = event(&"x".repeat(bytes - 8));
+        axons.publish(place, &event, at(9), few, None).await
+    };
+    put(&one, 60).await.expect("it fits");
+    let refused = put(&two, 41).await.expect_err("too much together");
+    assert!(matches!(
+        refused,
+        StoreError::QuotaExceeded {
+            of: QuotaOf::Project,
+            quota: QuotaKind::AxonEventBytes,
+            limit: 100,
+            used: 60,
+            wanted: 41,
+        }
+    ));
+    put(&two, 40).await.expect("it fits");
+    // What another project's hold is its own.
+    let other = axon(&world.other_project().await.id, at(3));
+    axons.insert(&other, 100, None).await.expect("insert");
+    put(&other, 100).await.expect("it fits");
+    put(&one, 8).await.expect_err("no room");
+    let live = axons.live_of(&one.project).await.expect("ids");
+    assert!(live.contains(&one.id) && live.contains(&two.id) && live.len() == 2);
+    // A deleted one holds nothing.
+    let project = &two.project;
+    axons
+        .delete(project, &two.id, at(10))
+        .await
+        .expect("delete");
+    put(&one, 40).await.expect("there is room again");
+    assert_eq!(axons.live_of(project).await.expect("ids"), [one.id.clone()]);
+}
+
 pub(crate) async fn an_axon_keeps_as_many_events_and_bytes_as_it_may(world: World) {
     let axons = world.store.axons();
     let one = new(&world, at(1)).await;
@@ -183,6 +227,7 @@ pub(crate) async fn an_axon_keeps_as_many_events_and_bytes_as_it_may(world: Worl
     let few = EventBounds {
         events: 2,
         bytes: 100,
+        ..WIDE
     };
     // Eight bytes are those of the source and the type.
     let large = event(&"x".repeat(93));

@@ -36,6 +36,8 @@ fn new_build(world: &World, name: &str) -> Build {
             args: BTreeMap::from([("A".into(), "1".into())]),
             secrets: SecretEnv::new(secrets),
             setup: vec!["true".into()],
+            setup_secrets: Default::default(),
+            setup_anew_from: None,
             setup_user: Some("u".into()),
             files: BTreeMap::new(),
             labels: BTreeMap::new(),

@@ -168,6 +168,7 @@ const CASES: &[Case] = cases! {
         a_project_has_no_more_live_axons_than_its_bound,
         racing_publishers_leave_no_gap_and_no_double,
         an_axon_keeps_as_many_events_and_bytes_as_it_may,
+        the_axons_of_a_project_keep_as_many_bytes_together_as_they_may,
         an_event_is_published_once_per_key,
         a_refused_event_takes_no_number,
         events_are_read_from_both_ends_by_their_project_alone,

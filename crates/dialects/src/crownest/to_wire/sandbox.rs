@@ -58,7 +58,10 @@ const fn destroyed_reason(reason: EndReason) -> &'static str {
         EndReason::Requested => "user_killed",
         EndReason::TtlExpired => "ttl_expired",
         EndReason::IdleExpired => "idle_expired",
-        EndReason::BootFailed | EndReason::Lost | EndReason::OutOfMemory => "platform_cleanup",
+        EndReason::BootFailed
+        | EndReason::Lost
+        | EndReason::OutOfMemory
+        | EndReason::MainExited => "platform_cleanup",
     }
 }
 

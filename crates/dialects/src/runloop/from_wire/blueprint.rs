@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use pinfold_engine::CreateBuild;
 use pinfold_model::{Build, ImageName};
 
-use super::{USER, USER_ID, from_home};
+use super::{NO_SERVICES, USER, USER_ID, Who, code, from_home};
 use crate::runloop::errors::Refused;
 use crate::runloop::{ids, wire};
 
@@ -22,7 +22,17 @@ pub(in crate::runloop) fn build(
     base: &Base,
 ) -> Result<CreateBuild, Refused> {
     refuse_absent(&request)?;
-    let setup = request.system_setup_commands.unwrap_or_default();
+    let (mut setup, mut setup_secrets) = (Vec::new(), BTreeMap::new());
+    let code_mounts = request.code_mounts.unwrap_or_default();
+    for mount in &code_mounts {
+        let what = format!("{}/{}", mount.repo_owner, mount.repo_name);
+        for (line, env) in code::lines(code::clone(&Who::of(None), mount)?, &what) {
+            setup_secrets.extend(env.map(|env| (setup.len(), env)));
+            setup.push(line);
+        }
+    }
+    let of_code = setup.len();
+    setup.extend(request.system_setup_commands.unwrap_or_default());
     let mut dockerfile = match request.dockerfile {
         Some(text) => text,
         None => format!("FROM {}\n", base.0),
@@ -37,6 +47,9 @@ pub(in crate::runloop) fn build(
         base_blueprint_id: request.base_blueprint_id,
         base_blueprint_name: request.base_blueprint_name,
         network_policy_id: request.network_policy_id,
+        lines_of_code: of_code,
+        code_mounts: code_mounts.into_iter().map(Into::into).collect(),
+        secrets: request.secrets.unwrap_or_default(),
     };
     let name: ImageName = image_name(&said.name)?
         .parse()
@@ -51,7 +64,11 @@ pub(in crate::runloop) fn build(
     Ok(CreateBuild {
         context: context.transpose()?,
         args: request.build_args.unwrap_or_default(),
+        secret_names: said.secrets,
         setup,
+        setup_secrets,
+        // What they clone may be another thing each time.
+        setup_anew_from: (of_code > 0).then_some(0),
         network_policy_id: follows.map(Into::into),
         setup_user: Some(format!("{USER_ID}:{USER_ID}")),
         files: files.map(|(path, text)| (absolute(&path), text)).collect(),
@@ -61,26 +78,8 @@ pub(in crate::runloop) fn build(
 }
 
 fn refuse_absent(request: &wire::CreateBlueprint) -> Result<(), Refused> {
-    for (field, named) in [
-        (
-            "services",
-            request.services.as_ref().is_some_and(|all| !all.is_empty()),
-        ),
-        (
-            "secrets",
-            request.secrets.as_ref().is_some_and(|all| !all.is_empty()),
-        ),
-        (
-            "code_mounts",
-            request
-                .code_mounts
-                .as_ref()
-                .is_some_and(|all| !all.is_empty()),
-        ),
-    ] {
-        if named {
-            return Err(Refused::absent(field));
-        }
+    if request.services.as_ref().is_some_and(|all| !all.is_empty()) {
+        return Err(Refused::absent_but("services", NO_SERVICES));
     }
     let bases = [
         request.base_blueprint_id.is_some(),
@@ -180,5 +179,27 @@ mod tests {
         );
         assert!(asked(json!({ "name": "a", "services": [{}] })).is_err());
         assert!(asked(json!({ "name": "x".repeat(1000) })).is_err());
+    }
+
+    #[test]
+    fn code_is_cloned_before_the_set_up_and_its_token_is_in_no_text() {
+        let mount = json!({
+            "repo_owner": "a", "repo_name": "b", "token": "ghp_hunter2", "install_command": "make",
+        });
+        let made = asked(json!({
+            "name": "a", "code_mounts": [mount], "system_setup_commands": ["true"],
+            "secrets": { "PASS": "of-the-vault" },
+        }));
+        let made = made.expect("legal");
+        assert_eq!(made.setup.len(), 3);
+        assert!(made.setup[0].starts_with("# clone a/b\n'sh'"));
+        assert!(made.setup[1].starts_with("# install a/b\n") && made.setup[2] == "true");
+        assert_eq!(made.setup_anew_from, Some(0));
+        assert_eq!(made.secret_names["PASS"], "of-the-vault");
+        assert!(made.setup_secrets.contains_key(&0) && made.setup_secrets.len() == 1);
+        let json = serde_json::to_string(&made).expect("plain data");
+        assert!(!format!("{made:?}{json}").contains("hunter2"));
+        let plain = asked(json!({ "name": "a", "system_setup_commands": ["true"] }));
+        assert_eq!(plain.expect("legal").setup_anew_from, None);
     }
 }

@@ -130,7 +130,10 @@ pub(in crate::runloop) fn wanted(
         }
         // One token opens one server here.
         Some(wire::WantedMcps::List(list)) if list.len() > 1 => {
-            return Err(Refused::absent("a list of more than one mcp"));
+            return Err(Refused::absent_but(
+                "a list of more than one mcp",
+                "a token opens one server, and SDKs with a map of them name a variable for each token",
+            ));
         }
         Some(wire::WantedMcps::List(list)) => {
             list.iter().map(|wanted| mcp(MCP_TOKEN, wanted)).collect()

@@ -30,7 +30,12 @@ pub(in crate::runloop) fn blueprint(build: Build, fate: Fate) -> wire::Blueprint
         parameters: wire::BlueprintParameters {
             name: said.name,
             dockerfile: build.spec.dockerfile,
-            system_setup_commands: build.spec.setup,
+            system_setup_commands: build
+                .spec
+                .setup
+                .into_iter()
+                .skip(said.lines_of_code)
+                .collect(),
             build_args: build.spec.args,
             file_mounts: build.spec.files,
             metadata: said.metadata.clone(),
@@ -38,6 +43,8 @@ pub(in crate::runloop) fn blueprint(build: Build, fate: Fate) -> wire::Blueprint
             base_blueprint_id: said.base_blueprint_id.clone(),
             base_blueprint_name: said.base_blueprint_name,
             network_policy_id: said.network_policy_id,
+            code_mounts: said.code_mounts,
+            secrets: said.secrets,
         },
         state: match fate {
             Fate::Created => "created",

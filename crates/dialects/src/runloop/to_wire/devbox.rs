@@ -50,6 +50,9 @@ pub(in crate::runloop) fn status(sandbox: &Sandbox) -> Status {
     match sandbox.state {
         SandboxState::Creating => Status::Provisioning,
         SandboxState::Running if sandbox.spec.more.setup.is_pending() => Status::Initializing,
+        SandboxState::Running if sandbox.spec.more.farewell.under_way.is_some() => {
+            Status::Suspending
+        }
         SandboxState::Running => Status::Running,
         SandboxState::Suspended | SandboxState::Stopped => Status::Suspended,
         SandboxState::Failed => Status::Failure,
@@ -107,7 +110,10 @@ fn transitions(sandbox: &Sandbox, now: Status) -> Vec<wire::Transition> {
 
 const fn failure_reason(reason: EndReason) -> Option<&'static str> {
     match reason {
-        EndReason::Requested | EndReason::TtlExpired | EndReason::IdleExpired => None,
+        EndReason::Requested
+        | EndReason::TtlExpired
+        | EndReason::IdleExpired
+        | EndReason::MainExited => None,
         EndReason::OutOfMemory => Some("out_of_memory"),
         EndReason::BootFailed => Some("execution_failed"),
         EndReason::Lost => Some("health_check_failed"),
@@ -119,6 +125,7 @@ const fn shutdown_reason(reason: EndReason) -> Option<&'static str> {
         EndReason::Requested => Some("api_shutdown"),
         EndReason::TtlExpired => Some("keep_alive_timeout"),
         EndReason::IdleExpired => Some("idle"),
+        EndReason::MainExited => Some("entrypoint_exit"),
         EndReason::OutOfMemory | EndReason::BootFailed | EndReason::Lost => None,
     }
 }

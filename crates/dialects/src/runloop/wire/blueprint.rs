@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::CodeMount;
+
 type Texts = BTreeMap<String, String>;
 
-#[derive(Debug, Deserialize)]
+/// May hold tokens, so nothing prints it.
+#[derive(Deserialize)]
 pub(in crate::runloop) struct CreateBlueprint {
     pub(in crate::runloop) name: String,
     pub(in crate::runloop) dockerfile: Option<String>,
@@ -19,7 +22,7 @@ pub(in crate::runloop) struct CreateBlueprint {
     pub(in crate::runloop) file_mounts: Option<Texts>,
     pub(in crate::runloop) metadata: Option<Texts>,
     pub(in crate::runloop) launch_parameters: Option<Map<String, Value>>,
-    pub(in crate::runloop) code_mounts: Option<Vec<Value>>,
+    pub(in crate::runloop) code_mounts: Option<Vec<CodeMount>>,
     pub(in crate::runloop) secrets: Option<Texts>,
     pub(in crate::runloop) services: Option<Vec<Value>>,
     pub(in crate::runloop) network_policy_id: Option<String>,
@@ -40,6 +43,31 @@ pub(in crate::runloop) struct SaidOfBlueprint {
     pub(in crate::runloop) base_blueprint_id: Option<String>,
     pub(in crate::runloop) base_blueprint_name: Option<String>,
     pub(in crate::runloop) network_policy_id: Option<String>,
+    /// Lines of the set-up that come from `code_mounts`.
+    pub(in crate::runloop) lines_of_code: usize,
+    pub(in crate::runloop) code_mounts: Vec<SaidOfCode>,
+    /// Environment variables of the build, and names of the secrets whose values they have.
+    pub(in crate::runloop) secrets: Texts,
+}
+
+/// A code mount without its token.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(in crate::runloop) struct SaidOfCode {
+    pub(in crate::runloop) repo_owner: String,
+    pub(in crate::runloop) repo_name: String,
+    pub(in crate::runloop) git_ref: Option<String>,
+    pub(in crate::runloop) install_command: Option<String>,
+}
+
+impl From<CodeMount> for SaidOfCode {
+    fn from(mount: CodeMount) -> Self {
+        Self {
+            repo_owner: mount.repo_owner,
+            repo_name: mount.repo_name,
+            git_ref: mount.git_ref,
+            install_command: mount.install_command,
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -78,6 +106,8 @@ pub(in crate::runloop) struct BlueprintParameters {
     pub(in crate::runloop) base_blueprint_id: Option<String>,
     pub(in crate::runloop) base_blueprint_name: Option<String>,
     pub(in crate::runloop) network_policy_id: Option<String>,
+    pub(in crate::runloop) code_mounts: Vec<SaidOfCode>,
+    pub(in crate::runloop) secrets: Texts,
 }
 
 #[derive(Debug, Serialize)]

@@ -9,7 +9,8 @@ use super::{BoundGateway, BoundMcp, EnableTunnel, Tunnel, WantedGateway, WantedM
 
 type Texts = BTreeMap<String, String>;
 
-#[derive(Debug, Default, Deserialize)]
+/// May hold a token, so nothing prints it.
+#[derive(Default, Deserialize)]
 pub(in crate::runloop) struct CreateDevbox {
     pub(in crate::runloop) name: Option<String>,
     pub(in crate::runloop) metadata: Option<Texts>,
@@ -58,7 +59,15 @@ pub(in crate::runloop) struct AfterIdle {
 pub(in crate::runloop) struct Lifecycle {
     pub(in crate::runloop) after_idle: Option<AfterIdle>,
     pub(in crate::runloop) resume_triggers: Option<Value>,
-    pub(in crate::runloop) lifecycle_hooks: Option<Value>,
+    pub(in crate::runloop) lifecycle_hooks: Option<LifecycleHooks>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(in crate::runloop) struct LifecycleHooks {
+    pub(in crate::runloop) suspend_commands: Option<Vec<String>>,
+    /// For all of them together.
+    pub(in crate::runloop) suspend_deadline_ms: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -67,7 +76,7 @@ pub(in crate::runloop) struct UserParameters {
     pub(in crate::runloop) uid: u32,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 #[serde(tag = "type")]
 pub(in crate::runloop) enum Mount {
     #[serde(rename = "object_mount")]
@@ -85,7 +94,8 @@ pub(in crate::runloop) enum Mount {
     Broker {},
 }
 
-#[derive(Debug, Deserialize)]
+/// May hold a token, so nothing prints it.
+#[derive(Deserialize)]
 pub(in crate::runloop) struct CodeMount {
     pub(in crate::runloop) repo_owner: String,
     pub(in crate::runloop) repo_name: String,

@@ -136,6 +136,7 @@ impl Owner {
             tracing::error!(sandbox = %self.live.id(), %error, "running not recorded");
         }
         self.go_on_with_setup();
+        self.go_on_with_farewell();
     }
 
     async fn boot_failed(&mut self, error: &BootError) {
@@ -159,6 +160,7 @@ impl Owner {
                 self.link_again().await;
                 self.restore_link().await;
                 self.go_on_with_setup();
+                self.go_on_with_farewell();
             }
             SandboxState::Suspended => {
                 self.live.meter.count_from(since, Some(Rate::Frozen));

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use pinfold_model::farewell::Rest;
 use pinfold_model::sandbox::{EndReason, IdleAction, SandboxEvent, TtlCounts};
 use pinfold_model::{Code, Error, Result, Sandbox, SandboxState};
 use pinfold_store::Idempotency;
@@ -22,6 +23,9 @@ impl Owner {
             Change::Suspend => self.suspend().await?,
             Change::Resume => self.resume().await?,
             Change::Stop => self.stop(None).await?,
+            Change::Rest => self.rest(self.usual_rest()).await?,
+            Change::MainEnded(life) => self.main_ended(life).await?,
+            Change::SaidFarewell(life) => self.said_farewell(life).await?,
             Change::Start => self.start().await?,
             Change::Extend(ttl, claim) => self.extend(ttl, claim.as_ref()).await?,
             Change::Network(mode, policy) => self.set_network(mode, policy, None).await?,
@@ -59,8 +63,8 @@ impl Owner {
         }
         let result = match action {
             IdleAction::Destroy => self.destroy(EndReason::IdleExpired).await,
-            IdleAction::Suspend => self.suspend().await,
-            IdleAction::Stop => self.stop(None).await,
+            IdleAction::Suspend => self.rest_from_idleness(Rest::Suspend).await,
+            IdleAction::Stop => self.rest_from_idleness(Rest::Stop).await,
         };
         if result.is_err() {
             self.live.activity.revive();
@@ -68,7 +72,14 @@ impl Owner {
         result
     }
 
-    async fn suspend(&mut self) -> Result<()> {
+    async fn rest_from_idleness(&mut self, rest: Rest) -> Result<()> {
+        match self.begin_farewell(rest).await? {
+            true => Ok(()),
+            false => self.rest(rest).await,
+        }
+    }
+
+    pub(super) async fn suspend(&mut self) -> Result<()> {
         if self.state() == SandboxState::Suspended {
             return Ok(());
         }
@@ -91,6 +102,7 @@ impl Owner {
             other => return Err(illegal(other, SandboxEvent::Thaw)),
         }
         self.meter().await;
+        self.forget_farewell().await?;
         // Before it counts again: what was left of it may be over.
         self.begin_lifetime_again().await?;
         self.shared
@@ -162,6 +174,7 @@ impl Owner {
             SandboxState::Stopped => {}
             other => return Err(illegal(other, SandboxEvent::Booted)),
         }
+        self.forget_farewell().await?;
         self.begin_setup_again().await?;
         self.begin_lifetime_again().await?;
         match self.boot().await {

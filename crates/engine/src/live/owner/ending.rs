@@ -19,6 +19,7 @@ impl Owner {
     pub(super) async fn destroy(&mut self, reason: EndReason) -> Result<()> {
         self.publish_link(Link::Closing);
         self.meter_for_the_last_time().await;
+        self.forget_sealed().await;
         self.record(SandboxEvent::Destroy, Some(reason), None)
             .await?;
         self.shared.previews.forget_sandbox(self.live.id());
@@ -31,6 +32,7 @@ impl Owner {
 
     /// Ends a sandbox that cannot go on; nothing of it is left on the machine.
     pub(super) async fn fail(&mut self, reason: EndReason, failure: String) {
+        self.forget_sealed().await;
         self.meter_for_the_last_time().await;
         self.followed_if_closed().await;
         if let Err(error) = self

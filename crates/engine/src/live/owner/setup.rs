@@ -9,7 +9,7 @@ use pinfold_runtime::driver::BootError;
 
 use super::Owner;
 use crate::gateways::gateway_env;
-use crate::live::setup;
+use crate::live::{main_command, setup};
 use crate::secrets::secret_env;
 
 impl Owner {
@@ -36,17 +36,42 @@ impl Owner {
         if view.sandbox.state.is_live() && view.sandbox.spec.more.setup.is_pending() {
             let work = setup::run(Arc::clone(&self.shared), Arc::clone(&self.live), view.life);
             self.shared.tasks.spawn(work);
+        } else {
+            self.go_on_with_main();
         }
+    }
+
+    /// In a task of its own, in a sandbox that is set up.
+    fn go_on_with_main(&self) {
+        let view = self.live.view();
+        if view.sandbox.state.is_live() && view.sandbox.spec.more.main.is_some() {
+            let (shared, live) = (Arc::clone(&self.shared), Arc::clone(&self.live));
+            self.shared
+                .tasks
+                .spawn(main_command::run(shared, live, view.life));
+        }
+    }
+
+    /// Not where the sandbox stops: that ends every command. One of an earlier life says nothing any more.
+    pub(super) async fn main_ended(&mut self, life: u32) -> Result<()> {
+        let view = self.live.view();
+        let lives = matches!(
+            view.sandbox.state,
+            SandboxState::Running | SandboxState::Suspended
+        );
+        if view.life != life || !lives || view.sandbox.spec.more.farewell.under_way.is_some() {
+            return Ok(());
+        }
+        self.destroy(EndReason::MainExited).await
     }
 
     /// Before a start: what is to be done in each life is not done in the next one.
     pub(super) async fn begin_setup_again(&self) -> Result<()> {
-        let sandbox = self.live.view().sandbox;
-        if sandbox.spec.more.setup.is_empty() {
-            return Ok(());
-        }
-        let mut spec = sandbox.spec.clone();
+        let mut spec = self.live.view().sandbox.spec.clone();
         spec.more.setup.begin_again();
+        if let Some(main) = &mut spec.more.main {
+            main.lives += 1;
+        }
         self.record_spec(spec).await
     }
 
@@ -68,7 +93,9 @@ impl Owner {
             Ok(()) => {
                 let mut spec = view.sandbox.spec.clone();
                 spec.more.setup.finish();
-                self.record_spec(spec).await
+                self.record_spec(spec).await?;
+                self.go_on_with_main();
+                Ok(())
             }
             // Its disk is worth more than a life that did not begin well.
             Err(why) if view.sandbox.spec.more.setup.lives > 0 => {
@@ -89,7 +116,17 @@ impl Owner {
         }
     }
 
-    async fn record_spec(&self, spec: SandboxSpec) -> Result<()> {
+    /// Before the end of a sandbox whose setup is not over: nobody opens this any more.
+    pub(super) async fn forget_sealed(&mut self) {
+        let mut spec = self.live.view().sandbox.spec.clone();
+        spec.more.setup.sealed.clear();
+        if let Err(error) = self.record_spec(spec).await {
+            // What stays is sealed.
+            tracing::warn!(sandbox = %self.live.id(), %error, "not forgotten with its setup");
+        }
+    }
+
+    pub(super) async fn record_spec(&self, spec: SandboxSpec) -> Result<()> {
         let mut sandbox = self.live.view().sandbox.as_ref().clone();
         if sandbox.spec == spec {
             return Ok(());

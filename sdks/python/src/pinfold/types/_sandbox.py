@@ -33,6 +33,8 @@ class EndReason(Word):
     BOOT_FAILED = "boot_failed"
     LOST = "lost"
     OUT_OF_MEMORY = "out_of_memory"
+    MAIN_EXITED = "main_exited"
+    """The command that it was there for has ended."""
 
 
 class NetworkMode(Word):

@@ -1,0 +1,172 @@
+//! Repositories that a devbox has in its home directory. Pure.
+//!
+//! The token of one is in the environment of its clone, and git asks for it by a helper that answers for
+//! this one host: it is in no argument, no file and no configuration, and no redirect leads it elsewhere.
+//! Helpers that an image has are put out, since some write down what they are told; so is what git may
+//! leave running.
+
+use std::collections::BTreeMap;
+
+use pinfold_model::{Program, SecretEnv, SecretValue};
+
+use super::Who;
+use crate::runloop::errors::Refused;
+use crate::runloop::wire;
+
+const TOKEN: &str = "PINFOLD_GIT_TOKEN";
+
+/// Clones $2 into $1, at $3 (the default branch where that is empty). Begun anew it goes on with what is
+/// there.
+const CLONE: &str = r#"set -e
+export GIT_TERMINAL_PROMPT=0
+git() {
+    if [ -z "$PINFOLD_GIT_TOKEN" ]; then command git "$@"; return; fi
+    command git -c credential.helper= -c credential.https://github.com.helper="$helper" \
+        -c gc.auto=0 -c maintenance.auto=false "$@"
+}
+helper='!f() { test "$1" = get || exit 0
+    printf "username=x-access-token\npassword=%s\n" "$PINFOLD_GIT_TOKEN"; }; f'
+if [ ! -e "$1/.git" ]; then
+    rm -rf -- "$1.part"
+    git clone --quiet -- "$2" "$1.part"
+    mv -T -- "$1.part" "$1"
+fi
+cd -- "$1"
+if [ -n "$3" ]; then git checkout --quiet "$3"; fi"#;
+
+/// Does $2 in $1.
+const INSTALL: &str = r#"cd -- "$1" && eval "$2""#;
+
+/// The same as lines of a shell, each with what it has in its environment, and a first line for logs.
+pub(super) fn lines(code: Clone, what: &str) -> Vec<(String, Option<SecretEnv>)> {
+    let one = |verb: &str, program: &Program| format!("# {verb} {what}\n{}", shell_line(program));
+    let mut lines = vec![(one("clone", &code.clone), code.env)];
+    let install = code.install.as_ref();
+    lines.extend(install.map(|program| (one("install", program), None)));
+    lines
+}
+
+fn shell_line(program: &Program) -> String {
+    match program {
+        Program::Shell(line) => line.clone(),
+        Program::Argv(argv) => {
+            let quoted = |text: &String| format!("'{}'", text.replace('\'', "'\\''"));
+            argv.iter().map(quoted).collect::<Vec<_>>().join(" ")
+        }
+    }
+}
+
+/// One repository, as commands that are run once, in this order.
+pub(super) struct Clone {
+    pub(super) clone: Program,
+    /// Of the clone alone.
+    pub(super) env: Option<SecretEnv>,
+    /// It may be anybody's code, so it never runs with the token.
+    pub(super) install: Option<Program>,
+}
+
+/// Into the home directory, from the outside.
+pub(super) fn clone(who: &Who, mount: &wire::CodeMount) -> Result<Clone, Refused> {
+    let plain = |text: &str| {
+        let sound = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+        !text.is_empty() && !text.starts_with(['.', '-']) && text.bytes().all(sound)
+    };
+    for (field, text) in [
+        ("repo_owner", &mount.repo_owner),
+        ("repo_name", &mount.repo_name),
+    ] {
+        if !plain(text) {
+            return Err(Refused::invalid(field, "is no name of GitHub's"));
+        }
+    }
+    let url = format!(
+        "https://github.com/{}/{}.git",
+        mount.repo_owner, mount.repo_name
+    );
+    let place = format!("{}/{}", who.home, mount.repo_name);
+    let git_ref = mount.git_ref.as_deref().unwrap_or_default();
+    if git_ref.starts_with('-') {
+        return Err(Refused::invalid(
+            "git_ref",
+            "is no name of a commit or branch",
+        ));
+    }
+    let install = mount.install_command.as_deref().unwrap_or_default();
+    let install = (!install.trim().is_empty()).then(|| argv(&[INSTALL, "sh", &place, install]));
+    Ok(Clone {
+        clone: argv(&[CLONE, "sh", &place, &url, git_ref]),
+        env: mount.token.as_deref().map(token).transpose()?.flatten(),
+        install,
+    })
+}
+
+fn argv(of_shell: &[&str]) -> Program {
+    let all = ["sh", "-c"].iter().chain(of_shell);
+    Program::Argv(all.map(|text| (*text).to_owned()).collect())
+}
+
+/// An empty one is none.
+fn token(text: &str) -> Result<Option<SecretEnv>, Refused> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    // A line break would be another line of the helper's answer.
+    let token = SecretValue::new(text.to_owned())
+        .map_err(|_| Refused::invalid("token", "is one line without a space at an end"))?;
+    let values = BTreeMap::from([(TOKEN.to_owned(), token.expose().to_owned())]);
+    Ok(Some(SecretEnv::new(values)))
+}
+
+#[cfg(test)]
+mod tests {
+    use pinfold_engine::CreateSandbox;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn asked(body: Value) -> Result<CreateSandbox, Refused> {
+        super::super::create(serde_json::from_value(body).expect("a request"), None)
+    }
+
+    #[test]
+    fn a_repository_is_a_plain_name() {
+        let mount = |name: &str| {
+            asked(json!({ "code_mounts": [{ "repo_owner": "a", "repo_name": name }] }))
+        };
+        assert!(mount("b.c-d").is_ok());
+        for bad in ["", "..", "a/b", "-x", "a b", "$(x)"] {
+            assert!(mount(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_for_its_clone_and_in_no_text() {
+        let mount = json!({
+            "repo_owner": "a", "repo_name": "b", "token": "ghp_hunter2", "install_command": "make",
+        });
+        let plain = json!({ "repo_owner": "a", "repo_name": "c", "token": "" });
+        let made = asked(json!({ "code_mounts": [plain, mount] })).expect("legal");
+        assert_eq!(made.more.setup.once.len(), 3);
+        let env = &made.setup_secrets[&1];
+        assert_eq!(env.values()["PINFOLD_GIT_TOKEN"], "ghp_hunter2");
+        assert_eq!(made.setup_secrets.len(), 1);
+        let json = serde_json::to_string(&made).expect("plain data");
+        assert!(!format!("{made:?}{json}").contains("hunter2"));
+        for bad in ["hunter2\nb", " hunter2", "hunter2\0"] {
+            let mount = json!({ "repo_owner": "a", "repo_name": "b", "token": bad });
+            let refused = asked(json!({ "code_mounts": [mount] })).expect_err("no token");
+            assert!(!format!("{refused:?}").contains("hunter2"), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_of_a_shell_says_what_its_arguments_say() {
+        let program = Program::Argv(
+            ["printf", "%s|", "a b", "it's", "$x", ""]
+                .map(str::to_owned)
+                .into(),
+        );
+        let line = shell_line(&program);
+        assert_eq!(line, r"'printf' '%s|' 'a b' 'it'\''s' '$x' ''");
+    }
+}
