@@ -16,7 +16,7 @@ use crate::failure::{Outcome, Refusal};
 use crate::identity::{Identity, Powers};
 use crate::terminal::{self, Terminal};
 use crate::tree::MARK;
-use crate::users::{self, User};
+use crate::users::{User, Users};
 
 const FALLBACK_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const PATH_MAX_BYTES: usize = 4095;
@@ -26,17 +26,22 @@ pub(crate) struct Ground<'a> {
     pub(crate) single: &'a SingleThreaded,
     pub(crate) powers: &'a Powers,
     pub(crate) config: &'a Configure,
+    pub(crate) users: &'a mut Users,
 }
 
 /// Starts the process. When it fails, nothing was started.
-pub(super) fn start(ground: &Ground<'_>, start: Start, mut fds: Vec<OwnedFd>) -> Outcome<Command> {
+pub(super) fn start(
+    ground: &mut Ground<'_>,
+    start: Start,
+    mut fds: Vec<OwnedFd>,
+) -> Outcome<Command> {
     check(&start)?;
     let gate = if start.gate {
         Some(fds.pop().ok_or_else(|| Refusal::invalid("no gate"))?)
     } else {
         None
     };
-    let user = users::find(&start.user)?;
+    let user = ground.users.find(&start.user)?;
     let identity = Identity::of(&user, ground.powers)?;
     let cwd = working_directory(&start)?;
     let env = environment(&start, &user, ground.config);

@@ -57,7 +57,7 @@ impl Commands {
 
     pub(crate) fn start(
         &mut self,
-        ground: &Ground<'_>,
+        ground: &mut Ground<'_>,
         start: Start,
         fds: Vec<OwnedFd>,
         poller: &Poller,
