@@ -107,6 +107,18 @@ async fn root_inside_can_do_nothing_to_the_machine() {
 }
 
 #[tokio::test]
+async fn a_sandbox_goes_before_this_machines_own_when_memory_runs_out_and_cannot_change_that() {
+    let world = World::new();
+    let sandbox = world.boot_default().await;
+    let file = "/proc/self/oom_score_adj";
+    let line = format!("cat /proc/1/oom_score_adj {file}; echo 299 > {file}; cat {file}");
+    for user in ["", "1000"] {
+        assert_eq!(sandbox.sh_as(user, &line).await.stdout, "300\n300\n300\n");
+    }
+    world.destroy(sandbox).await;
+}
+
+#[tokio::test]
 async fn the_host_cannot_be_written_or_read_through_files() {
     let world = World::new();
     let sandbox = world.boot_default().await;

@@ -18,8 +18,6 @@ use crate::identity::Identity;
 /// Where programs look for open files first: what everybody is used to.
 const FILES_SOFT: u64 = 1024;
 const FILES_HARD: u64 = 524_288;
-/// Tenants' processes go before the guest when memory runs out.
-const OOM_SCORE: &[u8] = b"300";
 
 /// A program to try and its arguments.
 #[derive(Debug)]
@@ -84,7 +82,6 @@ impl Prepared {
             let subject = subject.to_owned();
             move |errno| Stop { errno, subject }
         };
-        raise_oom_score();
         rustix::process::setsid().map_err(at("setsid"))?;
         self.place_streams().map_err(at("standard streams"))?;
         // What follows may wait for something of the tenant's, and must not hold the pipes of other
@@ -185,14 +182,6 @@ fn describe(stop: &Stop, program: &str) -> String {
         format!("pinfold: {program}: command not found\n")
     } else {
         format!("pinfold: {words}\n")
-    }
-}
-
-/// Best effort: `/proc` may be read-only.
-fn raise_oom_score() {
-    let flags = OFlags::WRONLY | OFlags::CLOEXEC;
-    if let Ok(file) = rustix::fs::open(c"/proc/self/oom_score_adj", flags, Mode::empty()) {
-        let _ = rustix::io::write(&file, OOM_SCORE);
     }
 }
 
