@@ -188,6 +188,11 @@ impl Sandbox {
         }
     }
 
+    /// Whether its end has been told by now.
+    pub(crate) fn has_ended(&self, id: &CommandId) -> bool {
+        self.ended.contains_key(id)
+    }
+
     pub(crate) async fn write_file(&self, path: &str, content: &[u8]) {
         use tokio::io::AsyncWriteExt;
         let at = FilePath::new(path);
