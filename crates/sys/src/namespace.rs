@@ -187,7 +187,8 @@ pub fn set_mount_attributes(
 /// Makes `source` available as exactly the number `target`, inherited by exec.
 pub fn place_descriptor(source: impl AsFd, target: i32) -> io::Result<()> {
     // SAFETY: dup2 takes any two numbers; whoever owned `target` before loses it, which is why this
-    // is only called just before exec, in a process that uses none of its descriptors any more.
+    // is only called in a child on its way to a program or to being a guest, which uses none of its
+    // descriptors any more.
     let result = unsafe { libc::dup2(source.as_fd().as_raw_fd(), target) };
     if result == target {
         Ok(())

@@ -44,7 +44,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     ready: VecDeque<OwnedFd>,
-    /// The last one.
+    /// When the last one was.
     taken: Option<Instant>,
     closed: bool,
 }
