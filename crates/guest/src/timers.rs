@@ -13,7 +13,7 @@ pub(crate) enum Due {
         command: u32,
         left: u32,
     },
-    /// A second look at the gate of a command whose process is gone, by its serial.
+    /// Another look at the gate of a command, by its serial.
     Gate(u32),
     /// A second look at a terminal that nobody had open.
     Terminal(u32),

@@ -10,28 +10,33 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use pinfold_runtime::guest::{GatedStart, StartSpec};
+use pinfold_runtime::guest::{GatedStart, GuestError, StartSpec, StartedCommand};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Lease, LiveCommand};
+
+/// Processes of one sandbox that wait for their records at once; further commands are started when
+/// they are recorded. Those of requests that turn out to be repeated take of what it may have.
+pub(super) const GATES_MAX: usize = 4;
 
 /// Dropped, it leaves nothing.
 #[derive(Default)]
 pub(crate) struct Early {
     /// What stdin begins with, where that is at hand.
     pub(super) input: Option<Arc<[u8]>>,
-    pub(super) start: Option<GatedStart>,
+    gated: Option<Gated>,
+}
+
+struct Gated {
+    start: GatedStart,
+    _turn: OwnedSemaphorePermit,
 }
 
 impl Early {
     /// Prepares the start where the guest can be reached right now.
     pub(crate) fn new(command: &LiveCommand, lease: &Lease, input: Option<Arc<[u8]>>) -> Self {
-        let order = || StartSpec {
-            input: input.clone().unwrap_or_default(),
-            ..command.start.clone()
-        };
-        let guest = Some(lease.guest()).filter(|guest| !guest.is_closed());
         Self {
-            start: guest.and_then(|guest| guest.start_gated(order())),
+            gated: Gated::new(command, lease, input.as_ref()),
             input,
         }
     }
@@ -39,14 +44,53 @@ impl Early {
     /// Asks the guest while `record` is under way, for no longer than that.
     pub(crate) async fn beside<T>(&mut self, record: impl Future<Output = T>) -> T {
         tokio::pin!(record);
-        let Some(start) = &mut self.start else {
-            return record.await;
-        };
         tokio::select! {
             biased;
             recorded = &mut record => return recorded,
-            () = start.answered() => {}
+            _ = self.answered() => {}
         }
         record.await
+    }
+
+    /// Waits for the guest's answer; whether anything was asked.
+    pub(super) async fn answered(&mut self) -> bool {
+        match &mut self.gated {
+            Some(gated) => {
+                gated.start.answered().await;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Lets begin what was asked for; `None` where it has to be started anew.
+    pub(super) async fn open(&mut self) -> Result<Option<StartedCommand>, GuestError> {
+        match self.gated.take() {
+            Some(gated) => gated.start.open().await,
+            None => Ok(None),
+        }
+    }
+
+    /// What was not let through by now never is.
+    pub(super) fn let_go(&mut self) {
+        self.gated = None;
+    }
+}
+
+impl Gated {
+    fn new(command: &LiveCommand, lease: &Lease, input: Option<&Arc<[u8]>>) -> Option<Self> {
+        let guest = lease.guest();
+        if guest.is_closed() {
+            return None;
+        }
+        let turn = lease.live().gate_turn()?;
+        let order = StartSpec {
+            input: input.cloned().unwrap_or_default(),
+            ..command.start.clone()
+        };
+        Some(Self {
+            start: guest.start_gated(order)?,
+            _turn: turn,
+        })
     }
 }

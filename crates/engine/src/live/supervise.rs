@@ -30,6 +30,10 @@ use crate::engine::Shared;
 const RETRY: Duration = Duration::from_millis(500);
 /// Attempts to start through a link that stands but fails.
 const STARTS_MAX: u32 = 20;
+/// A sandbox that has no room may have it at once: processes of repeated requests, which wait at
+/// their gates, leave when those are told from the first one.
+const FULL_STARTS_MAX: u32 = 4;
+const FULL_PAUSE: Duration = Duration::from_millis(50);
 /// A command that runs longer than this is recorded as running; before, its record says starting.
 const RECORD_RUNNING_AFTER: Duration = Duration::from_secs(1);
 /// A terminal's last output comes after its last process is gone, by microseconds as a rule.
@@ -142,7 +146,7 @@ impl Task {
 
     /// From one link to the next until the command has ended.
     async fn follow(&mut self) -> Outcome {
-        let mut starts = 0;
+        let (mut starts, mut full) = (0, 0);
         loop {
             let Some(guest) = self.next_guest().await else {
                 return self.over();
@@ -150,6 +154,13 @@ impl Task {
             if matches!(self.output, Output::Waiting(_)) {
                 match self.start_or_find(&guest).await {
                     Ok(()) => {}
+                    Err(GuestError::Refused { kind, .. })
+                        if kind == FailureKind::TooMany && full < FULL_STARTS_MAX =>
+                    {
+                        full += 1;
+                        tokio::time::sleep(FULL_PAUSE).await;
+                        continue;
+                    }
                     Err(GuestError::Refused { kind, message, .. })
                         if kind != FailureKind::Undecided =>
                     {
@@ -195,11 +206,11 @@ impl Task {
     }
 
     async fn start_or_find(&mut self, guest: &Guest) -> Result<(), GuestError> {
-        let opened = match self.early.start.take() {
-            Some(early) => early.open().await?,
-            None => None,
-        };
-        let mut pipes = if let Some(started) = opened {
+        if self.early.answered().await {
+            // One that is cancelled by now ends at its gate.
+            self.cancel_if_asked(guest).await;
+        }
+        let mut pipes = if let Some(started) = self.early.open().await? {
             started.pipes
         } else if self.is_only_found() {
             guest.adopt(self.command.id()).await?
@@ -284,8 +295,7 @@ impl Task {
     }
 
     async fn finish(&mut self, outcome: Outcome) {
-        // What was not let through by now never is.
-        self.early.start = None;
+        self.early.let_go();
         let state = ending(&outcome);
         crate::code::note_end(&self.shared, &self.command, state);
         self.end_remains().await;
@@ -439,29 +449,6 @@ fn count(command: &LiveCommand, state: CommandState) {
     let command = command.state.borrow();
     if let (Some(from), Some(to)) = (command.started_at, command.ended_at) {
         metrics::histogram!("pinfold_command_seconds").record(crate::clock::until(from, to));
-    }
-}
-
-/// Keeps what the background children of a command write that an earlier engine saw end.
-pub(super) async fn drain_late(shared: Arc<Shared>, guest: Guest, id: CommandId) {
-    let drained = async {
-        let cap = limits::JOURNAL_DEFAULT_CAP_BYTES;
-        if let Ok(writer) = shared.journals.reopen(&id, cap) {
-            let pipes = guest.adopt(&id).await?;
-            let pump = Pump::start(writer, pipes.stdout, pipes.stderr)?;
-            tokio::select! {
-                () = pump.closed() => {}
-                () = guest.closed() => return Ok(()),
-            }
-        }
-        guest.forget(&id).await
-    };
-    let result: Result<(), GuestError> = tokio::select! {
-        result = drained => result,
-        () = shared.ending.cancelled() => Ok(()),
-    };
-    if let Err(error) = result {
-        tracing::debug!(command = %id, %error, "late output not kept");
     }
 }
 

@@ -6,14 +6,15 @@ use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use pinfold_engine::{Accepted, Drain, Origin, PageRequest};
+use pinfold_engine::{Accepted, CreateSandbox, Drain, Origin, PageRequest};
+use pinfold_model::command::CancelMode;
 use pinfold_model::{
     Code, Command, CommandSpec, CommandState, ExitStatus, Result, SandboxId, StdinMode,
 };
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::crash::link;
-use super::place::{Life, Place, shell};
+use super::place::{Life, Place, shell, small};
 
 const RUN: &str = "echo ran >> /tmp/runs; cat /tmp/runs";
 
@@ -196,7 +197,8 @@ fn a_record_that_is_refused_runs_nothing_and_leaves_no_process() {
     scene.end();
 }
 
-/// Broken by a gate that is opened for a replay.
+/// Broken by a gate that is opened for a replay, or by a process for each of them: those of one
+/// sandbox take of what it may have.
 #[test]
 fn a_hundred_equal_starts_at_their_gates_run_one() {
     let scene = Scene::new();
@@ -207,7 +209,9 @@ fn a_hundred_equal_starts_at_their_gates_run_one() {
             let start = scene.start(shell(RUN), "k");
             starts.spawn(async { start.await.expect("task").expect("accepted") });
         }
-        scene.until_processes(|count| count >= 20).await;
+        scene.until_processes(|count| count == 4).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert_eq!(scene.processes(), 4, "no more wait at once");
         drop(hold);
         let answers = starts.join_all().await;
         let new = answers.iter().filter(|one| one.origin == Origin::New);
@@ -220,6 +224,41 @@ fn a_hundred_equal_starts_at_their_gates_run_one() {
         scene.life.wait(&answers[0].value.id).await;
         scene.until_processes(|count| count == 0).await;
         assert_eq!(scene.runs().await, "ran\n");
+    });
+    scene.end();
+}
+
+/// Broken by taking the first word of a sandbox without room for the last one: what has taken it may
+/// be repeated requests at their gates.
+#[test]
+fn a_command_that_finds_no_room_for_a_moment_begins_when_there_is_some() {
+    let scene = Scene::new();
+    scene.life.run(async {
+        let tight = CreateSandbox {
+            pids: Some(8),
+            ..small()
+        };
+        let sandbox = scene.life.create(tight).await.id;
+        let (engine, ctx) = (&scene.life.engine, &scene.life.ctx);
+        let full = CommandState::Exited(ExitStatus::Code(126));
+        let mut running = Vec::new();
+        loop {
+            let sleeps = engine.start_command(ctx, &sandbox, shell("exec sleep 600"), None);
+            let sleeps = sleeps.await.expect("accepted").value;
+            if sleeps.state == full {
+                break;
+            }
+            running.push(sleeps.id);
+        }
+        let next = engine.start_command(ctx, &sandbox, shell("true"), None);
+        let leaves = async {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            let cancelled = engine.cancel_command(ctx, &running[0], CancelMode::Force);
+            cancelled.await.expect("cancel");
+        };
+        let (next, ()) = tokio::join!(next, leaves);
+        let ended = scene.life.wait(&next.expect("accepted").value.id).await;
+        assert_eq!(ended.state, CommandState::Exited(ExitStatus::Code(0)));
     });
     scene.end();
 }

@@ -29,6 +29,9 @@ const SWEEPS: u32 = 100;
 const TERMINAL_PAUSE: Duration = Duration::from_millis(200);
 /// How often the gate of a process that was killed at it is looked at: its host is about to decide.
 const GATE_PAUSE: Duration = Duration::from_millis(20);
+/// How often that of one that lives is: it is kept no longer than it takes to decide, nor is what was
+/// refused and does not notice, because a tenant stopped it.
+const GATE_KEPT: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(crate) struct Commands {
@@ -95,6 +98,9 @@ impl Commands {
             let timeout = Duration::from_millis(timeout_ms);
             command.timer = Some(timers.add(timeout, Due::CommandTimeout(serial)));
         }
+        if command.gate.is_some() {
+            timers.add(GATE_KEPT, Due::Gate(serial));
+        }
         self.pump(serial, poller, timers);
         Ok(Started {
             pid,
@@ -118,7 +124,7 @@ impl Commands {
         true
     }
 
-    /// Its process is gone; whether it ever was a command, its gate says, or will.
+    /// Whether it ever was a command, its gate says, or will; if so and its process is gone, it ended.
     pub(crate) fn decided(&mut self, serial: u32, poller: &Poller, timers: &mut Timers) {
         let Some(command) = self.table.get_mut(&serial) else {
             return;
@@ -127,7 +133,12 @@ impl Commands {
             Verdict::Open => command.gate = None,
             Verdict::Refused => return self.take_back(serial, timers),
             Verdict::Undecided => {
-                timers.add(GATE_PAUSE, Due::Gate(serial));
+                let pause = if command.is_running() {
+                    GATE_KEPT
+                } else {
+                    GATE_PAUSE
+                };
+                timers.add(pause, Due::Gate(serial));
                 return;
             }
         }

@@ -15,9 +15,13 @@ use super::sandbox::{Sandbox, on_terminal, read_all, shell, within};
 /// Leaves a line each time it runs.
 const RUN: &str = "echo ran >> /tmp/runs; cat /tmp/runs";
 
-/// The guest has answered, and the process is at its gate: its pid.
+/// The guest has answered, and the process is at its gate: its pid. It may be there for any time.
 async fn at_the_gate(sandbox: &mut Sandbox, spec: &StartSpec) -> (GatedStart, u32) {
-    let mut start = sandbox.guest.start_gated(spec.clone()).expect("gates");
+    let order = StartSpec {
+        timeout: None,
+        ..spec.clone()
+    };
+    let mut start = sandbox.guest.start_gated(order).expect("gates");
     within(start.answered()).await;
     let listed = within(sandbox.guest.commands()).await.expect("list");
     let found = listed.iter().find(|command| command.id == spec.id);
@@ -256,6 +260,19 @@ async fn input_and_terminals_pass_gates_too_and_no_program_has_one_open() {
     let (start, _) = at_the_gate(&mut sandbox, &spec).await;
     let with = within(read_all(opened(start).await.pipes.stdout)).await;
     assert_eq!(String::from_utf8_lossy(&with), without);
+}
+
+/// Broken by a guest that keeps every gate for as long as its command runs.
+#[tokio::test]
+async fn a_guest_lets_go_of_a_gate_that_is_decided() {
+    let mut sandbox = Sandbox::boot().await;
+    let (start, _) = at_the_gate(&mut sandbox, &shell("exec sleep 600")).await;
+    let started = opened(start).await;
+    let with = sandbox.descriptors();
+    while sandbox.descriptors() != with - 1 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    drop(started);
 }
 
 /// It is a copy of PID 1, whose memory and descriptors are nobody's inside.
