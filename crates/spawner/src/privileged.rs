@@ -83,8 +83,8 @@ fn namespaces(shared: &Shared, request: &Boot) -> Namespaces {
 }
 
 /// Everything of a sandbox goes before this machine's own when memory runs out. From here since the
-/// guest, which is not dumpable, may not write its own; what inherits it may raise and, where this
-/// machine's root wrote it, never lower it. Best effort: `/proc` may be read-only.
+/// guest, which is not dumpable, may not write its own; what inherits it may raise and, where we have
+/// `CAP_SYS_RESOURCE`, never lower it (proc_pid_oom_score_adj(5)). Best effort: `/proc` may be read-only.
 fn offer_to_oom(pid: i32) {
     let _ = std::fs::write(format!("/proc/{pid}/oom_score_adj"), OOM_SCORE);
 }
