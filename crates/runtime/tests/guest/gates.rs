@@ -269,9 +269,12 @@ async fn a_guest_lets_go_of_a_gate_that_is_decided() {
     let (start, _) = at_the_gate(&mut sandbox, &shell("exec sleep 600")).await;
     let started = opened(start).await;
     let with = sandbox.descriptors();
-    while sandbox.descriptors() != with - 1 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    within(async {
+        while sandbox.descriptors() != with - 1 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
     drop(started);
 }
 
