@@ -41,7 +41,7 @@ fn code(kind: FailureKind) -> Code {
         FailureKind::ConnectionRefused => Code::PortNotListening,
         FailureKind::TooMany => Code::Unavailable,
         FailureKind::Conflict => Code::AlreadyExists,
-        FailureKind::Cancelled => Code::Unavailable,
+        FailureKind::Cancelled | FailureKind::Undecided => Code::Unavailable,
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod activity;
 mod command;
+mod early;
 mod endings;
 mod farewell;
 mod follow;
@@ -27,6 +28,7 @@ mod view;
 
 pub(crate) use activity::{Activity, Use};
 pub(crate) use command::{LiveCommand, has_ended};
+pub(crate) use early::Early;
 pub(crate) use endings::{Ending, endings};
 pub(crate) use lease::Lease;
 pub(crate) use owner::{Birth, adopt};

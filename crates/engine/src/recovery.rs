@@ -27,7 +27,7 @@ use pinfold_store::{Progress, Transition, Unfinished};
 use crate::commands::start_spec;
 use crate::engine::Shared;
 use crate::gateways::gateway_env;
-use crate::live::{self, Birth, LiveCommand, LiveSandbox};
+use crate::live::{self, Birth, Early, LiveCommand, LiveSandbox};
 use crate::secrets::secret_env;
 
 pub(crate) async fn recover(shared: &Arc<Shared>) -> Result<()> {
@@ -156,6 +156,7 @@ fn go_on(shared: &Arc<Shared>, sandbox: &Arc<LiveSandbox>, command: Command) {
         Arc::clone(shared),
         command,
         Birth::Recovered,
+        Early::default(),
         in_use,
         Box::new(|| {}),
     );

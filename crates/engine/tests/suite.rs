@@ -25,6 +25,7 @@ mod suite {
     mod create;
     mod farewells;
     mod files;
+    mod gates;
     mod gateways;
     mod images;
     mod interpreters;

@@ -17,6 +17,7 @@ use crate::identity::Powers;
 use crate::link::{Links, Received};
 use crate::poller::{Interest, Poller, Registration, Token};
 use crate::timers::{Due, Timers};
+use crate::users::Users;
 use crate::worker::{Obituary, Workers, failure};
 
 /// Children reaped before the loop looks at anything else again.
@@ -43,6 +44,7 @@ pub(crate) struct Agent {
     single: SingleThreaded,
     powers: Powers,
     config: Configure,
+    users: Users,
     boot_id: u64,
     booted: Instant,
     /// More children may wait to be reaped than one batch took.
@@ -73,6 +75,7 @@ impl Agent {
             single: boot.single,
             powers: Powers::find()?,
             config: Configure::default(),
+            users: Users::default(),
             boot_id: boot.boot_id,
             booted: Instant::now(),
             more_to_reap: false,
@@ -143,6 +146,10 @@ impl Agent {
         match due {
             Due::CommandTimeout(serial) => self.commands.timed_out(serial, &mut self.timers),
             Due::Sweep { command, left } => self.commands.sweep(command, left, &mut self.timers),
+            Due::Gate(serial) => {
+                self.commands
+                    .decided(serial, &self.poller, &mut self.timers);
+            }
             Due::Terminal(serial) => self.commands.pump(serial, &self.poller, &mut self.timers),
             Due::Dial(serial) => {
                 let dialed = self.dials.expired(serial);

@@ -2,11 +2,14 @@
 //!
 //! ```text
 //! running --reaped--> draining (a terminal's last output) --> ended --Forget--> gone
+//!    |  \--reaped, its gate undecided--> undecided --opened--> as if reaped then
+//!    +--its gate refused--> gone, as if it had never been asked for
 //! ```
 //! The guest keeps the host's ends of the pipes until `Forget`, so that neither a dead host nor the
 //! end of the command loses a byte.
 
 mod child;
+mod gate;
 mod start;
 mod table;
 
@@ -17,6 +20,7 @@ use pinfold_sys::process::{End, Reaped};
 
 use crate::terminal::Terminal;
 use crate::timers::Key;
+use gate::Verdict;
 
 pub(crate) use start::Ground;
 pub(crate) use table::Commands;
@@ -32,6 +36,8 @@ pub(crate) struct Pipes {
 #[derive(Debug)]
 pub(crate) enum State {
     Running,
+    /// The process is reaped before its gate was decided: it may never have been started.
+    Undecided(Exited),
     /// The process is reaped, its terminal still holds output.
     Draining(Exited),
     Ended(Exited),
@@ -47,6 +53,8 @@ pub(crate) struct Command {
     state: State,
     pipes: Pipes,
     terminal: Option<Terminal>,
+    /// Decides whether this is a command at all; `None` where that is decided.
+    gate: Option<OwnedFd>,
     /// Brings the errno of an exec that failed.
     failure: Option<OwnedFd>,
     timer: Option<Key>,
@@ -55,6 +63,10 @@ pub(crate) struct Command {
 }
 
 impl Command {
+    fn verdict(&self) -> Verdict {
+        gate::verdict(self.gate.as_ref())
+    }
+
     fn exited(&mut self, reaped: Reaped) -> Exited {
         let start_errno = self
             .failure

@@ -13,6 +13,8 @@ pub(crate) enum Due {
         command: u32,
         left: u32,
     },
+    /// Another look at the gate of a command, by its serial.
+    Gate(u32),
     /// A second look at a terminal that nobody had open.
     Terminal(u32),
     Dial(u32),

@@ -1,7 +1,14 @@
 //! Users as the sandbox's own `/etc/passwd` and `/etc/group` know them.
+//!
+//! Both are read anew when either has changed, by what the kernel says about it. Who may write them
+//! could deceive that (through a mapping, or within one tick of the clock) and deceives only those
+//! whom it names anyway.
 
-use std::fs::File;
+use std::collections::BTreeMap;
+use std::fs::{File, Metadata};
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::time::{Duration, SystemTime};
 
 use pinfold_proto::FailureKind;
 use rustix::fs::{Mode, OFlags};
@@ -12,6 +19,14 @@ use crate::failure::{Outcome, Refusal};
 const FILE_MAX_BYTES: u64 = 1 << 20;
 /// Most supplementary groups; more than anybody has.
 const GROUPS_MAX: usize = 256;
+/// Users kept, and the longest texts that one may have: a tenant writes them.
+const KEPT_MAX: usize = 16;
+const KEPT_TEXT_MAX_BYTES: usize = 1024;
+/// A file that changed so shortly before it was read may change again without a trace: its times are
+/// those of a clock that ticks.
+const SETTLED_AFTER: Duration = Duration::from_secs(1);
+const PASSWD: &str = "/etc/passwd";
+const GROUP: &str = "/etc/group";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct User {
@@ -24,10 +39,81 @@ pub(crate) struct User {
     pub(crate) shell: String,
 }
 
-/// Finds a user by `name`, `uid`, or either with `:group` behind it; empty is root. A number needs
-/// no entry.
-pub(crate) fn find(text: &str) -> Outcome<User> {
-    resolve(text, &read("/etc/passwd"), || read("/etc/group"))
+/// What tells one content of a file from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    file: (u64, u64),
+    len: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+/// Users found, for as long as both files stay as they are.
+#[derive(Debug, Default)]
+pub(crate) struct Users {
+    /// Of both files, as they were read.
+    stamps: Option<[Stamp; 2]>,
+    kept: BTreeMap<String, User>,
+}
+
+impl Users {
+    /// Finds a user by `name`, `uid`, or either with `:group` behind it; empty is root. A number
+    /// needs no entry.
+    pub(crate) fn find(&mut self, text: &str) -> Outcome<User> {
+        self.find_in(text, PASSWD, GROUP)
+    }
+
+    fn find_in(&mut self, text: &str, passwd: &str, group: &str) -> Outcome<User> {
+        if self.stamps.is_some() && self.stamps == stamp(passwd).zip(stamp(group)).map(Into::into) {
+            if let Some(user) = self.kept.get(text) {
+                return Ok(user.clone());
+            }
+        } else {
+            self.kept.clear();
+        }
+        let (passwd, group) = (read(passwd), read(group));
+        let user = resolve(text, &passwd.text, || group.text.clone())?;
+        self.keep(text, &user, passwd.stamp.zip(group.stamp).map(Into::into));
+        Ok(user)
+    }
+
+    /// What was found in a file that could not be told from another is not kept.
+    fn keep(&mut self, text: &str, user: &User, stamps: Option<[Stamp; 2]>) {
+        if self.stamps != stamps || self.kept.len() >= KEPT_MAX {
+            self.kept.clear();
+        }
+        self.stamps = stamps;
+        let texts = [text, &user.name, &user.home, &user.shell];
+        let fits = texts.iter().map(|text| text.len()).sum::<usize>() <= KEPT_TEXT_MAX_BYTES;
+        if stamps.is_some() && fits {
+            self.kept.insert(text.to_owned(), user.clone());
+        }
+    }
+}
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            file: (metadata.dev(), metadata.ino()),
+            len: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    /// Whether any change from now on shows.
+    fn is_settled(&self) -> bool {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let changed = u64::try_from(self.changed.0).unwrap_or_default();
+        // Rounded down, so one second more.
+        let settled = Duration::from_secs(changed + 1) + SETTLED_AFTER;
+        now.is_ok_and(|now| now >= settled)
+    }
+}
+
+fn stamp(path: &str) -> Option<Stamp> {
+    let metadata = std::fs::metadata(path).ok()?;
+    metadata.is_file().then(|| Stamp::of(&metadata))
 }
 
 fn resolve(text: &str, passwd: &str, group: impl Fn() -> String) -> Outcome<User> {
@@ -153,23 +239,35 @@ fn group_entry(line: &str) -> Option<(&str, u32, &str)> {
     Some((name, gid, fields.next().unwrap_or_default()))
 }
 
+/// What a file says; nothing where it cannot be read.
+#[derive(Default)]
+struct Content {
+    text: String,
+    /// As it was before it was read; `None` where it does not tell this content from another.
+    stamp: Option<Stamp>,
+}
+
 /// A file of the tenant's, which may be anything: neither a pipe nor a lease may block PID 1.
-fn read(path: &str) -> String {
+fn read(path: &str) -> Content {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let Ok(fd) = rustix::fs::open(path, flags, Mode::empty()) else {
-        return String::new();
+        return Content::default();
     };
     let file = File::from(fd);
     let Ok(metadata) = file.metadata() else {
-        return String::new();
+        return Content::default();
     };
     // One byte more than there is shows the end without another read.
     let size = metadata.len().min(FILE_MAX_BYTES) as usize + 1;
     let mut bytes = Vec::with_capacity(size);
     if !metadata.is_file() || file.take(FILE_MAX_BYTES).read_to_end(&mut bytes).is_err() {
-        return String::new();
+        return Content::default();
     }
-    String::from_utf8_lossy(&bytes).into_owned()
+    let stamp = Stamp::of(&metadata);
+    Content {
+        text: String::from_utf8_lossy(&bytes).into_owned(),
+        stamp: stamp.is_settled().then_some(stamp),
+    }
 }
 
 #[cfg(test)]
@@ -182,6 +280,63 @@ mod tests {
 
     fn user(text: &str) -> Outcome<User> {
         resolve(text, PASSWD, || GROUP.to_owned())
+    }
+
+    /// Changed long ago, which only the kernel can say of a file of ours.
+    fn settled(users: &mut Users, text: &str, passwd: &str, group: &str) -> Outcome<User> {
+        let found = users.find_in(text, passwd, group);
+        if let Ok(user) = &found {
+            let stamps = stamp(passwd).zip(stamp(group)).map(Into::into);
+            users.keep(text, user, stamps);
+        }
+        found
+    }
+
+    #[test]
+    fn users_are_kept_until_a_file_changes_in_any_way() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let at = |name: &str| format!("{}/{name}", directory.path().display());
+        let (passwd, group) = (at("passwd"), at("group"));
+        std::fs::write(&passwd, PASSWD).expect("passwd");
+        std::fs::write(&group, GROUP).expect("group");
+        let mut users = Users::default();
+        let bob = users.find_in("bob", &passwd, &group).expect("bob");
+        assert!(users.kept.is_empty(), "it may still change within a tick");
+        settled(&mut users, "bob", &passwd, &group).expect("bob");
+        assert_eq!(users.kept.get("bob"), Some(&bob));
+        users.kept.get_mut("bob").expect("kept").home = "/kept".into();
+        let found = users.find_in("bob", &passwd, &group).expect("bob");
+        assert_eq!(found.home, "/kept", "not read again");
+
+        // Another file of the same length in its place.
+        let other = PASSWD.replace("bob:x:1000", "bob:x:1007");
+        std::fs::write(at("other"), &other).expect("other");
+        std::fs::rename(at("other"), &passwd).expect("rename");
+        let found = users.find_in("bob", &passwd, &group).expect("bob");
+        assert_eq!((found.uid, found.home.as_str()), (1007, "/home/bob"));
+        settled(&mut users, "bob", &passwd, &group).expect("bob");
+        std::fs::write(&group, "disc:x:9:bob\n").expect("group");
+        let found = users.find_in("bob", &passwd, &group).expect("bob");
+        assert_eq!(found.groups, [9]);
+        settled(&mut users, "bob", &passwd, &group).expect("bob");
+        std::fs::remove_file(&passwd).expect("remove");
+        let gone = users.find_in("bob", &passwd, &group).expect_err("gone");
+        assert_eq!(gone.kind, FailureKind::NoSuchUser);
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let mut users = Users::default();
+        let stamps = stamp("/proc/self/exe").map(|stamp| [stamp; 2]);
+        assert!(stamps.is_some());
+        let found = user("bob").expect("bob");
+        for number in 0..100 {
+            users.keep(&number.to_string(), &found, stamps);
+        }
+        assert!(users.kept.len() <= KEPT_MAX);
+        users.kept.clear();
+        users.keep(&"x".repeat(KEPT_TEXT_MAX_BYTES), &found, stamps);
+        assert!(users.kept.is_empty());
     }
 
     #[test]

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, Gid, Mode, Uid};
 
-use crate::users;
+use crate::users::Users;
 
 /// Makes what is missing of the directory, for its user: who may not write where it is to be could
 /// not make it later. What fails here shows to whoever uses the directory.
-pub(crate) fn make(directory: &str, user: &str) {
+pub(crate) fn make(directory: &str, user: &str, users: &mut Users) {
     let missing = |path: &&Path| matches!(path.try_exists(), Ok(false));
     let mut paths: Vec<_> = Path::new(directory)
         .ancestors()
@@ -17,7 +17,7 @@ pub(crate) fn make(directory: &str, user: &str) {
     if paths.is_empty() || !directory.starts_with('/') {
         return;
     }
-    let owner = users::find(user).ok();
+    let owner = users.find(user).ok();
     paths.reverse();
     for path in paths {
         if rustix::fs::mkdir(path, Mode::from_raw_mode(0o755)).is_err() {

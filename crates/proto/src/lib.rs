@@ -20,7 +20,9 @@ pub use message::*;
 /// Version spoken by this build. A peer of another major version is refused by name.
 pub const PROTOCOL_MAJOR: u32 = 1;
 /// Grows with additions; a peer with a smaller minor simply lacks them.
-pub const PROTOCOL_MINOR: u32 = 0;
+pub const PROTOCOL_MINOR: u32 = 1;
+/// The first minor version with [`Start::gate`]: an older guest refuses the descriptor.
+pub const GATES_SINCE_MINOR: u32 = 1;
 
 /// The descriptor number on which a guest finds its listening socket.
 pub const GUEST_LISTEN_FD: i32 = 3;

@@ -169,6 +169,8 @@ pub enum FailureKind {
     /// A path leaves the directory it has to stay in.
     Outside = 15,
     Cancelled = 16,
+    /// Since 1.1: whoever holds the gate of a command has not decided yet. Ask again.
+    Undecided = 17,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]

@@ -96,6 +96,7 @@ fn start() -> proto::Start {
         terminal: Some(window()),
         timeout_ms: 1000,
         make_cwd: true,
+        gate: false,
     }
 }
 
@@ -136,6 +137,13 @@ fn requests() -> Vec<(&'static str, Vec<u8>)> {
             })),
         ),
         ("request.start", request(Body::Start(start()))),
+        (
+            "request.start_gated",
+            request(Body::Start(proto::Start {
+                gate: true,
+                ..start()
+            })),
+        ),
         (
             "request.kill",
             request(Body::Kill(proto::Kill {

@@ -10,6 +10,7 @@ mod command;
 mod error;
 mod event;
 mod file;
+mod gate;
 mod link;
 mod transfer;
 
@@ -27,6 +28,7 @@ pub use command::{GuestCommand, KillScope, Pipes, StartSpec, StartedCommand};
 pub use error::GuestError;
 pub use event::{Events, ExitReport, GuestEvent};
 pub use file::{FileKind, FilePath, FileStat, Follow, Listing};
+pub use gate::GatedStart;
 pub use pinfold_proto::{Configure, FailureKind};
 pub use transfer::{
     ArchiveTransfer, ExtractTransfer, FileEvent, FileEventKind, Transfer, Watch, WriteOptions,
@@ -52,6 +54,8 @@ struct Inner {
     link: Arc<Link>,
     reader: JoinHandle<()>,
     boot_id: u64,
+    /// The minor version that the guest speaks.
+    minor: u32,
     pid: Option<Pid>,
 }
 
@@ -86,9 +90,11 @@ impl Guest {
             link,
             reader,
             boot_id: 0,
+            minor: 0,
             pid,
         };
-        inner.boot_id = hello(&inner.link).await?;
+        let theirs = hello(&inner.link).await?;
+        (inner.boot_id, inner.minor) = (theirs.boot, theirs.minor);
         let guest = Self {
             inner: Arc::new(inner),
         };
@@ -219,7 +225,7 @@ impl Guest {
     }
 }
 
-async fn hello(link: &Arc<Link>) -> Result<u64, GuestError> {
+async fn hello(link: &Arc<Link>) -> Result<proto::Hello, GuestError> {
     let ours = proto::Hello {
         major: proto::PROTOCOL_MAJOR,
         minor: proto::PROTOCOL_MINOR,
@@ -234,7 +240,7 @@ async fn hello(link: &Arc<Link>) -> Result<u64, GuestError> {
         return Err(GuestError::Protocol("the first answer is no Hello".into()));
     };
     proto::check_version(&theirs)?;
-    Ok(theirs.boot)
+    Ok(theirs)
 }
 
 fn tcp_stream(fds: Vec<OwnedFd>) -> Result<TcpStream, GuestError> {

@@ -7,6 +7,7 @@ mod guest {
     mod commands;
     mod dial;
     mod files;
+    mod gates;
     mod links;
     mod terminals;
     mod transfers;

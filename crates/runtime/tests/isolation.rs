@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use pinfold_model::sandbox::{HostMount, MountAccess};
 use pinfold_model::{ExitStatus, Program, Resources};
 use pinfold_runtime::driver::BootSpec;
+use rustix::thread::CapabilitySet;
 use serde_json::Value;
 use support::{Sandbox, World};
 
@@ -103,6 +104,23 @@ async fn root_inside_can_do_nothing_to_the_machine() {
     assert_eq!(got["chroot_escape"], "inside");
     assert_eq!(got["no_new_privs"], "1");
     assert_eq!(got["seccomp"], "2");
+    world.destroy(sandbox).await;
+}
+
+#[tokio::test]
+async fn a_sandbox_goes_before_this_machines_own_when_memory_runs_out_and_cannot_change_that() {
+    let world = World::new();
+    let sandbox = world.boot_default().await;
+    let file = "/proc/self/oom_score_adj";
+    let line = format!("cat /proc/1/oom_score_adj {file}; echo 299 > {file}; cat {file}");
+    // A kernel holds them to it where it was said with this right, which root may lack in a container.
+    let capabilities = rustix::thread::capabilities(None).expect("capabilities");
+    let held = capabilities.effective.contains(CapabilitySet::SYS_RESOURCE);
+    let after = if held { 300 } else { 299 };
+    for user in ["", "1000"] {
+        let said = sandbox.sh_as(user, &line).await.stdout;
+        assert_eq!(said, format!("300\n300\n{after}\n"));
+    }
     world.destroy(sandbox).await;
 }
 

@@ -34,6 +34,8 @@ use crate::step::{Failed, Step};
 
 /// Ids in one sandbox's range.
 const RANGE: u32 = 65_536;
+/// Of a thousand: sandboxes go first, and what is dearer to this machine last.
+const OOM_SCORE: &str = "300";
 
 pub(crate) fn boot(
     shared: &Shared,
@@ -80,6 +82,13 @@ fn namespaces(shared: &Shared, request: &Boot) -> Namespaces {
     }
 }
 
+/// Everything of a sandbox goes before this machine's own when memory runs out. From here since the
+/// guest, which is not dumpable, may not write its own; what inherits it may raise and, where we have
+/// `CAP_SYS_RESOURCE`, never lower it (proc_pid_oom_score_adj(5)). Best effort: `/proc` may be read-only.
+fn offer_to_oom(pid: i32) {
+    let _ = std::fs::write(format!("/proc/{pid}/oom_score_adj"), OOM_SCORE);
+}
+
 /// Gives the waiting child its ids and mounts.
 fn equip(
     shared: &Shared,
@@ -88,6 +97,7 @@ fn equip(
     pid: i32,
     to: BorrowedFd<'_>,
 ) -> Result<(), Failed> {
+    offer_to_oom(pid);
     if shared.rootless {
         write_single_id(pid)?;
         return datagram::send(to, b"go", &[]).step("hand over");

@@ -2,9 +2,11 @@
 //!
 //! ```text
 //! keep what its stdin begins with -> one transaction: claim the idempotency key + record the command
-//!   -> the command's own task starts it at the guest, which starts an id once
+//!   beside it: the guest, if it can be reached, makes the process, which waits at a gate
+//!   -> the command's own task opens the gate, or else starts it at the guest, which starts an id once
 //! ```
-//! Whatever dies in between, recovery finds the record and asks the guest again with the same id.
+//! Whatever dies in between, recovery finds the record and asks the guest again with the same id; a
+//! gate that nobody can open any more stands for a start that never was.
 
 use std::sync::Arc;
 
@@ -18,7 +20,7 @@ use pinfold_store::{Idempotency, Inserted};
 use tokio::sync::oneshot;
 
 use crate::engine::{Shared, fingerprint};
-use crate::live::{self, Birth, Lease, LiveCommand, LiveSandbox};
+use crate::live::{self, Birth, Early, Lease, LiveCommand, LiveSandbox};
 use crate::usecase::Note;
 use crate::{Accepted, Engine, Origin};
 
@@ -175,7 +177,7 @@ impl Accepting {
         lease: Lease,
         answer: Answer,
     ) {
-        if let Some(input) = input
+        if let Some(input) = input.clone()
             && let Err(error) = self.keep(input).await
         {
             self.take_back(&self.live.command());
@@ -183,15 +185,15 @@ impl Accepting {
             return;
         }
         let command = self.live.command();
-        let inserted = self
-            .shared
-            .store
-            .commands()
-            .insert(&command, claim.as_ref())
+        let mut early = Early::new(&self.live, &lease, input);
+        let commands = self.shared.store.commands();
+        let inserted = early
+            .beside(commands.insert(&command, claim.as_ref()))
             .await;
         match inserted {
-            Ok(Inserted::New(_)) => self.begin(lease, answer).await,
+            Ok(Inserted::New(_)) => self.begin(early, lease, answer).await,
             Ok(Inserted::Replay(known)) => {
+                drop(early);
                 self.take_back(&command);
                 let value = as_it_is_now(&self.shared, known);
                 // The one who asked may have gone.
@@ -201,6 +203,7 @@ impl Accepting {
                 }));
             }
             Err(error) => {
+                drop(early);
                 self.take_back(&command);
                 let _ = answer.send(Err(error.into()));
             }
@@ -222,7 +225,7 @@ impl Accepting {
         }
     }
 
-    async fn begin(self, lease: Lease, answer: Answer) {
+    async fn begin(self, early: Early, lease: Lease, answer: Answer) {
         let live = Arc::clone(&self.live);
         let begun = move || {
             let _ = answer.send(Ok(Accepted {
@@ -235,6 +238,7 @@ impl Accepting {
             self.shared,
             self.live,
             Birth::Fresh,
+            early,
             in_use,
             Box::new(begun),
         )

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use pinfold_model::CommandId;
-use pinfold_runtime::guest::{Guest, GuestEvent};
+use pinfold_model::{CommandId, limits};
+use pinfold_runtime::guest::{Guest, GuestError, GuestEvent};
+use pinfold_runtime::journal::Pump;
 
-use super::{LiveSandbox, supervise};
+use super::LiveSandbox;
 use crate::engine::Shared;
 
 /// Follows one link to its end, or to the end of this engine.
@@ -30,6 +31,29 @@ pub(super) async fn follow(shared: Arc<Shared>, live: Arc<LiveSandbox>, guest: G
 /// A command that an earlier engine has recorded as ended: what its background children still
 /// write is kept until they are done.
 fn ended_before(shared: &Arc<Shared>, live: &Arc<LiveSandbox>, guest: &Guest, id: CommandId) {
-    let late = supervise::drain_late(Arc::clone(shared), guest.clone(), id);
+    let late = drain_late(Arc::clone(shared), guest.clone(), id);
     live.commands.spawn(shared.tasks.track_future(late));
+}
+
+/// Keeps what the background children of a command write that an earlier engine saw end.
+async fn drain_late(shared: Arc<Shared>, guest: Guest, id: CommandId) {
+    let drained = async {
+        let cap = limits::JOURNAL_DEFAULT_CAP_BYTES;
+        if let Ok(writer) = shared.journals.reopen(&id, cap) {
+            let pipes = guest.adopt(&id).await?;
+            let pump = Pump::start(writer, pipes.stdout, pipes.stderr)?;
+            tokio::select! {
+                () = pump.closed() => {}
+                () = guest.closed() => return Ok(()),
+            }
+        }
+        guest.forget(&id).await
+    };
+    let result: Result<(), GuestError> = tokio::select! {
+        result = drained => result,
+        () = shared.ending.cancelled() => Ok(()),
+    };
+    if let Err(error) = result {
+        tracing::debug!(command = %id, %error, "late output not kept");
+    }
 }

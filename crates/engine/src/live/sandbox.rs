@@ -14,13 +14,14 @@ use pinfold_model::{
 use pinfold_runtime::guest::GuestError;
 use pinfold_store::Idempotency;
 use tokio::net::TcpStream;
-use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::DescribeSandbox;
 
 use super::activity::Use;
+use super::early::GATES_MAX;
 use super::meter::Meter;
 use super::{Activity, Lease, Link, View};
 
@@ -92,6 +93,8 @@ pub(crate) struct LiveSandbox {
     secret_env: RwLock<SecretEnv>,
     /// Turns of those who dial its ports.
     dials: Semaphore,
+    /// Turns of commands whose processes wait for their records.
+    gates: Arc<Semaphore>,
     /// Held by whoever wakes it, for all who want it awake.
     waking: Arc<Mutex<Option<Unwoken>>>,
     running: Arc<AtomicU32>,
@@ -139,6 +142,7 @@ impl LiveSandbox {
             commands: TaskTracker::new(),
             secret_env: RwLock::default(),
             dials: Semaphore::new(DIALS_MAX),
+            gates: Arc::new(Semaphore::new(GATES_MAX)),
             waking: Arc::default(),
             running: Arc::default(),
         }
@@ -167,7 +171,12 @@ impl LiveSandbox {
         Running(Arc::clone(&self.running))
     }
 
-    /// What its gate has seen, if it ever had one.
+    /// The turn of a command whose process is to wait for its record, if there is one now.
+    pub(super) fn gate_turn(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.gates).try_acquire_owned().ok()
+    }
+
+    /// What its egress gate has seen, if it ever had one.
     pub(crate) fn egress(&self) -> Option<&Egress> {
         self.egress.get()
     }

@@ -1,6 +1,7 @@
 //! The task of one command, from its record to its recorded end.
 //!
 //! ```text
+//! let begin what was asked for beside the record, else
 //! start at the guest (again after a lost link: the guest starts an id once)
 //!   -> output flows into the journal
 //!   -> the guest reports the end, or every process of that life is gone: killed or lost
@@ -15,20 +16,24 @@ use std::time::Duration;
 use pinfold_model::command::{Attendance, CancelMode};
 use pinfold_model::journal::Stream;
 use pinfold_model::{CommandId, CommandState, ExitStatus, Purpose, SandboxState, limits};
-use pinfold_runtime::guest::{ExitReport, Guest, GuestError, Pipes, StartSpec};
+use pinfold_runtime::guest::{ExitReport, FailureKind, Guest, GuestError, Pipes, StartSpec};
 use pinfold_runtime::journal::{JournalWriter, OpenError, Pump};
 use pinfold_store::Progress;
 use tokio::sync::watch;
 
 use super::activity::Use;
 use super::sandbox::Running;
-use super::{Birth, LiveCommand, View};
+use super::{Birth, Early, LiveCommand, View};
 use crate::engine::Shared;
 
 /// Between two attempts at something that has to happen.
 const RETRY: Duration = Duration::from_millis(500);
 /// Attempts to start through a link that stands but fails.
 const STARTS_MAX: u32 = 20;
+/// A sandbox that has no room may have it at once: processes of repeated requests, which wait at
+/// their gates, leave when those are told from the first one.
+const FULL_STARTS_MAX: u32 = 4;
+const FULL_PAUSE: Duration = Duration::from_millis(50);
 /// A command that runs longer than this is recorded as running; before, its record says starting.
 const RECORD_RUNNING_AFTER: Duration = Duration::from_secs(1);
 /// A terminal's last output comes after its last process is gone, by microseconds as a rule.
@@ -44,6 +49,7 @@ pub(crate) async fn supervise(
     shared: Arc<Shared>,
     command: Arc<LiveCommand>,
     birth: Birth,
+    early: Early,
     in_use: Option<Use>,
     begun: OnBegun,
 ) {
@@ -55,7 +61,7 @@ pub(crate) async fn supervise(
         begun: Some(begun),
         in_use,
         birth,
-        input: Arc::default(),
+        early,
     };
     let ending = task.shared.ending.clone();
     tokio::select! {
@@ -76,8 +82,8 @@ struct Task {
     /// Counts it among its sandbox's running commands until it has ended.
     running: Option<Running>,
     birth: Birth,
-    /// What stdin begins with, until the guest has it.
-    input: Arc<[u8]>,
+    /// What stdin begins with and the start that was asked for, until the guest has them.
+    early: Early,
 }
 
 /// Where the output goes.
@@ -128,18 +134,19 @@ impl Task {
     /// What stdin begins with. It stays where it is until the end is recorded: who asks the guest
     /// again cannot know whether the command has it.
     fn read_input(&mut self) -> std::io::Result<()> {
-        let Some(named) = self.command.state.borrow().spec.input.clone() else {
-            return Ok(());
+        let named = match self.command.state.borrow().spec.input.clone() {
+            Some(named) if self.early.input.is_none() => named,
+            Some(_) | None => return Ok(()),
         };
         let kept = self.shared.journals.read_input(self.command.id())?;
         let whole = kept.filter(|bytes| named.names(bytes));
-        self.input = whole.ok_or(std::io::ErrorKind::NotFound)?.into();
+        self.early.input = Some(whole.ok_or(std::io::ErrorKind::NotFound)?.into());
         Ok(())
     }
 
     /// From one link to the next until the command has ended.
     async fn follow(&mut self) -> Outcome {
-        let mut starts = 0;
+        let (mut starts, mut full) = (0, 0);
         loop {
             let Some(guest) = self.next_guest().await else {
                 return self.over();
@@ -147,10 +154,22 @@ impl Task {
             if matches!(self.output, Output::Waiting(_)) {
                 match self.start_or_find(&guest).await {
                     Ok(()) => {}
-                    Err(GuestError::Refused { .. }) if self.is_only_found() => {
-                        return Outcome::Lost;
+                    Err(GuestError::Refused { kind, .. })
+                        if kind == FailureKind::TooMany && full < FULL_STARTS_MAX =>
+                    {
+                        full += 1;
+                        tokio::time::sleep(FULL_PAUSE).await;
+                        continue;
                     }
-                    Err(GuestError::Refused { message, .. }) => return Outcome::Refused(message),
+                    Err(GuestError::Refused { kind, message, .. })
+                        if kind != FailureKind::Undecided =>
+                    {
+                        return if self.is_only_found() {
+                            Outcome::Lost
+                        } else {
+                            Outcome::Refused(message)
+                        };
+                    }
                     Err(error) => {
                         starts += 1;
                         tracing::warn!(command = %self.command.id(), %error, starts, "not started");
@@ -187,11 +206,17 @@ impl Task {
     }
 
     async fn start_or_find(&mut self, guest: &Guest) -> Result<(), GuestError> {
-        let mut pipes = if self.is_only_found() {
+        if self.early.answered().await {
+            // One that is cancelled by now ends at its gate.
+            self.cancel_if_asked(guest).await;
+        }
+        let mut pipes = if let Some(started) = self.early.open().await? {
+            started.pipes
+        } else if self.is_only_found() {
             guest.adopt(self.command.id()).await?
         } else {
             let order = StartSpec {
-                input: Arc::clone(&self.input),
+                input: self.early.input.clone().unwrap_or_default(),
                 ..self.command.start.clone()
             };
             guest.start(order).await?.pipes
@@ -215,7 +240,7 @@ impl Task {
         let Output::Waiting(writer) = std::mem::replace(&mut self.output, Output::None) else {
             return Ok(());
         };
-        self.input = Arc::default();
+        self.early.input = None;
         self.output = Output::Flowing(Pump::start(writer, pipes.stdout, pipes.stderr)?);
         self.command.stdin.begun(pipes.stdin)?;
         let now = self.shared.clock.now();
@@ -270,6 +295,7 @@ impl Task {
     }
 
     async fn finish(&mut self, outcome: Outcome) {
+        self.early.let_go();
         let state = ending(&outcome);
         crate::code::note_end(&self.shared, &self.command, state);
         self.end_remains().await;
@@ -423,29 +449,6 @@ fn count(command: &LiveCommand, state: CommandState) {
     let command = command.state.borrow();
     if let (Some(from), Some(to)) = (command.started_at, command.ended_at) {
         metrics::histogram!("pinfold_command_seconds").record(crate::clock::until(from, to));
-    }
-}
-
-/// Keeps what the background children of a command write that an earlier engine saw end.
-pub(super) async fn drain_late(shared: Arc<Shared>, guest: Guest, id: CommandId) {
-    let drained = async {
-        let cap = limits::JOURNAL_DEFAULT_CAP_BYTES;
-        if let Ok(writer) = shared.journals.reopen(&id, cap) {
-            let pipes = guest.adopt(&id).await?;
-            let pump = Pump::start(writer, pipes.stdout, pipes.stderr)?;
-            tokio::select! {
-                () = pump.closed() => {}
-                () = guest.closed() => return Ok(()),
-            }
-        }
-        guest.forget(&id).await
-    };
-    let result: Result<(), GuestError> = tokio::select! {
-        result = drained => result,
-        () = shared.ending.cancelled() => Ok(()),
-    };
-    if let Err(error) = result {
-        tracing::debug!(command = %id, %error, "late output not kept");
     }
 }
 

@@ -338,7 +338,7 @@ fn a_guest_that_dies_while_no_engine_is_there_is_found_lost() {
 
 /// A second link takes the place of the engine's, which takes it back at once: whoever comes late
 /// tries again.
-async fn link(life: &Life, sandbox: &pinfold_model::SandboxId) -> Guest {
+pub(crate) async fn link(life: &Life, sandbox: &pinfold_model::SandboxId) -> Guest {
     loop {
         match life.driver.attach(sandbox).await {
             Ok(guest) => return guest.expect("alive"),

@@ -17,7 +17,7 @@ use crate::identity::Identity;
 use crate::timers::Due;
 use crate::transfer::TransferJob;
 use crate::worker::{Job, failure};
-use crate::{usage, users, workdir};
+use crate::{usage, workdir};
 
 /// A grace longer than this is an error of somebody.
 const GRACE_MAX: Duration = Duration::from_secs(3600);
@@ -83,18 +83,21 @@ impl Agent {
             // Handled before the greeting was checked.
             Body::Hello(_) => Ok(None),
             Body::Configure(config) => {
-                workdir::make(&config.workdir, &config.user);
+                workdir::make(&config.workdir, &config.user, &mut self.users);
                 self.config = config;
                 done()
             }
             Body::Start(start) => {
-                let ground = Ground {
+                let mut ground = Ground {
                     single: &self.single,
                     powers: &self.powers,
                     config: &self.config,
+                    users: &mut self.users,
                 };
                 let (poller, timers) = (&self.poller, &mut self.timers);
-                let started = self.commands.start(&ground, start, fds, poller, timers)?;
+                let started = self
+                    .commands
+                    .start(&mut ground, start, fds, poller, timers)?;
                 plain(reply::Body::Started(started))
             }
             Body::Kill(kill) => {
@@ -163,7 +166,7 @@ impl Agent {
     }
 
     fn work(&mut self, link: u32, id: u64, user: &str, job: Job) -> Outcome<Answer> {
-        let identity = Identity::of(&users::find(user)?, &self.powers)?;
+        let identity = Identity::of(&self.users.find(user)?, &self.powers)?;
         if let Some(socket) = self.links.socket(link) {
             let link = (link, socket.as_fd());
             self.workers

@@ -12,13 +12,12 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit};
 
+use super::gate;
 use crate::identity::Identity;
 
 /// Where programs look for open files first: what everybody is used to.
 const FILES_SOFT: u64 = 1024;
 const FILES_HARD: u64 = 524_288;
-/// Tenants' processes go before the guest when memory runs out.
-const OOM_SCORE: &[u8] = b"300";
 
 /// A program to try and its arguments.
 #[derive(Debug)]
@@ -40,6 +39,8 @@ pub(super) struct Prepared {
     /// As people know it, for an error.
     pub(super) name: String,
     pub(super) streams: Streams,
+    /// Where to wait before the working directory is entered, made perhaps.
+    pub(super) gate: Option<OwnedFd>,
     /// Gets the errno when there is no program to run.
     pub(super) failure: OwnedFd,
 }
@@ -81,12 +82,12 @@ impl Prepared {
             let subject = subject.to_owned();
             move |errno| Stop { errno, subject }
         };
-        raise_oom_score();
         rustix::process::setsid().map_err(at("setsid"))?;
         self.place_streams().map_err(at("standard streams"))?;
         // What follows may wait for something of the tenant's, and must not hold the pipes of other
         // commands open meanwhile.
-        close_all_but(&[self.failure.as_fd()])
+        let kept = std::iter::once(&self.failure).chain(&self.gate);
+        close_all_but(&kept.map(AsFd::as_fd).collect::<Vec<_>>())
             .map_err(|error| errno_of(&error))
             .map_err(at("descriptors"))?;
         self.place_null().map_err(at("/dev/null"))?;
@@ -94,6 +95,10 @@ impl Prepared {
         limit(Resource::Core, 0, 0);
         rustix::process::umask(Mode::from_raw_mode(0o022));
         self.identity.assume().map_err(at("user"))?;
+        if self.gate.as_ref().is_some_and(|gate| !gate::wait(gate)) {
+            // Nobody is left who wants to hear of it.
+            exit_now(126)
+        }
         self.enter_cwd().map_err(at(&self.cwd.to_string_lossy()))?;
         restore_signals_for_exec();
         Err(Stop {
@@ -177,14 +182,6 @@ fn describe(stop: &Stop, program: &str) -> String {
         format!("pinfold: {program}: command not found\n")
     } else {
         format!("pinfold: {words}\n")
-    }
-}
-
-/// Best effort: `/proc` may be read-only.
-fn raise_oom_score() {
-    let flags = OFlags::WRONLY | OFlags::CLOEXEC;
-    if let Ok(file) = rustix::fs::open(c"/proc/self/oom_score_adj", flags, Mode::empty()) {
-        let _ = rustix::io::write(&file, OOM_SCORE);
     }
 }
 

@@ -16,7 +16,7 @@ use crate::failure::{Outcome, Refusal};
 use crate::identity::{Identity, Powers};
 use crate::terminal::{self, Terminal};
 use crate::tree::MARK;
-use crate::users::{self, User};
+use crate::users::{User, Users};
 
 const FALLBACK_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const PATH_MAX_BYTES: usize = 4095;
@@ -26,12 +26,22 @@ pub(crate) struct Ground<'a> {
     pub(crate) single: &'a SingleThreaded,
     pub(crate) powers: &'a Powers,
     pub(crate) config: &'a Configure,
+    pub(crate) users: &'a mut Users,
 }
 
 /// Starts the process. When it fails, nothing was started.
-pub(super) fn start(ground: &Ground<'_>, start: Start, fds: Vec<OwnedFd>) -> Outcome<Command> {
+pub(super) fn start(
+    ground: &mut Ground<'_>,
+    start: Start,
+    mut fds: Vec<OwnedFd>,
+) -> Outcome<Command> {
     check(&start)?;
-    let user = users::find(&start.user)?;
+    let gate = if start.gate {
+        Some(fds.pop().ok_or_else(|| Refusal::invalid("no gate"))?)
+    } else {
+        None
+    };
+    let user = ground.users.find(&start.user)?;
     let identity = Identity::of(&user, ground.powers)?;
     let cwd = working_directory(&start)?;
     let env = environment(&start, &user, ground.config);
@@ -52,6 +62,7 @@ pub(super) fn start(ground: &Ground<'_>, start: Start, fds: Vec<OwnedFd>) -> Out
         env: ExecStrings::new(env.into_iter().map(c_string).collect::<Outcome<_>>()?),
         name,
         streams,
+        gate,
         failure,
     };
     let pid = match fork(ground.single).map_err(|error| Refusal::io("fork", &error))? {
@@ -66,6 +77,7 @@ pub(super) fn start(ground: &Ground<'_>, start: Start, fds: Vec<OwnedFd>) -> Out
         state: State::Running,
         pipes,
         terminal,
+        gate: prepared.gate,
         failure: Some(failure_reader),
         timer: None,
         timed_out: false,

@@ -9,6 +9,7 @@ use pinfold_proto::{
 };
 use pinfold_sys::process::{self, Reaped, SignalNumber};
 
+use super::gate::Verdict;
 use super::start::{self, Ground};
 use super::{Command, State};
 use crate::failure::{Outcome, Refusal};
@@ -26,6 +27,11 @@ const SWEEP_PAUSE: Duration = Duration::from_millis(20);
 const SWEEPS: u32 = 100;
 /// How often a terminal that nobody has open is looked at.
 const TERMINAL_PAUSE: Duration = Duration::from_millis(200);
+/// How often the gate of a process that was killed at it is looked at: its host is about to decide.
+const GATE_PAUSE: Duration = Duration::from_millis(20);
+/// How often that of one that lives is: it is kept no longer than it takes to decide, nor is what was
+/// refused and does not notice, because a tenant stopped it.
+const GATE_KEPT: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(crate) struct Commands {
@@ -54,14 +60,19 @@ impl Commands {
 
     pub(crate) fn start(
         &mut self,
-        ground: &Ground<'_>,
+        ground: &mut Ground<'_>,
         start: Start,
         fds: Vec<OwnedFd>,
         poller: &Poller,
         timers: &mut Timers,
     ) -> Outcome<Started> {
-        if let Some(serial) = self.ids.get(&start.command) {
-            return again(&self.table[serial], &start);
+        if let Some(&serial) = self.ids.get(&start.command) {
+            match self.table[&serial].verdict() {
+                // Its process will find the gate refused too, whenever it looks.
+                Verdict::Refused => self.take_back(serial, timers),
+                Verdict::Undecided => return Err(undecided(&start.command)),
+                Verdict::Open => return again(&self.table[&serial], &start),
+            }
         }
         if start.command.is_empty() {
             return Err(Refusal::invalid("a command needs an id"));
@@ -87,6 +98,9 @@ impl Commands {
             let timeout = Duration::from_millis(timeout_ms);
             command.timer = Some(timers.add(timeout, Due::CommandTimeout(serial)));
         }
+        if command.gate.is_some() {
+            timers.add(GATE_KEPT, Due::Gate(serial));
+        }
         self.pump(serial, poller, timers);
         Ok(Started {
             pid,
@@ -99,13 +113,42 @@ impl Commands {
         let Some(serial) = self.running.remove(&reaped.pid) else {
             return false;
         };
-        let Some(command) = self.table.get_mut(&serial) else {
-            return false;
-        };
-        if let Some(timer) = command.timer.take() {
-            timers.remove(timer);
+        // One that was taken back is in no table any more.
+        if let Some(command) = self.table.get_mut(&serial) {
+            if let Some(timer) = command.timer.take() {
+                timers.remove(timer);
+            }
+            command.state = State::Undecided(command.exited(reaped));
+            self.decided(serial, poller, timers);
         }
-        let exited = command.exited(reaped);
+        true
+    }
+
+    /// Whether it ever was a command, its gate says, or will; if so and its process is gone, it ended.
+    pub(crate) fn decided(&mut self, serial: u32, poller: &Poller, timers: &mut Timers) {
+        let Some(command) = self.table.get_mut(&serial) else {
+            return;
+        };
+        match command.verdict() {
+            Verdict::Open => command.gate = None,
+            Verdict::Refused => return self.take_back(serial, timers),
+            Verdict::Undecided => {
+                let pause = if command.is_running() {
+                    GATE_KEPT
+                } else {
+                    GATE_PAUSE
+                };
+                timers.add(pause, Due::Gate(serial));
+                return;
+            }
+        }
+        let exited = match std::mem::replace(&mut command.state, State::Running) {
+            State::Undecided(exited) => exited,
+            other => {
+                command.state = other;
+                return;
+            }
+        };
         if let Some(terminal) = &mut command.terminal {
             terminal.begin_drain();
             command.state = State::Draining(exited);
@@ -114,7 +157,16 @@ impl Commands {
             command.state = State::Ended(exited);
             self.untold.push_back(serial);
         }
-        true
+    }
+
+    /// Its gate was refused: it was never started.
+    fn take_back(&mut self, serial: u32, timers: &mut Timers) {
+        if let Some(command) = self.table.remove(&serial) {
+            if let Some(timer) = command.timer {
+                timers.remove(timer);
+            }
+            self.ids.remove(&command.id);
+        }
     }
 
     /// Moves a terminal's bytes as far as they go now.
@@ -245,7 +297,11 @@ impl Commands {
 
     /// Duplicates of the host's ends.
     pub(crate) fn adopt(&self, id: &str) -> Outcome<(Adopted, Vec<OwnedFd>)> {
-        let pipes = &self.table[&self.serial_of(id)?].pipes;
+        let command = &self.table[&self.serial_of(id)?];
+        if command.verdict() == Verdict::Undecided {
+            return Err(undecided(id));
+        }
+        let pipes = &command.pipes;
         let adopted = Adopted {
             stdin: pipes.stdin.is_some(),
             stderr: pipes.stderr.is_some(),
@@ -279,7 +335,8 @@ impl Commands {
             pid: command.pid,
             exited: command.end().cloned(),
         };
-        self.table.values().map(entry).collect()
+        let started = |command: &&Command| command.verdict() != Verdict::Refused;
+        self.table.values().filter(started).map(entry).collect()
     }
 
     /// A new host is told every end that is not forgotten.
@@ -310,7 +367,8 @@ impl Commands {
     }
 
     fn serial_of(&self, id: &str) -> Outcome<u32> {
-        self.ids.get(id).copied().ok_or_else(|| {
+        let started = |serial: &u32| self.table[serial].verdict() != Verdict::Refused;
+        self.ids.get(id).copied().filter(started).ok_or_else(|| {
             Refusal::new(
                 FailureKind::NoSuchCommand,
                 format!("no command {id} in this sandbox"),
@@ -323,7 +381,7 @@ impl Command {
     const fn end(&self) -> Option<&Exited> {
         match &self.state {
             State::Ended(exited) => Some(exited),
-            State::Running | State::Draining(_) => None,
+            State::Running | State::Undecided(_) | State::Draining(_) => None,
         }
     }
 }
@@ -337,6 +395,11 @@ fn again(command: &Command, start: &Start) -> Outcome<Started> {
     }
     let message = format!("command {} was started with another payload", start.command);
     Err(Refusal::new(FailureKind::Conflict, message))
+}
+
+fn undecided(id: &str) -> Refusal {
+    let message = format!("another host is about to say whether command {id} was started");
+    Refusal::new(FailureKind::Undecided, message)
 }
 
 const NO_SUCH_PROCESS: i32 = rustix::io::Errno::SRCH.raw_os_error();

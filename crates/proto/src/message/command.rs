@@ -3,7 +3,7 @@
 /// Starts a command. Descriptors, in this order, for pipes:
 /// `[stdin r, stdin w]` if `stdin`, `[stdout r, stdout w, stderr r, stderr w]`; for a terminal:
 /// `[input r, input w, output r, output w]`. The guest hands one end to the command and keeps the
-/// other, so that nothing breaks while no host is there.
+/// other, so that nothing breaks while no host is there. If `gate`, `[gate r]` comes last.
 ///
 /// A command id starts once: the same id with the same `fingerprint` answers as the first time
 /// did, with another one it is a conflict.
@@ -37,6 +37,11 @@ pub struct Start {
     /// Make `cwd` where it does not exist.
     #[prost(bool, tag = "11")]
     pub make_cwd: bool,
+    /// Since 1.1. The process waits at a pipe before it enters its working directory. A byte in the
+    /// pipe lets it through; its end without one means that the command was never started, also for
+    /// a second start with its id. In between that is `UNDECIDED`.
+    #[prost(bool, tag = "12")]
+    pub gate: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, prost::Message)]

@@ -73,10 +73,21 @@ impl Guest {
     ///
     /// A program that cannot be started is no error here: the command ends with 126 or 127.
     pub async fn start(&self, spec: StartSpec) -> Result<StartedCommand, GuestError> {
+        self.start_at(spec, None).await
+    }
+
+    pub(super) async fn start_at(
+        &self,
+        spec: StartSpec,
+        gate: Option<OwnedFd>,
+    ) -> Result<StartedCommand, GuestError> {
         let id = spec.id.clone();
         let ends = Ends::make(spec.stdin, spec.terminal.is_some(), &spec.input)?;
-        let body = request::Body::Start(start_message(spec));
-        let fds: Vec<_> = ends.theirs.iter().collect();
+        let body = request::Body::Start(proto::Start {
+            gate: gate.is_some(),
+            ..start_message(spec)
+        });
+        let fds: Vec<_> = ends.theirs.iter().chain(&gate).collect();
         let started = match self.ask(body, &fds, DEADLINE).await? {
             (reply::Body::Started(started), fds) if fds.is_empty() => started,
             (other, _) => return Err(self.unexpected("Started", &other)),
@@ -253,6 +264,7 @@ fn start_message(spec: StartSpec) -> proto::Start {
         terminal: spec.terminal.map(window),
         timeout_ms: spec.timeout.map_or(0, milliseconds),
         make_cwd: spec.make_cwd,
+        gate: false,
     }
 }
 

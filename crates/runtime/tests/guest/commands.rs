@@ -79,7 +79,7 @@ async fn a_working_directory_is_entered_made_or_missed() {
 async fn commands_run_as_the_user_with_its_groups_and_no_more_rights_than_theirs() {
     let mut sandbox = Sandbox::boot().await;
     let line = "id -u; id -g; id -G; echo $HOME; grep -E '^Cap(Eff|Prm|Bnd|Inh|Amb)' /proc/self/status; \
-                umask; ulimit -Sn; ulimit -c; cat /proc/self/oom_score_adj";
+                umask; ulimit -Sn; ulimit -c";
     let as_user = |user: &str| StartSpec {
         user: user.into(),
         ..shell(line)
@@ -92,7 +92,7 @@ async fn commands_run_as_the_user_with_its_groups_and_no_more_rights_than_theirs
         root,
         format!(
             "0\n0\n0\n/root\nCapInh:\t{none}\nCapPrm:\t{caps}\nCapEff:\t{caps}\nCapBnd:\t{caps}\n\
-             CapAmb:\t{none}\n0022\n1024\n0\n300\n"
+             CapAmb:\t{none}\n0022\n1024\n0\n"
         )
     );
     let bob = sandbox.run(&as_user("bob")).await.text();
@@ -100,7 +100,7 @@ async fn commands_run_as_the_user_with_its_groups_and_no_more_rights_than_theirs
         bob,
         format!(
             "1000\n1001\n1001 10\n/home/bob\nCapInh:\t{none}\nCapPrm:\t{none}\nCapEff:\t{none}\n\
-             CapBnd:\t{caps}\nCapAmb:\t{none}\n0022\n1024\n0\n300\n"
+             CapBnd:\t{caps}\nCapAmb:\t{none}\n0022\n1024\n0\n"
         )
     );
     let number = sandbox.run(&as_user("4242:10")).await.text();

@@ -188,6 +188,20 @@ impl Sandbox {
         }
     }
 
+    /// How many descriptors PID 1 has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        let unshare = self.process.id();
+        let children = format!("/proc/{unshare}/task/{unshare}/children");
+        let guest = std::fs::read_to_string(children).expect("children");
+        let open = std::fs::read_dir(format!("/proc/{}/fd", guest.trim()));
+        open.expect("descriptors").count()
+    }
+
+    /// Whether its end has been told by now.
+    pub(crate) fn has_ended(&self, id: &CommandId) -> bool {
+        self.ended.contains_key(id)
+    }
+
     pub(crate) async fn write_file(&self, path: &str, content: &[u8]) {
         use tokio::io::AsyncWriteExt;
         let at = FilePath::new(path);
