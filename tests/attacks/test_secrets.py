@@ -62,7 +62,7 @@ def test_no_answer_log_or_file_has_a_value(loud: Server, tmp_path: Path) -> None
     assert pinfold.put("TOKEN", second).is_success
     assert pinfold.put("GONE", deleted).is_success
     pinfold.call("DELETE", "/v1/secrets/GONE")
-    for body in (f"{refused}\n", [refused], {"a": refused}, refused * 1000):
+    for body in (f"{refused}\0", [refused], {"a": refused}, refused * 1000):
         assert pinfold.put("TOKEN", body).status_code == 400
     raw = pinfold.http.put(
         "/v1/secrets/TOKEN", content=f'"{refused}"', headers={"content-type": "application/json"}

@@ -47,6 +47,16 @@ async def test_secrets_are_kept_and_never_shown(sdk, runloop, server):
     assert value not in server.log()
 
 
+async def test_a_key_of_several_lines_is_in_its_variable_as_it_is(sdk, runloop):
+    name, key = f"PEM_{time.time_ns()}", "-----BEGIN KEY-----\nb c\n-----END KEY-----\n"
+    await sdk(runloop.api.secrets.create, name=name, value=key)
+    devbox = await sdk(runloop.devbox.create, secrets={"PEM": name})
+    result = await sdk(devbox.cmd.exec, command='printf %s "$PEM"')
+    assert await sdk(result.stdout) == key
+    await sdk(devbox.shutdown)
+    await sdk(runloop.api.secrets.delete, name)
+
+
 @pytest.mark.skipif(VERSION < (3, 0), reason="this SDK knows names only")
 async def test_secrets_are_found_by_id(sdk, runloop):
     name = f"BY_ID_{time.time_ns()}"

