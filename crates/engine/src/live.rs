@@ -16,6 +16,7 @@ mod follow;
 mod lease;
 mod main_command;
 mod meter;
+mod once;
 mod owner;
 mod pauses;
 mod registry;

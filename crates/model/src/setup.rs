@@ -32,6 +32,17 @@ pub struct Setup {
     pub done: bool,
     /// Starts behind the first one. Set by the server.
     pub lives: u32,
+    /// Its newest command in this life: what comes before that is done. Set by the server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reached: Option<Reached>,
+}
+
+/// A command of a setup, recorded before it starts: whoever finds it here starts no other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reached {
+    /// Among those that are run once and, behind them, those of each start.
+    pub place: usize,
+    pub command: CommandId,
 }
 
 /// Somebody in the sandbox's /etc/passwd, with a group of the same name and number.
@@ -105,6 +116,7 @@ impl Setup {
             return;
         }
         self.lives += 1;
+        self.reached = None;
         self.done &= self.each_start.is_empty();
     }
 

@@ -6,14 +6,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pinfold_model::{
-    Command, CommandId, CommandSpec, CommandState, Error, Program, Purpose, Result, SandboxState,
-};
+use pinfold_model::{CommandSpec, CommandState, Result, SandboxState};
 
 use super::pauses::Pauses;
 use super::supervise::over;
-use super::{Change, LiveSandbox};
-use crate::commands::{new_command, start};
+use super::{Change, LiveSandbox, once};
 use crate::engine::Shared;
 
 /// How long the owner may take to find out that the guest is gone, of whose command nothing is known.
@@ -55,31 +52,11 @@ async fn to_its_end(shared: &Arc<Shared>, live: &Arc<LiveSandbox>, life: u32) ->
     let Some(id) = main.command else {
         return Ok(());
     };
-    let ended = command(shared, live, id, main.program).await?;
+    let ended = once::run(shared, live, id, CommandSpec::new(main.program)).await?;
     // What the loss of a guest means is the owner's to find out. One that was lost beside it has ended.
     if ended.state == CommandState::Lost {
         tokio::time::sleep(GUEST_PATIENCE).await;
     }
     let told = live.change(Change::MainEnded(life)).await;
     told.map_or(Ok(()), |told| told.map(|_| ()))
-}
-
-/// Runs it to its end under this id, once.
-async fn command(
-    shared: &Arc<Shared>,
-    live: &Arc<LiveSandbox>,
-    id: CommandId,
-    program: Program,
-) -> Result<Command> {
-    if shared.store.commands().get(&id).await?.is_none() {
-        let lease = live.lease(shared.config.attach_timeout).await?;
-        let spec = CommandSpec::new(program);
-        let new = new_command(shared, live, id.clone(), spec, Purpose::Command);
-        start(shared, lease, new, None).answer().await?;
-    }
-    if let Some(running) = shared.registry.command(&id) {
-        return Ok(running.ended().await);
-    }
-    let recorded = shared.store.commands().get(&id).await?;
-    recorded.ok_or_else(|| Error::internal(format!("{id}, a main command, is not recorded")))
 }

@@ -8,8 +8,8 @@ use pinfold_egress::Egress;
 use pinfold_model::sandbox::EndReason;
 use pinfold_model::usage::{Gauge, UsageTotals};
 use pinfold_model::{
-    Code, Error, GatewayKind, ImageConfig, ImageId, NetworkMode, NetworkPolicy, ProjectId, Result,
-    Sandbox, SandboxId, SandboxState, SecretEnv, Time,
+    Code, CommandId, Error, GatewayKind, ImageConfig, ImageId, NetworkMode, NetworkPolicy,
+    ProjectId, Result, Sandbox, SandboxId, SandboxState, SecretEnv, Time,
 };
 use pinfold_runtime::guest::GuestError;
 use pinfold_store::Idempotency;
@@ -52,6 +52,13 @@ pub(crate) enum Change {
     Describe(DescribeSandbox),
     /// The setup of that life is over, or why it is not.
     SetUp(u32, std::result::Result<(), String>),
+    /// The setup of that life comes to the command at `place`; the id is recorded then. `lost` is one that never
+    /// began, and does not count.
+    SetupReaches {
+        life: u32,
+        place: usize,
+        lost: Option<CommandId>,
+    },
     /// The main command of that life is about to start, under the id that is recorded then.
     MainBegins(u32),
     /// The main command of that life has ended.

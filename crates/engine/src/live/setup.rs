@@ -3,9 +3,9 @@
 //! ```text
 //! account -> files -> objects -> commands once -> commands of each start -> the owner records the end
 //! ```
-//! What is written is written once, and before any command: a server that dies amid writes all of it
-//! again, one that dies behind it does not. A command has an idempotency key of the life and its place:
-//! the next server finds it, and waits for it. What a busy store or an unreachable guest keeps from
+//! What is written is written before any command: a server that dies amid writes all of it again, one that
+//! dies behind the first command does not. The id of each command is recorded before it starts: the next
+//! server finds it, and waits for it. What a busy store or an unreachable guest keeps from
 //! happening is tried again; what a command or its input is to blame for is not.
 
 mod account;
@@ -17,20 +17,17 @@ use std::time::Duration;
 
 use pinfold_model::{
     Code, Command, CommandId, CommandSpec, CommandState, Error, ErrorKind, ExitStatus, Program,
-    Purpose, Result, SandboxState, SecretEnv, Setup,
+    Result, SandboxState, Setup,
 };
 use pinfold_runtime::guest::GuestError;
-use pinfold_store::Idempotency;
 
 use super::supervise::over;
-use super::{Change, Lease, LiveSandbox};
-use crate::commands::{new_command, start};
-use crate::engine::{Shared, fingerprint};
+use super::{Change, Lease, LiveSandbox, once};
+use crate::engine::Shared;
 use crate::secrets::setup_env;
 
 /// Of what a command wrote last, in the text of a failure.
 const SHOWN_BYTES: u64 = 600;
-const OPERATION: &str = "sandbox.setup";
 const ATTEMPTS: u32 = 8;
 /// Before the second attempt; before each further one that much longer.
 const RETRY: Duration = Duration::from_millis(250);
@@ -48,7 +45,7 @@ pub(super) async fn run(shared: Arc<Shared>, live: Arc<LiveSandbox>, life: u32) 
 
 async fn until_told(shared: &Arc<Shared>, live: &Arc<LiveSandbox>, life: u32) {
     for attempt in 1..=ATTEMPTS {
-        let error = match steps(shared, live).await {
+        let error = match steps(shared, live, life).await {
             Err(error) if attempt < ATTEMPTS && may_pass(&error) => error,
             done => {
                 // What went wrong may hold what a command wrote, which is for the sandbox's own people.
@@ -76,26 +73,17 @@ fn may_pass(error: &Error) -> bool {
         )
 }
 
-async fn steps(shared: &Arc<Shared>, live: &Arc<LiveSandbox>) -> Result<()> {
+async fn steps(shared: &Arc<Shared>, live: &Arc<LiveSandbox>, life: u32) -> Result<()> {
     let sandbox = live.view().sandbox;
     let setup = &sandbox.spec.more.setup;
-    let key = format!("{}-written", setup.lives);
-    let written = Idempotency::new(live.project(), None, OPERATION, key, fingerprint(&()));
-    let written = written.in_sandbox(live.id());
-    let (keys, now) = (shared.store.idempotency(), shared.clock.now());
+    let reached = setup.reached.as_ref().map(|reached| reached.place);
     let writes = setup.account.is_some() || !setup.files.is_empty() || !setup.objects.is_empty();
-    if writes && keys.find(&written, now).await?.is_none() {
+    if writes && reached.is_none() {
         write(shared, live, setup).await?;
-        keys.claim(&written, live.id().as_str(), now).await?;
     }
-    let once = setup.once.iter().map(|program| ("once", program));
-    let each = setup.each_start.iter().map(|program| ("start", program));
-    for (place, (phase, program)) in once.chain(each).enumerate() {
-        let key = format!("{}-{phase}-{place}", setup.lives);
-        let ended = match setup.sealed.contains_key(&place) && phase == "once" {
-            true => secretive(shared, live, program, &key, place).await?,
-            false => command(shared, live, program, key, SecretEnv::default()).await?,
-        };
+    let commands = setup.once.iter().chain(&setup.each_start).enumerate();
+    for (place, program) in commands.skip(reached.unwrap_or_default()) {
+        let ended = command(shared, live, life, place, program).await?;
         if ended.state != CommandState::Exited(ExitStatus::Code(0)) {
             return Err(unsuccessful(shared, place, &ended));
         }
@@ -124,51 +112,39 @@ async fn lease(shared: &Shared, live: &Arc<LiveSandbox>) -> Result<Lease> {
     live.lease(shared.config.attach_timeout).await
 }
 
-/// Runs one whose environment is kept sealed. Nobody starts such a command but the engine that accepted
-/// it; one that was never started is lost with that engine, and another one takes its place.
-async fn secretive(
-    shared: &Arc<Shared>,
-    live: &Arc<LiveSandbox>,
-    program: &Program,
-    key: &str,
-    place: usize,
-) -> Result<Command> {
-    let env = setup_env(shared, &live.view().sandbox, place)?;
-    let mut ended = command(shared, live, program, key.to_owned(), env.clone()).await?;
-    for again in 1..ATTEMPTS {
-        if ended.state != CommandState::Lost {
-            break;
-        }
-        let key = format!("{key}-{again}");
-        ended = command(shared, live, program, key, env.clone()).await?;
-    }
-    Ok(ended)
-}
-
-/// Runs one command to its end, once.
+/// Runs one to its end. Nobody starts one whose environment is kept sealed but the engine that accepted it: one
+/// that was never started is lost with that engine, and another one takes its place.
 async fn command(
     shared: &Arc<Shared>,
     live: &Arc<LiveSandbox>,
+    life: u32,
+    place: usize,
     program: &Program,
-    key: String,
-    secret_env: SecretEnv,
 ) -> Result<Command> {
     let spec = CommandSpec {
-        secret_env,
+        secret_env: setup_env(shared, &live.view().sandbox, place)?,
         ..CommandSpec::new(program.clone())
     };
-    let hash = fingerprint(&spec);
-    let claim = Idempotency::new(live.project(), None, OPERATION, key, hash);
-    let lease = lease(shared, live).await?;
-    let id = CommandId::generate();
-    let new = new_command(shared, live, id, spec, Purpose::Command);
-    let started = start(shared, lease, new, Some(claim.in_sandbox(live.id())));
-    let id = started.answer().await?.value.id;
-    if let Some(running) = shared.registry.command(&id) {
-        return Ok(running.ended().await);
+    let is_sealed = !spec.secret_env.values().is_empty();
+    let (mut lost, mut attempts) = (None, ATTEMPTS);
+    loop {
+        let reaches = Change::SetupReaches { life, place, lost };
+        let reached = live.change(reaches).await.ok_or_else(over_meanwhile)??;
+        let reached = reached.spec.more.setup.reached;
+        let reached = reached.filter(|reached| reached.place == place);
+        let id = reached.ok_or_else(over_meanwhile)?.command;
+        let ended = once::run(shared, live, id.clone(), spec.clone()).await?;
+        attempts -= 1;
+        if ended.state != CommandState::Lost || !is_sealed || attempts == 0 {
+            return Ok(ended);
+        }
+        lost = Some(id);
     }
-    let recorded = shared.store.commands().get(&id).await?;
-    recorded.ok_or_else(|| Error::internal(format!("{id} of a setup is not recorded")))
+}
+
+/// Nobody hears it: the task of a setup ends with its life.
+fn over_meanwhile() -> Error {
+    Error::new(Code::SandboxNotRunning, "this life of the sandbox is over")
 }
 
 fn unsuccessful(shared: &Shared, place: usize, ended: &Command) -> Error {

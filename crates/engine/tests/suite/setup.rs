@@ -8,7 +8,9 @@ use std::time::Duration;
 use pinfold_engine::{CreateSandbox, EngineConfig, MasterKey, SecretsKey, SystemClock, Wait};
 use pinfold_model::sandbox::{EndReason, SandboxExtras, TtlCounts};
 use pinfold_model::setup::{Account, SetupFile, SetupObject};
-use pinfold_model::{Code, ObjectId, Program, Sandbox, SandboxId, SandboxState, SecretEnv, Setup};
+use pinfold_model::{
+    Code, ObjectId, Program, Sandbox, SandboxId, SandboxState, SecretEnv, Setup, limits,
+};
 
 use super::clock::ManualClock;
 use super::objects::put;
@@ -231,8 +233,19 @@ fn what_a_suspend_interrupts_goes_on_behind_it() {
 
 #[test]
 fn the_next_server_goes_on_with_a_setup_and_repeats_no_command() {
+    goes_on_after(Duration::ZERO);
+}
+
+/// Longer than any idempotency key is kept.
+#[test]
+fn a_server_of_another_day_goes_on_with_a_setup_and_repeats_no_command() {
+    goes_on_after(limits::IDEMPOTENCY_KEPT * 3);
+}
+
+fn goes_on_after(pause: Duration) {
     let place = Place::new();
-    let life = place.live();
+    let clock = Arc::new(ManualClock::new());
+    let life = place.live_with(EngineConfig::default(), clock.clone());
     let id = life.run(async {
         let wait = "echo begun >> /tmp/log; while ! test -e /tmp/go; do sleep 0.02; done";
         let request = with(Setup {
@@ -240,21 +253,26 @@ fn the_next_server_goes_on_with_a_setup_and_repeats_no_command() {
                 path: "/tmp/log".to_owned(),
                 content: String::new(),
             }],
-            once: vec![line(wait), line("echo second >> /tmp/log")],
+            once: vec![line("echo first >> /tmp/log"), line(wait)],
+            each_start: vec![line("echo last >> /tmp/log")],
             ..Setup::default()
         });
         let id = life.create(request).await.id;
-        while text(&life, &id, "cat /tmp/log 2>/dev/null").await != "begun\n" {}
+        while text(&life, &id, "cat /tmp/log 2>/dev/null").await != "first\nbegun\n" {}
         id
     });
     life.crash();
-    let life = place.live();
+    clock.forward(pause);
+    let life = place.live_with(EngineConfig::default(), clock);
     life.run(async {
         assert!(life.state(&id).await.spec.more.setup.is_pending());
         life.sh(&id, "touch /tmp/go").await;
         let done = set_up(&life, &id).await;
         assert_eq!(done.state, SandboxState::Running, "{:?}", done.failure);
-        assert_eq!(text(&life, &id, "cat /tmp/log").await, "begun\nsecond\n");
+        assert_eq!(
+            text(&life, &id, "cat /tmp/log").await,
+            "first\nbegun\nlast\n"
+        );
     });
     life.clean_up(&place);
 }

@@ -24,6 +24,9 @@ impl Owner {
             Change::Resume => self.resume().await?,
             Change::Stop => self.stop(None).await?,
             Change::Rest => self.rest(self.usual_rest()).await?,
+            Change::SetupReaches { life, place, lost } => {
+                self.setup_reaches(life, place, lost).await?;
+            }
             Change::MainBegins(life) => self.main_begins(life).await?,
             Change::MainEnded(life) => self.main_ended(life).await?,
             Change::SaidFarewell(life) => self.said_farewell(life).await?,

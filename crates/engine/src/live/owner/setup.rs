@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pinfold_model::sandbox::{EndReason, SandboxEvent};
+use pinfold_model::setup::Reached;
 use pinfold_model::{Code, CommandId, Error, Result, SandboxSpec, SandboxState, SecretEnv, Setup};
 use pinfold_runtime::driver::BootError;
 
@@ -50,6 +51,29 @@ impl Owner {
                 .tasks
                 .spawn(main_command::run(shared, live, view.life));
         }
+    }
+
+    /// Draws the id of a command of the setup, once for each life.
+    pub(super) async fn setup_reaches(
+        &self,
+        life: u32,
+        place: usize,
+        lost: Option<CommandId>,
+    ) -> Result<()> {
+        let view = self.live.view();
+        let mut spec = view.sandbox.spec.clone();
+        let reached = spec.more.setup.reached.as_ref();
+        let drawn = reached.is_some_and(|reached| {
+            reached.place == place && lost.as_ref() != Some(&reached.command)
+        });
+        if view.life != life || drawn {
+            return Ok(());
+        }
+        spec.more.setup.reached = Some(Reached {
+            place,
+            command: CommandId::generate(),
+        });
+        self.record_spec(spec).await
     }
 
     /// Draws its id, once for each life.
