@@ -136,3 +136,27 @@ async def test_a_secret_of_a_build_has_to_be_there(sdk, runloop, refused):
             dockerfile="FROM host\n",
             secrets={"PASS": "nobodys-secret"},
         )
+
+
+async def test_a_home_is_its_users_whoever_made_it(sdk, runloop):
+    dockerfile = "FROM host\nRUN mkdir -p /home/user/proj\n"
+    for how in (
+        {"file_mounts": {"/home/user/cfg.txt": "c", "~/.a/b/c": "", "/etc/g": ""}},
+        {
+            "file_mounts": {"/home/user/cfg.txt": "c", "~/.a/b/c": "", "/etc/g": ""},
+            "system_setup_commands": ["echo more >> cfg.txt"],
+        },
+        {},
+    ):
+        name = f"home-{time.time_ns()}"
+        blueprint = await sdk(runloop.blueprint.create, name=name, dockerfile=dockerfile, **how)
+        devbox = await sdk(blueprint.create_devbox)
+        seen = "touch ~/new && stat -c '%n %U' . proj cfg.txt .a .a/b .a/b/c /etc/g 2>/dev/null"
+        result = await sdk(devbox.cmd.exec, command=seen)
+        lines = (await sdk(result.stdout)).splitlines()
+        assert lines[:2] == [". user", "proj root"]
+        if how:
+            theirs = [f"{path} user" for path in ("cfg.txt", ".a", ".a/b", ".a/b/c")]
+            assert lines[2:] == [*theirs, "/etc/g root"]
+        await sdk(devbox.shutdown)
+        await sdk(blueprint.delete)

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use pinfold_engine::CreateBuild;
+use pinfold_model::build::BuildHome;
 use pinfold_model::{Build, ImageName};
 
 use super::{NO_SERVICES, USER, USER_ID, Who, code, from_home};
@@ -37,7 +38,17 @@ pub(in crate::runloop) fn build(
         Some(text) => text,
         None => format!("FROM {}\n", base.0),
     };
-    if !setup.is_empty() {
+    let home = BuildHome {
+        path: who.home.clone(),
+        user: who.user.clone(),
+    };
+    let files: BTreeMap<_, _> = request
+        .file_mounts
+        .unwrap_or_default()
+        .into_iter()
+        .map(|(path, text)| (absolute(&path), text))
+        .collect();
+    if !setup.is_empty() || files.keys().any(|path| home.holds(path)) {
         dockerfile.push_str(&account());
     }
     let said = wire::SaidOfBlueprint {
@@ -57,7 +68,6 @@ pub(in crate::runloop) fn build(
     let context = request
         .build_context
         .map(|context| ids::object(&context.object_id));
-    let files = request.file_mounts.unwrap_or_default().into_iter();
     let follows = said.network_policy_id.as_deref();
     let follows = follows.map(ids::network_policy).transpose()?;
     let label = serde_json::to_string(&said).expect("maps and texts are plain data");
@@ -71,7 +81,8 @@ pub(in crate::runloop) fn build(
         setup_anew_from: (of_code > 0).then_some(0),
         network_policy_id: follows.map(Into::into),
         setup_user: Some(format!("{USER_ID}:{USER_ID}")),
-        files: files.map(|(path, text)| (absolute(&path), text)).collect(),
+        files,
+        home: Some(home),
         labels: BTreeMap::from([(LABEL.to_owned(), label)]),
         ..CreateBuild::new(name, dockerfile)
     })
@@ -94,7 +105,8 @@ fn refuse_absent(request: &wire::CreateBlueprint) -> Result<(), Refused> {
     }
 }
 
-/// The user of devboxes, whom set-up commands run as, and where they begin.
+/// The user of devboxes, whose home and what is mounted in it are, whom set-up commands run as, and where
+/// they begin.
 fn account() -> String {
     let line = format!("{USER}:x:{USER_ID}:{USER_ID}::/home/{USER}:/bin/bash");
     format!(
@@ -179,6 +191,18 @@ mod tests {
         );
         assert!(asked(json!({ "name": "a", "services": [{}] })).is_err());
         assert!(asked(json!({ "name": "x".repeat(1000) })).is_err());
+    }
+
+    #[test]
+    fn what_is_mounted_in_a_home_is_its_users() {
+        let made = asked(json!({ "name": "a", "file_mounts": { "~/a/b": "", "/etc/c": "" } }));
+        let made = made.expect("legal");
+        let home = made.home.expect("a home");
+        assert_eq!((&*home.path, &*home.user), ("/home/user", "1000:1000"));
+        assert!(made.files.contains_key("/home/user/a/b"));
+        assert!(made.dockerfile.contains("chown 1000:1000 /home/user"));
+        let made = asked(json!({ "name": "a", "file_mounts": { "/etc/c": "" } }));
+        assert_eq!(made.expect("legal").dockerfile, "FROM host:latest\n");
     }
 
     #[test]
