@@ -160,3 +160,33 @@ async def test_a_home_is_its_users_whoever_made_it(sdk, runloop):
             assert lines[2:] == [*theirs, "/etc/g root"]
         await sdk(devbox.shutdown)
         await sdk(blueprint.delete)
+
+
+async def failing(sdk, runloop, line):
+    """The log of a build whose line fails."""
+    name = f"fails-{time.time_ns()}"
+    dockerfile = f"FROM host\nRUN {line}\n"
+    with pytest.raises(RunloopError, match="failed"):
+        await sdk(runloop.blueprint.create, name=name, dockerfile=dockerfile)
+    failed = (await sdk(runloop.api.blueprints.list, name=name)).blueprints[0]
+    logs = (await sdk(runloop.api.blueprints.logs, failed.id)).logs
+    await sdk(runloop.api.blueprints.delete, failed.id)
+    return failed, logs
+
+
+async def test_a_long_log_of_a_build_has_its_end(sdk, runloop):
+    _, logs = await failing(sdk, runloop, "seq 1 300000; echo the error; exit 1")
+    lines = [line.message for line in logs]
+    assert {"1", "19000", "300000", "the error"} <= set(lines)
+    assert lines.index("300000") + 1 == lines.index("the error") >= len(lines) - 3
+    notices = [line.message for line in logs if line.level == "warn"]
+    assert len(notices) == 1 and notices[0].endswith("lines are left out here")
+    left_out = int(notices[0].split()[0])
+    # Two steps, the failure and the notice are lines too.
+    assert len(lines) + left_out == 300_000 + 1 + 2 + 1 + 1
+
+
+async def test_a_line_of_a_log_is_whole_however_it_was_written(sdk, runloop):
+    pieces = r"printf a; sleep .3; printf 'b\303'; sleep .3; printf '\274c\n'; printf end; exit 1"
+    _, logs = await failing(sdk, runloop, pieces)
+    assert ["abüc", "end"] == [line.message for line in logs][-3:-1]

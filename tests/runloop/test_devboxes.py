@@ -255,3 +255,16 @@ async def test_logs_tell_what_commands_did(sdk, runloop, devbox):
     assert logs[-1].exit_code == 4 and {one.cmd_id for one in logs} == {name}
     every = (await sdk(runloop.api.devboxes.logs.list, devbox.id)).logs
     assert [one.cmd for one in every if one.cmd] == [logs[0].cmd]
+
+
+async def test_long_logs_have_their_end(sdk, runloop, devbox):
+    await sdk(devbox.cmd.exec, command="echo first")
+    await sdk(devbox.cmd.exec, command="seq 1 300000; echo the end; exit 3")
+    await sdk(devbox.cmd.exec, command="echo third")
+    logs = (await sdk(runloop.api.devboxes.logs.list, devbox.id)).logs
+    assert len(logs) <= 10_003
+    assert logs[0].cmd.startswith("seq") and logs[1].level == "warn"
+    lines = [line.message for line in logs if line.message]
+    assert lines[-3:] == ["300000", "the end", "third"]
+    numbers = [int(line) for line in lines[1:-2]]
+    assert numbers == list(range(numbers[0], 300_001)) and len(numbers) > 9000
