@@ -190,3 +190,26 @@ async def test_a_line_of_a_log_is_whole_however_it_was_written(sdk, runloop):
     pieces = r"printf a; sleep .3; printf 'b\303'; sleep .3; printf '\274c\n'; printf end; exit 1"
     _, logs = await failing(sdk, runloop, pieces)
     assert ["abüc", "end"] == [line.message for line in logs][-3:-1]
+
+
+@pytest.mark.parametrize(
+    ("name", "uid", "home"), [("zoe", 1777, "/home/zoe"), ("root", 0, "/root")]
+)
+async def test_set_up_commands_run_as_the_user_of_launch_parameters(
+    sdk, runloop, name, uid, home
+):
+    blueprint = await sdk(
+        runloop.blueprint.create,
+        name=f"users-{time.time_ns()}",
+        dockerfile="FROM host\n",
+        system_setup_commands=["id -u > who; pwd >> who", "test -w cfg"],
+        file_mounts={"cfg": "c"},
+        launch_parameters={"user_parameters": {"username": name, "uid": uid}},
+    )
+    devbox = await sdk(blueprint.create_devbox)
+    seen = "cat who; pwd; id -un; stat -c '%u %n' who cfg . && touch new"
+    result = await sdk(devbox.cmd.exec, command=seen)
+    expected = f"{uid}\n{home}\n{home}\n{name}\n{uid} who\n{uid} cfg\n{uid} .\n"
+    assert await sdk(result.stdout) == expected
+    await sdk(devbox.shutdown)
+    await sdk(blueprint.delete)
