@@ -1,6 +1,7 @@
 """Executions: their ends, their output, their streams."""
 
 import asyncio
+import hashlib
 import json
 import time
 import uuid
@@ -287,13 +288,13 @@ async def test_a_path_of_an_image_reaches_executions(sdk, runloop):
 async def test_a_line_may_be_long(sdk, runloop, devbox, refused):
     for bytes_ in (100_000, 131_072, 500_000, 1_000_000):
         text = "ü" * (bytes_ // 2)
-        line = f"echo $# $0; x='{text}'; echo ${{#x}}\nfalse || exit 7"
+        line = f"LC_ALL=C; echo $# $0; x='{text}'; echo ${{#x}}\nfalse || exit 7"
         for how in ({}, {"extra_body": {"shell_name": "long"}}):
             shown = await sdk(
                 runloop.api.devboxes.execute_sync, devbox.id, command=line, **how
             )
             assert (shown.stdout.splitlines(), shown.exit_status) == (
-                ["0 bash", str(len(text))],
+                ["0 bash", str(len(text.encode()))],
                 7,
             )
     logs = (await sdk(runloop.api.devboxes.logs.list, devbox.id)).logs
@@ -301,3 +302,14 @@ async def test_a_line_may_be_long(sdk, runloop, devbox, refused):
     with refused(BadRequestError, 400) as caught:
         await sdk(devbox.cmd.exec, command="x" * (1 << 20))
     assert "at most 1048576 fit" in str(caught.value)
+
+
+async def test_much_goes_to_stdin_at_once(sdk, runloop, devbox):
+    execution = await sdk(devbox.cmd.exec_async, command="sha256sum", attach_stdin=True)
+    text = "ü\n" * 2_600_000
+    send = runloop.api.devboxes.executions.send_std_in
+    for options in ({"text": text}, {"signal": "EOF"}):
+        await sdk(send, execution.execution_id, devbox_id=devbox.id, **options)
+    result = await sdk(execution.result)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    assert await sdk(result.stdout) == f"{digest}  -\n"

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use pinfold_engine::{CreateSandbox, ImageOrTemplate, Wait};
 use pinfold_model::sandbox::{SandboxExtras, TtlCounts};
 use pinfold_model::setup::{Account, Main, Setup, SetupFile, SetupObject};
-use pinfold_model::{ImageId, NetworkMode, NetworkPolicy, Program, SecretEnv};
+use pinfold_model::{ImageId, NetworkMode, NetworkPolicy, Program};
 use serde_json::{Map, Value};
 
 use super::errors::Refused;
