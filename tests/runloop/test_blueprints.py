@@ -213,3 +213,10 @@ async def test_set_up_commands_run_as_the_user_of_launch_parameters(
     assert await sdk(result.stdout) == expected
     await sdk(devbox.shutdown)
     await sdk(blueprint.delete)
+
+
+async def test_a_build_that_takes_too_much_memory_says_so(sdk, runloop):
+    line = "bash -c 'head -c 100G /dev/zero | tail > /dev/null; exit ${PIPESTATUS[1]}'"
+    failed, logs = await failing(sdk, runloop, line)
+    assert failed.failure_reason == "out_of_memory"
+    assert "ran out of memory" in logs[-1].message

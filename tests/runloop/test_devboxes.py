@@ -81,7 +81,37 @@ async def test_a_launch_command_that_fails_fails_the_devbox(sdk, runloop):
     info = await sdk(listed[0].get_info)
     assert (info.name, info.status, info.failure_reason) == ("doomed", "failure", "execution_failed")
     assert info.end_time_ms >= info.create_time_ms
+    # The category says little; why it failed stands where it happened, and in the logs.
+    why = "command 2 of its setup ended with status 3: no"
+    assert info.state_transitions[-1].failure_reason == f"execution_failed: {why}"
+    logs = (await sdk(runloop.api.devboxes.logs.list, info.id)).logs
+    assert (logs[-1].level, logs[-1].message) == ("error", why)
     await sdk(listed[0].shutdown)
+
+
+async def failed(sdk, runloop, **options):
+    """A devbox whose set-up fails, and the last line of its logs."""
+    with pytest.raises(Exception, match="non-running terminal state: failure"):
+        await sdk(runloop.devbox.create, **options)
+    info = await sdk((await sdk(runloop.devbox.list, limit=1))[0].get_info)
+    logs = (await sdk(runloop.api.devboxes.logs.list, info.id)).logs
+    return info, logs[-1].message
+
+
+async def test_a_devbox_that_was_too_small_says_so(sdk, runloop):
+    small = {"resource_size_request": "CUSTOM_SIZE", "custom_cpu_cores": 0.5}
+    small |= {"custom_gb_memory": 0.5, "custom_disk_size": 0.5}
+    content = bytes(600 << 20)
+    storage = await sdk(
+        runloop.storage_object.upload_from_bytes, content, name="large", content_type="binary"
+    )
+    mount = {"type": "object_mount", "object_id": storage.id, "object_path": "large"}
+    info, why = await failed(sdk, runloop, mounts=[mount], launch_parameters=small)
+    assert info.failure_reason == "out_of_disk" and storage.id in why, why
+    small |= {"launch_commands": ["head -c 1G /dev/zero | tail > /dev/null; exit ${PIPESTATUS[1]}"]}
+    info, why = await failed(sdk, runloop, launch_parameters=small)
+    assert info.failure_reason == "out_of_memory" and "command 1" in why, why
+    await sdk(storage.delete)
 
 
 async def test_a_shutdown_is_told_at_once_and_for_ever(sdk, runloop):

@@ -231,6 +231,8 @@ pub enum BuildFault {
     SandboxFailed,
     /// A step used up its disk.
     OutOfDisk,
+    /// A step failed, and something of it was killed since it used up its memory.
+    OutOfMemory,
     QuotaExceeded,
     /// The server ended in the middle of it.
     Lost,
@@ -250,6 +252,7 @@ impl BuildFault {
             Self::TimedOut => Code::Timeout.as_str(),
             Self::SandboxFailed => Code::SandboxFailed.as_str(),
             Self::OutOfDisk => Code::DiskFull.as_str(),
+            Self::OutOfMemory => "out_of_memory",
             Self::QuotaExceeded => Code::QuotaExceeded.as_str(),
             Self::Lost => "lost",
             Self::Internal => Code::Internal.as_str(),

@@ -42,7 +42,10 @@ pub(super) async fn of_devbox(
             break;
         }
     }
-    Ok(Json(wire::Logs {
-        logs: newest.finish(),
-    }))
+    let mut logs = newest.finish();
+    if query.execution_id.is_none() {
+        let sandbox = engine.get_sandbox(&ctx, &ids::devbox(&devbox)?).await?;
+        logs.extend(to_wire::failure_log(&sandbox));
+    }
+    Ok(Json(wire::Logs { logs }))
 }

@@ -24,7 +24,7 @@ pub(super) use blueprint::{BuildLog, Fate, blueprint, blueprint_status};
 pub(super) use devbox::{Status, devbox, status};
 pub(super) use execution::{execution, sync_execution};
 pub(super) use gateway::{config, gateway_specs, gateway_token, mcp_specs, mcp_token};
-pub(super) use log::{Newest, logs};
+pub(super) use log::{Newest, failure_log, logs};
 pub(super) use network_policy::network_policy;
 pub(super) use object::{content_type, content_type_of, object, object_state};
 

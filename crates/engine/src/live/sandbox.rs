@@ -50,7 +50,7 @@ pub(crate) enum Change {
     /// What people say about it.
     Describe(DescribeSandbox),
     /// The setup of that life is over, or why it is not.
-    SetUp(u32, std::result::Result<(), String>),
+    SetUp(u32, std::result::Result<(), (EndReason, String)>),
     /// The main command of that life is about to start, under the id that is recorded then.
     MainBegins(u32),
     /// The main command of that life has ended.

@@ -23,6 +23,7 @@ pub(in crate::runloop) fn blueprint(build: Build, fate: Fate) -> wire::Blueprint
     let said = said(&build);
     let failure = build.failure.as_ref().map(|failure| match failure.fault {
         BuildFault::OutOfDisk => "out_of_disk",
+        BuildFault::OutOfMemory => "out_of_memory",
         _ => "build_failed",
     });
     wire::Blueprint {

@@ -2,7 +2,7 @@
 
 use pinfold_engine::{TextChunk, TextTail};
 use pinfold_model::journal::Stream;
-use pinfold_model::{Command, ExitStatus, Time};
+use pinfold_model::{Command, ExitStatus, Sandbox, Time};
 
 use super::lines::Lines;
 use super::time;
@@ -20,7 +20,7 @@ pub(in crate::runloop) fn logs(
         level,
         source: "exec",
         timestamp_ms: time(at),
-        cmd_id: id.to_owned(),
+        cmd_id: Some(id.to_owned()),
         ..wire::Log::default()
     };
     let begun = wire::Log {
@@ -46,6 +46,18 @@ pub(in crate::runloop) fn logs(
         ..entry("info", at)
     });
     std::iter::once(begun).chain(cut).chain(lines).chain(ended)
+}
+
+/// Why a devbox failed, or rests again though it was to run: no command need have said so.
+pub(in crate::runloop) fn failure_log(sandbox: &Sandbox) -> Option<wire::Log> {
+    let why = sandbox.failure.clone()?;
+    Some(wire::Log {
+        level: "error",
+        source: "setup_commands",
+        timestamp_ms: time(sandbox.ended_at.unwrap_or(sandbox.last_active_at)),
+        message: Some(why),
+        ..wire::Log::default()
+    })
 }
 
 /// The newest of the logs of several commands.
@@ -170,7 +182,7 @@ mod tests {
             let entry = |cmd: Option<&str>, message: Option<String>| wire::Log {
                 cmd: cmd.map(str::to_owned),
                 message,
-                cmd_id: id.to_owned(),
+                cmd_id: Some(id.to_owned()),
                 ..wire::Log::default()
             };
             let lines = (0..lines).map(|n| entry(None, Some(n.to_string())));
@@ -180,7 +192,7 @@ mod tests {
         };
         let shown = |newest: Newest| {
             let text = |log: wire::Log| match (log.cmd, log.message) {
-                (Some(_), _) => format!("{}:", log.cmd_id),
+                (Some(_), _) => format!("{}:", log.cmd_id.unwrap_or_default()),
                 (None, message) => message.filter(|text| text != CUT).unwrap_or("...".into()),
             };
             newest.finish().into_iter().map(text).collect::<Vec<_>>()
