@@ -298,3 +298,13 @@ async def test_long_logs_have_their_end(sdk, runloop, devbox):
     assert lines[-3:] == ["300000", "the end", "third"]
     numbers = [int(line) for line in lines[1:-2]]
     assert numbers == list(range(numbers[0], 300_001)) and len(numbers) > 9000
+
+
+async def test_a_variable_that_no_process_could_have_is_refused(sdk, runloop, refused):
+    fits, too_long = ({"BIG": "x" * bytes_} for bytes_ in (131_067, 131_068))
+    devbox = await sdk(runloop.devbox.create, environment_variables=fits)
+    assert await exec_(sdk, devbox, "echo ${#BIG}") == (0, "131067\n")
+    await sdk(devbox.shutdown)
+    with refused(BadRequestError, 400) as caught:
+        await sdk(runloop.api.devboxes.create, environment_variables=too_long)
+    assert "BIG" in str(caught.value)
