@@ -220,3 +220,25 @@ async def test_a_build_that_takes_too_much_memory_says_so(sdk, runloop):
     failed, logs = await failing(sdk, runloop, line)
     assert failed.failure_reason == "out_of_memory"
     assert "ran out of memory" in logs[-1].message
+
+
+async def test_what_has_no_effect_is_in_the_log(sdk, runloop):
+    dockerfile = "FROM host\nVOLUME /data\nSTOPSIGNAL SIGINT\nHEALTHCHECK CMD true\n"
+    blueprint = await sdk(
+        runloop.blueprint.create, name=f"warned-{time.time_ns()}", dockerfile=dockerfile
+    )
+    logs = (await sdk(blueprint.logs)).logs
+    warned = [line.message for line in logs if line.level == "warn"]
+    assert [line.split(": ")[0] for line in warned] == [f"Dockerfile line {n}" for n in (2, 3, 4)]
+    await sdk(blueprint.delete)
+
+
+async def test_nothing_of_a_project_is_public(sdk, runloop, server):
+    assert (await sdk(runloop.api.blueprints.list_public)).blueprints == []
+    assert (await sdk(runloop.api.objects.list_public)).objects == []
+    response = httpx.post(
+        f"{server.base_url}/v1/blueprints/create_from_inspection",
+        headers={"authorization": f"Bearer {KEY}"},
+        json={},
+    )
+    assert response.status_code == 501

@@ -308,3 +308,20 @@ async def test_a_variable_that_no_process_could_have_is_refused(sdk, runloop, re
     with refused(BadRequestError, 400) as caught:
         await sdk(runloop.api.devboxes.create, environment_variables=too_long)
     assert "BIG" in str(caught.value)
+
+
+async def test_what_is_wrong_is_said_in_the_words_of_the_request(sdk, runloop, refused):
+    idle = {"after_idle": {"idle_time_seconds": 0, "on_idle": "suspend"}}
+    with refused(BadRequestError, 400) as caught:
+        await sdk(runloop.api.devboxes.create, launch_parameters=idle)
+    assert "after_idle.idle_time_seconds: must be from 1" in str(caught.value)
+    devbox = await sdk(runloop.devbox.create)
+    await sdk(devbox.suspend)
+    await sdk(devbox.await_suspended)
+    with refused(BadRequestError, 400) as caught:
+        await sdk(devbox.cmd.exec, command="true")
+    assert "the devbox is suspended; resume it first" in str(caught.value)
+    await sdk(devbox.shutdown)
+    with refused(BadRequestError, 400) as caught:
+        await sdk(devbox.cmd.exec, command="true")
+    assert "the devbox has been shut down" in str(caught.value)

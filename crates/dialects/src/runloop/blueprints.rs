@@ -111,6 +111,14 @@ pub(super) async fn list(
     }))
 }
 
+/// Every blueprint is its project's.
+pub(super) async fn list_public(_: Caller) -> Json<wire::Blueprints> {
+    Json(wire::Blueprints {
+        blueprints: Vec::new(),
+        has_more: false,
+    })
+}
+
 pub(super) async fn logs(
     State(engine): State<Engine>,
     Caller(ctx): Caller,

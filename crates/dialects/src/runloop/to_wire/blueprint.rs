@@ -91,12 +91,16 @@ impl BuildLog {
     };
 
     pub(in crate::runloop) fn of(build: &Build) -> Self {
-        Self {
+        let mut log = Self {
             lines: Ends::new(Self::FIRST, Self::LAST),
             at: build.created_at,
             decoders: Default::default(),
             begun: Lines::default(),
+        };
+        for warning in &build.warnings {
+            log.line("warn", warning.clone());
         }
+        log
     }
 
     pub(in crate::runloop) fn take(&mut self, event: BuildEvent) {
