@@ -136,3 +136,109 @@ async def test_a_secret_of_a_build_has_to_be_there(sdk, runloop, refused):
             dockerfile="FROM host\n",
             secrets={"PASS": "nobodys-secret"},
         )
+
+
+async def test_a_home_is_its_users_whoever_made_it(sdk, runloop):
+    dockerfile = "FROM host\nRUN mkdir -p /home/user/proj\n"
+    for how in (
+        {"file_mounts": {"/home/user/cfg.txt": "c", "~/.a/b/c": "", "/etc/g": ""}},
+        {
+            "file_mounts": {"/home/user/cfg.txt": "c", "~/.a/b/c": "", "/etc/g": ""},
+            "system_setup_commands": ["echo more >> cfg.txt"],
+        },
+        {},
+    ):
+        name = f"home-{time.time_ns()}"
+        blueprint = await sdk(runloop.blueprint.create, name=name, dockerfile=dockerfile, **how)
+        devbox = await sdk(blueprint.create_devbox)
+        seen = "touch ~/new && stat -c '%n %U' . proj cfg.txt .a .a/b .a/b/c /etc/g 2>/dev/null"
+        result = await sdk(devbox.cmd.exec, command=seen)
+        lines = (await sdk(result.stdout)).splitlines()
+        assert lines[:2] == [". user", "proj root"]
+        if how:
+            theirs = [f"{path} user" for path in ("cfg.txt", ".a", ".a/b", ".a/b/c")]
+            assert lines[2:] == [*theirs, "/etc/g root"]
+        await sdk(devbox.shutdown)
+        await sdk(blueprint.delete)
+
+
+async def failing(sdk, runloop, line):
+    """The log of a build whose line fails."""
+    name = f"fails-{time.time_ns()}"
+    dockerfile = f"FROM host\nRUN {line}\n"
+    with pytest.raises(RunloopError, match="failed"):
+        await sdk(runloop.blueprint.create, name=name, dockerfile=dockerfile)
+    failed = (await sdk(runloop.api.blueprints.list, name=name)).blueprints[0]
+    logs = (await sdk(runloop.api.blueprints.logs, failed.id)).logs
+    await sdk(runloop.api.blueprints.delete, failed.id)
+    return failed, logs
+
+
+async def test_a_long_log_of_a_build_has_its_end(sdk, runloop):
+    _, logs = await failing(sdk, runloop, "seq 1 300000; echo the error; exit 1")
+    lines = [line.message for line in logs]
+    assert {"1", "19000", "300000", "the error"} <= set(lines)
+    assert lines.index("300000") + 1 == lines.index("the error") >= len(lines) - 3
+    notices = [line.message for line in logs if line.level == "warn"]
+    assert len(notices) == 1 and notices[0].endswith("lines are left out here")
+    left_out = int(notices[0].split()[0])
+    # Two steps, the failure and the notice are lines too.
+    assert len(lines) + left_out == 300_000 + 1 + 2 + 1 + 1
+
+
+async def test_a_line_of_a_log_is_whole_however_it_was_written(sdk, runloop):
+    pieces = r"printf a; sleep .3; printf 'b\303'; sleep .3; printf '\274c\n'; printf end; exit 1"
+    _, logs = await failing(sdk, runloop, pieces)
+    assert ["abüc", "end"] == [line.message for line in logs][-3:-1]
+
+
+@pytest.mark.parametrize(
+    ("name", "uid", "home"), [("zoe", 1777, "/home/zoe"), ("root", 0, "/root")]
+)
+async def test_set_up_commands_run_as_the_user_of_launch_parameters(
+    sdk, runloop, name, uid, home
+):
+    blueprint = await sdk(
+        runloop.blueprint.create,
+        name=f"users-{time.time_ns()}",
+        dockerfile="FROM host\n",
+        system_setup_commands=["id -u > who; pwd >> who", "test -w cfg"],
+        file_mounts={"cfg": "c"},
+        launch_parameters={"user_parameters": {"username": name, "uid": uid}},
+    )
+    devbox = await sdk(blueprint.create_devbox)
+    seen = "cat who; pwd; id -un; stat -c '%u %n' who cfg . && touch new"
+    result = await sdk(devbox.cmd.exec, command=seen)
+    expected = f"{uid}\n{home}\n{home}\n{name}\n{uid} who\n{uid} cfg\n{uid} .\n"
+    assert await sdk(result.stdout) == expected
+    await sdk(devbox.shutdown)
+    await sdk(blueprint.delete)
+
+
+async def test_a_build_that_takes_too_much_memory_says_so(sdk, runloop):
+    line = "bash -c 'head -c 100G /dev/zero | tail > /dev/null; exit ${PIPESTATUS[1]}'"
+    failed, logs = await failing(sdk, runloop, line)
+    assert failed.failure_reason == "out_of_memory"
+    assert "ran out of memory" in logs[-1].message
+
+
+async def test_what_has_no_effect_is_in_the_log(sdk, runloop):
+    dockerfile = "FROM host\nVOLUME /data\nSTOPSIGNAL SIGINT\nHEALTHCHECK CMD true\n"
+    blueprint = await sdk(
+        runloop.blueprint.create, name=f"warned-{time.time_ns()}", dockerfile=dockerfile
+    )
+    logs = (await sdk(blueprint.logs)).logs
+    warned = [line.message for line in logs if line.level == "warn"]
+    assert [line.split(": ")[0] for line in warned] == [f"Dockerfile line {n}" for n in (2, 3, 4)]
+    await sdk(blueprint.delete)
+
+
+async def test_nothing_of_a_project_is_public(sdk, runloop, server):
+    assert (await sdk(runloop.api.blueprints.list_public)).blueprints == []
+    assert (await sdk(runloop.api.objects.list_public)).objects == []
+    response = httpx.post(
+        f"{server.base_url}/v1/blueprints/create_from_inspection",
+        headers={"authorization": f"Bearer {KEY}"},
+        json={},
+    )
+    assert response.status_code == 501

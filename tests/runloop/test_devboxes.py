@@ -81,7 +81,37 @@ async def test_a_launch_command_that_fails_fails_the_devbox(sdk, runloop):
     info = await sdk(listed[0].get_info)
     assert (info.name, info.status, info.failure_reason) == ("doomed", "failure", "execution_failed")
     assert info.end_time_ms >= info.create_time_ms
+    # The category says little; why it failed stands where it happened, and in the logs.
+    why = "command 2 of its setup ended with status 3: no"
+    assert info.state_transitions[-1].failure_reason == f"execution_failed: {why}"
+    logs = (await sdk(runloop.api.devboxes.logs.list, info.id)).logs
+    assert (logs[-1].level, logs[-1].message) == ("error", why)
     await sdk(listed[0].shutdown)
+
+
+async def failed(sdk, runloop, **options):
+    """A devbox whose set-up fails, and the last line of its logs."""
+    with pytest.raises(Exception, match="non-running terminal state: failure"):
+        await sdk(runloop.devbox.create, **options)
+    info = await sdk((await sdk(runloop.devbox.list, limit=1))[0].get_info)
+    logs = (await sdk(runloop.api.devboxes.logs.list, info.id)).logs
+    return info, logs[-1].message
+
+
+async def test_a_devbox_that_was_too_small_says_so(sdk, runloop):
+    small = {"resource_size_request": "CUSTOM_SIZE", "custom_cpu_cores": 0.5}
+    small |= {"custom_gb_memory": 0.5, "custom_disk_size": 0.5}
+    content = bytes(600 << 20)
+    storage = await sdk(
+        runloop.storage_object.upload_from_bytes, content, name="large", content_type="binary"
+    )
+    mount = {"type": "object_mount", "object_id": storage.id, "object_path": "large"}
+    info, why = await failed(sdk, runloop, mounts=[mount], launch_parameters=small)
+    assert info.failure_reason == "out_of_disk" and storage.id in why, why
+    small |= {"launch_commands": ["head -c 1G /dev/zero | tail > /dev/null; exit ${PIPESTATUS[1]}"]}
+    info, why = await failed(sdk, runloop, launch_parameters=small)
+    assert info.failure_reason == "out_of_memory" and "command 1" in why, why
+    await sdk(storage.delete)
 
 
 async def test_a_shutdown_is_told_at_once_and_for_ever(sdk, runloop):
@@ -255,3 +285,43 @@ async def test_logs_tell_what_commands_did(sdk, runloop, devbox):
     assert logs[-1].exit_code == 4 and {one.cmd_id for one in logs} == {name}
     every = (await sdk(runloop.api.devboxes.logs.list, devbox.id)).logs
     assert [one.cmd for one in every if one.cmd] == [logs[0].cmd]
+
+
+async def test_long_logs_have_their_end(sdk, runloop, devbox):
+    await sdk(devbox.cmd.exec, command="echo first")
+    await sdk(devbox.cmd.exec, command="seq 1 300000; echo the end; exit 3")
+    await sdk(devbox.cmd.exec, command="echo third")
+    logs = (await sdk(runloop.api.devboxes.logs.list, devbox.id)).logs
+    assert len(logs) <= 10_003
+    assert logs[0].cmd.startswith("seq") and logs[1].level == "warn"
+    lines = [line.message for line in logs if line.message]
+    assert lines[-3:] == ["300000", "the end", "third"]
+    numbers = [int(line) for line in lines[1:-2]]
+    assert numbers == list(range(numbers[0], 300_001)) and len(numbers) > 9000
+
+
+async def test_a_variable_that_no_process_could_have_is_refused(sdk, runloop, refused):
+    fits, too_long = ({"BIG": "x" * bytes_} for bytes_ in (131_067, 131_068))
+    devbox = await sdk(runloop.devbox.create, environment_variables=fits)
+    assert await exec_(sdk, devbox, "echo ${#BIG}") == (0, "131067\n")
+    await sdk(devbox.shutdown)
+    with refused(BadRequestError, 400) as caught:
+        await sdk(runloop.api.devboxes.create, environment_variables=too_long)
+    assert "BIG" in str(caught.value)
+
+
+async def test_what_is_wrong_is_said_in_the_words_of_the_request(sdk, runloop, refused):
+    idle = {"after_idle": {"idle_time_seconds": 0, "on_idle": "suspend"}}
+    with refused(BadRequestError, 400) as caught:
+        await sdk(runloop.api.devboxes.create, launch_parameters=idle)
+    assert "after_idle.idle_time_seconds: must be from 1" in str(caught.value)
+    devbox = await sdk(runloop.devbox.create)
+    await sdk(devbox.suspend)
+    await sdk(devbox.await_suspended)
+    with refused(BadRequestError, 400) as caught:
+        await sdk(devbox.cmd.exec, command="true")
+    assert "the devbox is suspended; resume it first" in str(caught.value)
+    await sdk(devbox.shutdown)
+    with refused(BadRequestError, 400) as caught:
+        await sdk(devbox.cmd.exec, command="true")
+    assert "the devbox has been shut down" in str(caught.value)

@@ -1,6 +1,7 @@
 """Executions: their ends, their output, their streams."""
 
 import asyncio
+import hashlib
 import json
 import time
 import uuid
@@ -230,3 +231,85 @@ async def test_shells_of_the_sdk_keep_their_state(sdk, devbox):
     await sdk(shell.exec, "cd /tmp; export A=1")
     result = await sdk(shell.exec, "pwd; echo $A")
     assert await sdk(result.stdout) == "/tmp\n1\n"
+
+
+async def test_a_path_that_is_given_is_in_front_of_the_profiles(sdk, runloop):
+    tool = "printf '#!/bin/sh\\necho of mine' > ~/tool; chmod +x ~/tool"
+    launch = {"launch_commands": [tool, "tool > launched"]}
+    given = {"PATH": "/home/user:/usr/bin:/bin"}
+    devbox = await sdk(
+        runloop.devbox.create, environment_variables=given, launch_parameters=launch
+    )
+
+    async def said(command, **how):
+        result = await sdk(devbox.cmd.exec, command=command, **how)
+        return (await sdk(result.stdout)).splitlines()
+
+    assert await said("tool; cat launched; echo $PATH; echo $#") == [
+        "of mine",
+        "of mine",
+        (path := (await said("echo $PATH"))[0]),
+        "0",
+    ]
+    parts = path.split(":")
+    assert parts[:3] == ["/home/user", "/usr/bin", "/bin"] and len(parts) == len(set(parts))
+    # A shell keeps what its lines make of it, and what is given comes in once.
+    execute = runloop.api.devboxes.execute_sync
+    for _ in range(2):
+        line = "tool; echo $PATH; export PATH=$PATH:/more"
+        shown = await sdk(execute, devbox.id, command=line, extra_body={"shell_name": "one"})
+    assert shown.stdout.splitlines() == ["of mine", f"{path}:/more"]
+    await sdk(devbox.shutdown)
+    nowhere = await sdk(runloop.devbox.create, environment_variables={"PATH": "/nowhere"})
+    result = await sdk(nowhere.cmd.exec, command="echo $PATH; ls / > /dev/null && echo found")
+    shown = (await sdk(result.stdout)).splitlines()
+    assert shown[0].startswith("/nowhere:") and shown[1:] == ["found"]
+    await sdk(nowhere.shutdown)
+
+
+async def test_a_path_of_an_image_reaches_executions(sdk, runloop):
+    dockerfile = (
+        "FROM host\nRUN mkdir -p /opt/venv/bin; echo 'echo of the image' > /opt/venv/bin/tool; "
+        "chmod +x /opt/venv/bin/tool\n"
+        "ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin\n"
+    )
+    name = f"path-{time.time_ns()}"
+    blueprint = await sdk(runloop.blueprint.create, name=name, dockerfile=dockerfile)
+    devbox = await sdk(blueprint.create_devbox)
+    result = await sdk(devbox.cmd.exec, command="tool")
+    assert await sdk(result.stdout) == "of the image\n"
+    # What is not right says so as it does without.
+    result = await sdk(devbox.cmd.exec, command="echo fine\nnosuchprogram")
+    assert "line 2: nosuchprogram" in await sdk(result.stderr) and result.exit_code == 127
+    await sdk(devbox.shutdown)
+    await sdk(blueprint.delete)
+
+
+async def test_a_line_may_be_long(sdk, runloop, devbox, refused):
+    for bytes_ in (100_000, 131_072, 500_000, 1_000_000):
+        text = "ü" * (bytes_ // 2)
+        line = f"LC_ALL=C; echo $# $0; x='{text}'; echo ${{#x}}\nfalse || exit 7"
+        for how in ({}, {"extra_body": {"shell_name": "long"}}):
+            shown = await sdk(
+                runloop.api.devboxes.execute_sync, devbox.id, command=line, **how
+            )
+            assert (shown.stdout.splitlines(), shown.exit_status) == (
+                ["0 bash", str(len(text.encode()))],
+                7,
+            )
+    logs = (await sdk(runloop.api.devboxes.logs.list, devbox.id)).logs
+    assert line in [one.cmd for one in logs]
+    with refused(BadRequestError, 400) as caught:
+        await sdk(devbox.cmd.exec, command="x" * (1 << 20))
+    assert "at most 1048576 fit" in str(caught.value)
+
+
+async def test_much_goes_to_stdin_at_once(sdk, runloop, devbox):
+    execution = await sdk(devbox.cmd.exec_async, command="sha256sum", attach_stdin=True)
+    text = "ü\n" * 2_600_000
+    send = runloop.api.devboxes.executions.send_std_in
+    for options in ({"text": text}, {"signal": "EOF"}):
+        await sdk(send, execution.execution_id, devbox_id=devbox.id, **options)
+    result = await sdk(execution.result)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    assert await sdk(result.stdout) == f"{digest}  -\n"

@@ -1,7 +1,9 @@
 """Files of a devbox."""
 
+import hashlib
+
 import pytest
-from runloop_api_client import BadRequestError, NotFoundError
+from runloop_api_client import APIStatusError, BadRequestError, NotFoundError
 
 pytestmark = pytest.mark.anyio
 
@@ -49,3 +51,19 @@ async def test_no_path_of_a_devbox_reaches_the_server(sdk, devbox, tmp_path):
             await sdk(devbox.file.read, file_path=path)
 
 
+
+
+async def test_texts_of_a_hundred_megabytes_are_written_and_read(sdk, devbox):
+    for text in ("é\n" * 1_000_000, ("x" * 99 + "\n") * 1_000_000):
+        await sdk(devbox.file.write, file_path="large", contents=text)
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        result = await sdk(devbox.cmd.exec, command="sha256sum large | cut -d' ' -f1")
+        assert await sdk(result.stdout) == digest + "\n"
+        assert await sdk(devbox.file.read, file_path="large") == text
+    with pytest.raises(APIStatusError, match="upload_file takes larger files") as caught:
+        await sdk(devbox.file.write, file_path="larger", contents="x" * ((100 << 20) + 1))
+    assert caught.value.status_code == 413
+    await sdk(devbox.cmd.exec, command="cat large large > larger")
+    with pytest.raises(APIStatusError, match="download_file takes larger files") as caught:
+        await sdk(devbox.file.read, file_path="larger")
+    assert caught.value.status_code == 413

@@ -142,3 +142,13 @@ async def test_what_cannot_be_mounted_is_told_at_once(sdk, runloop):
         mount = {"type": "object_mount", "object_id": name, "object_path": "/x"}
         with pytest.raises(kind):
             await sdk(runloop.api.devboxes.create, mounts=[mount])
+
+
+async def test_a_url_lasts_as_long_as_it_may(sdk, runloop, refused):
+    made = await sdk(runloop.storage_object.upload_from_text, "x", name="for-urls")
+    for bad in (-1, 0, 604_801):
+        with refused(BadRequestError, 400) as caught:
+            await sdk(made.get_download_url, duration_seconds=bad)
+        assert "duration_seconds: must be from 1 to 604800" in str(caught.value)
+    assert (await sdk(made.get_download_url, duration_seconds=1)).download_url
+    await sdk(made.delete)

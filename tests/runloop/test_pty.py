@@ -109,6 +109,19 @@ async def test_a_shell_is_typed_into_and_shown(pty, devbox):
     assert again.created and (again.cols, again.rows) == (80, 24)
 
 
+async def test_a_terminal_has_the_path_that_was_given(sdk, server, runloop):
+    given = {"PATH": "/home/user:/usr/bin:/bin"}
+    devbox = await sdk(runloop.devbox.create, environment_variables=given)
+    tunnel = await sdk(runloop.api.devboxes.create_pty_tunnel, devbox.id)
+    pty = Pty(sdk, server, tunnel)
+    with pty.attach(await pty.connect("main")) as ws:
+        ws.send(b"case $- in *i*) echo $PATH-$((6*7));; esac\r")
+        seen = await shown(ws, "-42\r\n")
+    assert "/home/user:/usr/bin:/bin:" in seen
+    await sdk(pty.client.close)
+    await sdk(devbox.shutdown)
+
+
 async def test_a_shell_is_left_and_found_again(pty, sdk, devbox):
     view = await pty.connect("kept")
     with pty.attach(view) as ws:

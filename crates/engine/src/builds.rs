@@ -28,7 +28,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pinfold_model::build::{BuildCache, BuildSpec, BuildState};
+use pinfold_model::build::{BuildCache, BuildHome, BuildSpec, BuildState};
 use pinfold_model::setup::validate_secret_names;
 use pinfold_model::{
     Build, BuildId, Code, Ctx, Error, ImageName, Level, NetworkMode, NetworkPolicy, ObjectId,
@@ -82,6 +82,9 @@ pub struct CreateBuild {
     pub setup_user: Option<String>,
     /// Text files by absolute path, put into the image before `setup`.
     pub files: BTreeMap<String, String>,
+    /// Whose those of `files` are that are below somebody's home; root's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub home: Option<BuildHome>,
     /// Over those of the Dockerfile.
     pub labels: BTreeMap<String, String>,
     pub cache: BuildCache,
@@ -116,6 +119,7 @@ impl CreateBuild {
             setup_anew_from: None,
             setup_user: None,
             files: BTreeMap::new(),
+            home: None,
             labels: BTreeMap::new(),
             cache: BuildCache::Use,
             vcpu_millis: None,
@@ -144,6 +148,7 @@ impl CreateBuild {
             setup_anew_from: self.setup_anew_from,
             setup_user: self.setup_user,
             files: self.files,
+            home: self.home,
             labels: self.labels,
             cache: self.cache,
             resources: Resources {

@@ -26,7 +26,7 @@ pub use logs::{LogPage, LogsRequest};
 pub use reader::OutputReader;
 pub use run::{RunOptions, RunOutput};
 pub use tail::OutputTail;
-pub use text::{TextChunk, TextPage, TextReader};
+pub use text::{TextChunk, TextPage, TextReader, TextTail};
 pub use utf8::TextDecoder;
 
 pub(crate) use collect::Collecting;

@@ -56,7 +56,7 @@ pub use code::{
 };
 pub use commands::{
     Attended, LogPage, LogsRequest, OutputReader, OutputTail, RunOptions, RunOutput, TextChunk,
-    TextDecoder, TextPage, TextReader,
+    TextDecoder, TextPage, TextReader, TextTail,
 };
 pub use config::{EngineConfig, HostMounts, Lifetime, Parts, PullPolicy};
 pub use engine::{Drain, Engine};

@@ -4,7 +4,7 @@ mod keyed;
 
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{FromRequest, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
@@ -13,6 +13,7 @@ use http_body_util::BodyExt;
 use pinfold_model::{Code, Error};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use self::keyed::Keyed;
 use crate::failure::Failure;
@@ -21,8 +22,11 @@ use crate::failure::Failure;
 pub const JSON_BODY_MAX_BYTES: usize = 2 << 20;
 /// A body of that size that takes longer is a stalled or hostile client.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+const LARGE_BODY_TIMEOUT: Duration = Duration::from_secs(120);
+/// Bodies larger than that which are in memory at a time.
+static LARGE_BODIES: Semaphore = Semaphore::const_new(16);
 
-/// How much of a body that is too large is read at most.
+/// How much of what is too much of a body is read at most.
 const DRAINED_MAX_BYTES: usize = 64 << 20;
 
 /// A JSON body, in or out. An empty request body counts as `{}`, so that routes whose fields are all
@@ -39,7 +43,7 @@ where
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Failure> {
         let (parts, body) = request.into_parts();
-        let bytes = read_body(body, JSON_BODY_MAX_BYTES).await?;
+        let bytes = read_body(body, JSON_BODY_MAX_BYTES, BODY_TIMEOUT).await?;
         if bytes.is_empty() {
             return parse(b"{}").map(Self);
         }
@@ -48,10 +52,49 @@ where
     }
 }
 
-/// Reads a whole body of at most `max` bytes; more is `body_too_large`, slower than 30 seconds is
+/// A JSON body of at most `max` bytes, for the few routes where a document holds a file's text. Few are
+/// in memory at a time: who finds no place in 30 seconds is told `unavailable`. One that takes longer than
+/// two minutes to arrive is a `timeout`.
+pub async fn read_large_json<T>(request: Request, max: usize) -> Result<T, Failure>
+where
+    T: DeserializeOwned + Send + 'static,
+{
+    let (parts, body) = request.into_parts();
+    let said = body.size_hint().exact();
+    let is_small = said.is_some_and(|bytes| bytes <= JSON_BODY_MAX_BYTES as u64);
+    let _place = match is_small {
+        true => None,
+        false => Some(place().await?),
+    };
+    let bytes = read_body(body, max, LARGE_BODY_TIMEOUT).await?;
+    if bytes.is_empty() {
+        return parse(b"{}");
+    }
+    require_json(&parts.headers)?;
+    if bytes.len() <= JSON_BODY_MAX_BYTES {
+        return parse(&bytes);
+    }
+    // The body is gone when this is over, and only what was read of it is left.
+    let parsed = tokio::task::spawn_blocking(move || parse(&bytes)).await;
+    parsed.map_err(Error::internal)?
+}
+
+async fn place() -> Result<SemaphorePermit<'static>, Failure> {
+    let place = tokio::time::timeout(BODY_TIMEOUT, LARGE_BODIES.acquire()).await;
+    match place {
+        Ok(place) => Ok(place.map_err(Error::internal)?),
+        Err(_) => Err(Error::new(
+            Code::Unavailable,
+            "too many large bodies arrive at the moment; try again shortly",
+        )
+        .into()),
+    }
+}
+
+/// Reads a whole body of at most `max` bytes; more is `body_too_large`, slower than `patience` is
 /// `timeout`.
-pub async fn read_body(body: Body, max: usize) -> Result<Bytes, Failure> {
-    match tokio::time::timeout(BODY_TIMEOUT, collected(body, max)).await {
+async fn read_body(body: Body, max: usize, patience: Duration) -> Result<Bytes, Failure> {
+    match tokio::time::timeout(patience, collected(body, max)).await {
         Ok(Ok(Some(bytes))) => Ok(bytes),
         Ok(Ok(None)) => Err(Error::new(
             Code::BodyTooLarge,
@@ -64,7 +107,10 @@ pub async fn read_body(body: Body, max: usize) -> Result<Bytes, Failure> {
             .into()),
         Err(_) => Err(Failure::from(Error::new(
             Code::Timeout,
-            "the body did not arrive within 30 seconds",
+            format!(
+                "the body did not arrive within {} seconds",
+                patience.as_secs()
+            ),
         ))
         .with_status(StatusCode::REQUEST_TIMEOUT)),
     }
@@ -74,7 +120,9 @@ pub async fn read_body(body: Body, max: usize) -> Result<Bytes, Failure> {
 /// for a while: a client that is answered while it still sends may lose the answer with the
 /// connection.
 async fn collected(mut body: Body, max: usize) -> Result<Option<Bytes>, axum::Error> {
-    let mut kept = Vec::new();
+    // Room for all of it at once: growing would hold it twice.
+    let said = usize::try_from(body.size_hint().lower()).unwrap_or(max);
+    let mut kept = Vec::with_capacity(if said <= max { said } else { 0 });
     let mut came = 0_usize;
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame?.into_data() else {
@@ -83,7 +131,7 @@ async fn collected(mut body: Body, max: usize) -> Result<Option<Bytes>, axum::Er
         came = came.saturating_add(data.len());
         if came <= max {
             kept.extend_from_slice(&data);
-        } else if came > DRAINED_MAX_BYTES {
+        } else if came > max.saturating_add(DRAINED_MAX_BYTES) {
             break;
         }
     }
@@ -201,6 +249,26 @@ mod tests {
             assert_eq!(failure.error().details()["field"], field, "{body}");
             assert_eq!(failure.status(), StatusCode::BAD_REQUEST);
         }
+    }
+
+    #[tokio::test]
+    async fn large_bodies_are_read_up_to_their_own_bound() {
+        let read = |bytes: usize| {
+            let text = format!("{{\"size\":{{\"rows\":7}}{}}}", " ".repeat(bytes));
+            let request = Request::post("/").header(CONTENT_TYPE, "application/json");
+            let request = request.body(Body::from(text)).expect("a request");
+            read_large_json::<Wanted>(request, 4 << 20)
+        };
+        for bytes in [0, 3 << 20] {
+            assert_eq!(read(bytes).await.expect("fits").size.rows, 7);
+        }
+        let failure = read(4 << 20).await.expect_err("too large");
+        assert_eq!(failure.status(), StatusCode::PAYLOAD_TOO_LARGE);
+        let plain = Request::post("/")
+            .body(Body::from("{}"))
+            .expect("a request");
+        let failure = read_large_json::<Wanted>(plain, 9).await.err();
+        assert_eq!(failure.expect("no JSON").status(), 415);
     }
 
     #[tokio::test]

@@ -32,7 +32,7 @@ pub use download::Download;
 pub use facade::{Facade, method_not_allowed, route_not_found};
 pub use failure::Failure;
 pub use idempotency::IdempotencyKey;
-pub use json::{JSON_BODY_MAX_BYTES, Json, read_body};
+pub use json::{JSON_BODY_MAX_BYTES, Json, read_large_json};
 pub use path::Path;
 pub use query::{Query, pairs, parse_pairs};
 pub use range::{ByteRange, resolve_range};

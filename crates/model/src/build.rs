@@ -57,6 +57,9 @@ pub struct BuildSpec {
     pub setup_user: Option<String>,
     /// Text files, by absolute path, put into the image before `setup`.
     pub files: BTreeMap<String, String>,
+    /// Whose those of `files` are that are below somebody's home; the others are root's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub home: Option<BuildHome>,
     /// Over those of the Dockerfile.
     pub labels: BTreeMap<String, String>,
     pub cache: BuildCache,
@@ -69,6 +72,24 @@ pub struct BuildSpec {
     /// The key whose quota its sandboxes count against; `None`: the process itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<KeyId>,
+}
+
+/// A directory of the image that belongs to somebody.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildHome {
+    /// Absolute.
+    pub path: String,
+    /// `UID:GID`.
+    pub user: String,
+}
+
+impl BuildHome {
+    /// Whether what an absolute path names is below it.
+    #[must_use]
+    pub fn holds(&self, path: &str) -> bool {
+        let rest = path.strip_prefix(self.path.trim_end_matches('/'));
+        rest.is_some_and(|rest| rest.starts_with('/'))
+    }
 }
 
 impl BuildSpec {
@@ -210,6 +231,8 @@ pub enum BuildFault {
     SandboxFailed,
     /// A step used up its disk.
     OutOfDisk,
+    /// A step failed, and something of it was killed since it used up its memory.
+    OutOfMemory,
     QuotaExceeded,
     /// The server ended in the middle of it.
     Lost,
@@ -229,6 +252,7 @@ impl BuildFault {
             Self::TimedOut => Code::Timeout.as_str(),
             Self::SandboxFailed => Code::SandboxFailed.as_str(),
             Self::OutOfDisk => Code::DiskFull.as_str(),
+            Self::OutOfMemory => "out_of_memory",
             Self::QuotaExceeded => Code::QuotaExceeded.as_str(),
             Self::Lost => "lost",
             Self::Internal => Code::Internal.as_str(),
@@ -299,6 +323,18 @@ pub struct Build {
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_home_holds_what_is_below_it_and_nothing_beside_it() {
+        let home = BuildHome {
+            path: "/home/user".into(),
+            user: "1000:1000".into(),
+        };
+        assert!(home.holds("/home/user/a") && home.holds("/home/user/a/b"));
+        for other in ["/home/user", "/home/user2/a", "/etc/a", "home/user/a"] {
+            assert!(!home.holds(other), "{other}");
+        }
+    }
+
     fn spec() -> BuildSpec {
         BuildSpec {
             name: "a:1".parse().expect("a name"),
@@ -312,6 +348,7 @@ mod tests {
             setup_anew_from: None,
             setup_user: None,
             files: BTreeMap::new(),
+            home: None,
             labels: BTreeMap::new(),
             cache: BuildCache::Use,
             resources: Resources::default(),

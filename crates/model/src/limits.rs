@@ -12,6 +12,8 @@ pub const METADATA_MAX_KEYS: usize = 64;
 pub const METADATA_KEY_MAX_CHARS: usize = 128;
 pub const METADATA_VALUE_MAX_CHARS: usize = 4096;
 pub const ENV_MAX_VARS: usize = 1024;
+/// `NAME=value`: what the kernel takes as one text of a process (`MAX_ARG_STRLEN`), less the NUL behind it.
+pub const ENV_VAR_MAX_BYTES: usize = (128 << 10) - 1;
 /// Argument list plus environment of one command, in bytes (Linux itself allows about 2 MiB).
 pub const COMMAND_MAX_BYTES: usize = 1 << 20;
 /// What stdin may begin with. As much as a pipe holds for an ordinary user (pipe(7)).

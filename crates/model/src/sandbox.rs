@@ -313,6 +313,16 @@ pub fn validate_env(env: &BTreeMap<String, String>) -> Result<()> {
                 format!("{name:?} is no usable environment variable: no '=', no NUL, not empty"),
             ));
         }
+        if name.len() + 1 + value.len() > limits::ENV_VAR_MAX_BYTES {
+            return Err(Error::invalid(
+                "env",
+                format!(
+                    "the environment variable {name:?} is too long: its name and value may have {} bytes together; \
+                     write long values to a file",
+                    limits::ENV_VAR_MAX_BYTES - 1
+                ),
+            ));
+        }
     }
     Ok(())
 }
@@ -350,6 +360,8 @@ mod tests {
         assert!(validate_name("name", &"x".repeat(300)).is_err());
         assert!(validate_name("name", "ok name").is_ok());
         assert!(validate_env(&BTreeMap::from([("A=B".into(), String::new())])).is_err());
+        let long = |bytes| validate_env(&BTreeMap::from([("A".into(), "x".repeat(bytes))]));
+        assert!(long(131_069).is_ok() && long(131_070).is_err());
         assert!(validate_path("workdir", "relative").is_err());
     }
 }

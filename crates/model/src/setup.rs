@@ -167,7 +167,9 @@ impl Setup {
 }
 
 impl Account {
-    fn validate(&self) -> Result<()> {
+    /// A sound one stands for nothing else in a file of accounts, or in a line for a shell: of its home only
+    /// that it is a path is known.
+    pub fn validate(&self) -> Result<()> {
         let sound = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b);
         let first = self.name.bytes().next();
         let named = first.is_some_and(|b| b.is_ascii_lowercase() || b == b'_')

@@ -162,7 +162,7 @@ pub struct Build {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BuildFailure {
     /// `step_failed`, `base_image`, `dockerfile`, `context`, `cancelled`, `timeout`,
-    /// `sandbox_failed`, `disk_full`, `quota_exceeded`, `lost` or `internal`.
+    /// `sandbox_failed`, `disk_full`, `out_of_memory`, `quota_exceeded`, `lost` or `internal`.
     pub code: String,
     pub message: String,
     /// The step that it happened in, from 0.

@@ -30,6 +30,8 @@ words! {
         BootFailed = "boot_failed",
         Lost = "lost",
         OutOfMemory = "out_of_memory",
+        /// What it was to be set up with did not fit on its disk.
+        OutOfDisk = "out_of_disk",
         /// The command that it was there for has ended.
         MainExited = "main_exited",
     }

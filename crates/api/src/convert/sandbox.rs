@@ -82,6 +82,7 @@ fn reason(reason: EndReason) -> wire::EndReason {
         EndReason::BootFailed => wire::EndReason::BootFailed,
         EndReason::Lost => wire::EndReason::Lost,
         EndReason::OutOfMemory => wire::EndReason::OutOfMemory,
+        EndReason::OutOfDisk => wire::EndReason::OutOfDisk,
         EndReason::MainExited => wire::EndReason::MainExited,
     }
 }

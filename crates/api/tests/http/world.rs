@@ -518,6 +518,7 @@ async fn ended_build(store: &Store, project: &Project) -> BuildId {
             setup_anew_from: None,
             setup_user: None,
             files: BTreeMap::new(),
+            home: None,
             labels: BTreeMap::new(),
             cache: BuildCache::Use,
             resources: Resources::default(),

@@ -1,9 +1,9 @@
 //! Handlers of blueprints: builds whose images devboxes are made from.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::State;
-use pinfold_engine::{BuildEvent, BuildFilter, Cursor, Engine, PageRequest};
+use pinfold_engine::{BuildFilter, Cursor, Engine, PageRequest};
 use pinfold_http::{Caller, Json, Path, Query};
 use pinfold_model::build::BuildState;
 use pinfold_model::{Build, Code, Ctx, Error, ImageId, limits};
@@ -12,13 +12,13 @@ use super::errors::Refused;
 use super::from_wire::Built;
 use super::from_wire::blueprint::{self, Base};
 use super::poll::{Pages, RequestKey};
-use super::to_wire::Fate;
+use super::to_wire::{BuildLog, Fate};
 use super::{from_wire, ids, to_wire, wire};
 
 /// A log is read as far as it is; who wants more asks again.
 const LOG_PATIENCE: Duration = Duration::from_millis(200);
-/// Lines of one log.
-const LOG_LINES_MAX: usize = 100_000;
+/// One that never pauses is not followed for longer.
+const LOG_TIME_MAX: Duration = Duration::from_secs(10);
 
 type Answer = Result<Json<wire::Blueprint>, Refused>;
 
@@ -111,6 +111,14 @@ pub(super) async fn list(
     }))
 }
 
+/// Every blueprint is its project's.
+pub(super) async fn list_public(_: Caller) -> Json<wire::Blueprints> {
+    Json(wire::Blueprints {
+        blueprints: Vec::new(),
+        has_more: false,
+    })
+}
+
 pub(super) async fn logs(
     State(engine): State<Engine>,
     Caller(ctx): Caller,
@@ -118,23 +126,19 @@ pub(super) async fn logs(
 ) -> Result<Json<wire::BlueprintLogs>, Refused> {
     let build = engine.get_build(&ctx, &ids::blueprint(&id)?).await?;
     let mut reader = engine.follow_build(&ctx, &build.id, 0).await?;
-    let mut logs = Vec::new();
-    let mut at = build.created_at;
-    while logs.len() < LOG_LINES_MAX {
-        let Ok(next) = tokio::time::timeout(LOG_PATIENCE, reader.next()).await else {
-            break;
-        };
-        let Some((_, event)) = next? else {
-            break;
-        };
-        if let BuildEvent::Output { time, .. } = &event {
-            at = *time;
+    let mut log = BuildLog::of(&build);
+    let until = Instant::now() + LOG_TIME_MAX;
+    while Instant::now() < until
+        && let Ok(next) = tokio::time::timeout(LOG_PATIENCE, reader.next()).await
+    {
+        match next? {
+            Some((_, event)) => log.take(event),
+            None => break,
         }
-        logs.extend(to_wire::blueprint_logs(event, at));
     }
     Ok(Json(wire::BlueprintLogs {
         blueprint_id: id,
-        logs,
+        logs: log.finish(),
     }))
 }
 

@@ -7,8 +7,8 @@ use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use pinfold_http::{Facade, Failure, Json, route_not_found};
-use pinfold_model::{Code, Error};
-use serde_json::json;
+use pinfold_model::{Code, Error, SandboxState};
+use serde_json::{Value, json};
 
 pub(super) const FACADE: Facade = Facade {
     name: "runloop",
@@ -19,13 +19,14 @@ pub(super) const FACADE: Facade = Facade {
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// Resources of the vendor that this server does not have (see `coverage.md`).
-const ABSENT: [&str; 11] = [
+const ABSENT: [&str; 12] = [
     "account",
     "accounts",
     "agents",
     "benchmark_jobs",
     "benchmark_runs",
     "benchmarks",
+    "blueprints/create_from_inspection",
     "repositories",
     "scenarios",
     "devboxes/browsers",
@@ -198,7 +199,26 @@ fn render(failure: &Failure, _request_id: &str) -> Response {
         true => Retry::Never,
         false => Retry::Usual,
     };
-    answer(status, retry, error.message())
+    answer(status, retry, words(error))
+}
+
+/// What our words for a sandbox's states are in the vendor's.
+fn words(error: &Error) -> &str {
+    let state = error.details().get("state").and_then(Value::as_str);
+    let is = |wanted: SandboxState| state == Some(wanted.as_str());
+    match error.code() {
+        Code::SandboxNotRunning if is(SandboxState::Stopped) || is(SandboxState::Suspended) => {
+            "the devbox is suspended; resume it first"
+        }
+        Code::SandboxNotRunning if is(SandboxState::Creating) => {
+            "the devbox does not run yet; wait until it does"
+        }
+        Code::SandboxGone if is(SandboxState::Destroyed) => "the devbox has been shut down",
+        Code::SandboxFailed if is(SandboxState::Failed) => {
+            "the devbox has failed; its logs say why"
+        }
+        _ => error.message(),
+    }
 }
 
 fn answer(status: StatusCode, retry: Retry, message: &str) -> Response {
@@ -241,6 +261,25 @@ mod tests {
                 assert!(status.is_client_error(), "{code}: {status} and {ours}");
             }
         }
+    }
+
+    #[test]
+    fn states_are_told_in_the_vendors_words() {
+        for (state, word) in [
+            (SandboxState::Stopped, "resume"),
+            (SandboxState::Suspended, "resume"),
+            (SandboxState::Creating, "yet"),
+            (SandboxState::Destroyed, "shut down"),
+            (SandboxState::Failed, "logs"),
+        ] {
+            let error = state.require_running().expect_err("it does not run");
+            let said = words(&error);
+            assert!(said.contains(word) && !said.contains("sandbox"), "{said}");
+        }
+        assert_eq!(
+            words(&Error::new(Code::SandboxGone, "as it is")),
+            "as it is"
+        );
     }
 
     #[test]

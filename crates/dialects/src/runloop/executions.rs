@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use pinfold_engine::{Engine, RunOptions};
-use pinfold_http::{Caller, Draining, Json, Path, Query};
+use pinfold_http::{Caller, Draining, Json, Path, Query, read_large_json};
 use pinfold_model::command::CancelMode;
 use pinfold_model::{Command, CommandId, Ctx};
 
@@ -26,6 +26,8 @@ const WHOLE: RunOptions = RunOptions {
     inline_bytes: 16 << 20,
 };
 const SIGINT: i32 = 2;
+/// Of the document with what goes to stdin: the 8 MiB that one write takes, as clients write what is not ASCII.
+const STDIN_BODY_MAX_BYTES: usize = 25 << 20;
 
 type Answer = Result<Json<wire::Execution>, Refused>;
 
@@ -164,9 +166,10 @@ pub(super) async fn send_std_in(
     State(engine): State<Engine>,
     Caller(ctx): Caller,
     Path((devbox, id)): Path<(String, String)>,
-    Json(request): Json<wire::SendStdIn>,
+    request: Request,
 ) -> Result<Json<wire::SentStdIn>, Refused> {
     let found = of(&engine, &ctx, &devbox, &id).await?;
+    let request: wire::SendStdIn = read_large_json(request, STDIN_BODY_MAX_BYTES).await?;
     match (request.text, request.signal.as_deref()) {
         (Some(text), None) => engine.write_stdin(&ctx, &found.id, text.as_bytes()).await?,
         (None, Some("EOF")) => engine.close_stdin(&ctx, &found.id).await?,

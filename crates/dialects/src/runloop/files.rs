@@ -6,21 +6,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use axum::body::{Body, Bytes};
 use axum::extract::multipart::Field;
 use axum::extract::{FromRequest, Multipart, Request, State};
-use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures::{Stream, StreamExt};
 use pinfold_engine::{Engine, FileWriter, WriteFile};
-use pinfold_http::{Caller, Json, Path};
-use pinfold_model::{Ctx, Error, SandboxId};
+use pinfold_http::{Caller, Json, Path, read_large_json};
+use pinfold_model::{Code, Ctx, Error, SandboxId};
 
-use super::errors::Refused;
+use super::errors::{Refused, Retry};
 use super::from_wire::from_home;
 use super::{ids, wire};
 use crate::content;
 
-/// Of a file that is answered as a text; others are downloaded.
-const TEXT_MAX_BYTES: usize = 64 << 20;
+/// Of a file that is sent or answered as a text; others are uploaded and downloaded.
+const TEXT_MAX_BYTES: usize = 100 << 20;
+/// Of the document that such a text is in: clients write what is not ASCII as up to three times as much.
+const TEXT_BODY_MAX_BYTES: usize = 3 * TEXT_MAX_BYTES + (1 << 20);
 /// Of an upload, before its file begins.
 const BEFORE_FILE_MAX_BYTES: usize = 1 << 20;
 
@@ -33,7 +35,10 @@ pub(super) async fn read(
     let devbox = ids::devbox(&devbox)?;
     let path = request.file_path.ok_or_else(|| missing("file_path"))?;
     let read = engine.read_whole_file(&ctx, &devbox, from_home(&path), TEXT_MAX_BYTES);
-    let (_, bytes) = read.await?;
+    let (_, bytes) = read.await.map_err(|error| match error.code() {
+        Code::FileTooLarge => too_large("download_file"),
+        _ => error.into(),
+    })?;
     let headers = [(CONTENT_TYPE, "text/plain; charset=utf-8")];
     Ok((headers, Body::from(bytes)).into_response())
 }
@@ -42,9 +47,17 @@ pub(super) async fn write(
     State(engine): State<Engine>,
     Caller(ctx): Caller,
     Path(devbox): Path<String>,
-    Json(request): Json<wire::WriteFile>,
+    request: Request,
 ) -> Result<Json<wire::SyncExecution>, Refused> {
     let id = ids::devbox(&devbox)?;
+    let request = read_large_json(request, TEXT_BODY_MAX_BYTES).await;
+    let request: wire::WriteFile = request.map_err(|failure| match failure.error().code() {
+        Code::BodyTooLarge => too_large("upload_file"),
+        _ => failure.into(),
+    })?;
+    if request.contents.len() > TEXT_MAX_BYTES {
+        return Err(too_large("upload_file"));
+    }
     let target = target(&request.file_path);
     engine
         .put_file(&ctx, &id, target, request.contents.as_bytes())
@@ -152,6 +165,11 @@ fn target(path: &str) -> WriteFile {
         expect_bytes: None,
         within: None,
     }
+}
+
+fn too_large(instead: &str) -> Refused {
+    let text = format!("a text has {TEXT_MAX_BYTES} bytes at most; {instead} takes larger files");
+    Refused::Vendor(StatusCode::PAYLOAD_TOO_LARGE, Retry::Usual, text)
 }
 
 fn missing(field: &str) -> Refused {

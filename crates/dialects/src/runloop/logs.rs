@@ -1,11 +1,12 @@
-//! Handlers of logs: what the commands of a devbox wrote, oldest first.
+//! Handlers of logs: what the commands of a devbox wrote last, oldest first.
 
 use axum::extract::State;
-use pinfold_engine::{Engine, PageRequest, TextPage};
+use pinfold_engine::{Engine, PageRequest, TextTail};
 use pinfold_http::{Caller, Json, Path, Query};
 use pinfold_model::Code;
 
 use super::errors::Refused;
+use super::to_wire::Newest;
 use super::{executions, ids, to_wire, wire};
 
 /// Without an execution in the request: the last so many.
@@ -30,21 +31,21 @@ pub(super) async fn of_devbox(
             engine.list_commands(&ctx, &id, &page).await?.items
         }
     };
-    let (mut logs, mut room) = (Vec::new(), BYTES_MAX);
-    'all: for command in commands.into_iter().rev() {
-        let text = match engine.read_text(&ctx, &command.id, 0, CHUNKS_MAX).await {
-            Err(error) if error.code() == Code::OutputGone => TextPage::default(),
+    let mut newest = Newest::new(LINES_MAX, BYTES_MAX);
+    for command in commands {
+        let text = match engine.last_text(&ctx, &command.id, CHUNKS_MAX).await {
+            Err(error) if error.code() == Code::OutputGone => TextTail::default(),
             text => text?,
         };
-        for log in to_wire::logs(&command, text) {
-            let text = log.message.as_ref().or(log.cmd.as_ref());
-            let bytes = text.map_or(0, String::len);
-            if logs.len() == LINES_MAX || bytes > room {
-                break 'all;
-            }
-            room -= bytes;
-            logs.push(log);
+        newest.take(to_wire::logs(&command, text).collect());
+        if newest.is_full() {
+            break;
         }
+    }
+    let mut logs = newest.finish();
+    if query.execution_id.is_none() {
+        let sandbox = engine.get_sandbox(&ctx, &ids::devbox(&devbox)?).await?;
+        logs.extend(to_wire::failure_log(&sandbox));
     }
     Ok(Json(wire::Logs { logs }))
 }

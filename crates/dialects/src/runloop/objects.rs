@@ -10,7 +10,7 @@ use pinfold_engine::{
     CreateObject, Cursor, Engine, Link, LinkUse, Linked, ObjectFilter, ObjectStates,
 };
 use pinfold_http::{BaseUrl, Caller, Json, Path, Query, RequestTag};
-use pinfold_model::{Code, Error, Object, ObjectState};
+use pinfold_model::{Code, Error, Object, ObjectState, limits};
 
 use super::errors::Refused;
 use super::poll::{Again, Pages, RequestKey};
@@ -122,6 +122,14 @@ pub(super) async fn complete(
     )))
 }
 
+/// Every object is its project's.
+pub(super) async fn list_public(_: Caller) -> Json<wire::Objects> {
+    Json(wire::Objects {
+        objects: Vec::new(),
+        has_more: false,
+    })
+}
+
 pub(super) async fn download_url(
     State(engine): State<Engine>,
     Caller(ctx): Caller,
@@ -129,7 +137,7 @@ pub(super) async fn download_url(
     Path(id): Path<String>,
     Query(query): Query<wire::DownloadUrlQuery>,
 ) -> Result<Json<wire::DownloadUrl>, Refused> {
-    let lifetime = query.duration_seconds.map(Duration::from_secs);
+    let lifetime = query.duration_seconds.map(lifetime).transpose()?;
     let link = engine
         .sign_object_download(&ctx, &ids::object(&id)?, lifetime)
         .await?;
@@ -146,6 +154,15 @@ pub(super) async fn delete(
 ) -> Answer {
     let deleted = engine.delete_object(&ctx, &ids::object(&id)?).await?;
     Ok(Json(to_wire::object(deleted)))
+}
+
+fn lifetime(seconds: i64) -> Result<Duration, Refused> {
+    let wanted = u64::try_from(seconds).map(Duration::from_secs).ok();
+    let legal = wanted.filter(|wanted| !wanted.is_zero() && *wanted <= limits::LINK_MAX);
+    legal.ok_or_else(|| {
+        let most = limits::LINK_MAX.as_secs();
+        Refused::invalid("duration_seconds", format!("must be from 1 to {most}"))
+    })
 }
 
 fn url(base: &BaseUrl, link: &Link) -> String {

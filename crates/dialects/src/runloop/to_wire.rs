@@ -4,8 +4,10 @@ mod account;
 mod axon;
 mod blueprint;
 mod devbox;
+mod ends;
 mod execution;
 mod gateway;
+mod lines;
 mod log;
 mod network_policy;
 mod object;
@@ -18,11 +20,11 @@ use pinfold_model::Time;
 
 pub(super) use account::{LEVELS, NO_ACCESS, RESOURCES, account, created_key};
 pub(super) use axon::{ORIGINS, axon, axon_event, sql_batch, sql_result};
-pub(super) use blueprint::{Fate, blueprint, blueprint_logs, blueprint_status};
+pub(super) use blueprint::{BuildLog, Fate, blueprint, blueprint_status};
 pub(super) use devbox::{Status, devbox, status};
 pub(super) use execution::{execution, sync_execution};
 pub(super) use gateway::{config, gateway_specs, gateway_token, mcp_specs, mcp_token};
-pub(super) use log::logs;
+pub(super) use log::{Newest, failure_log, logs};
 pub(super) use network_policy::network_policy;
 pub(super) use object::{content_type, content_type_of, object, object_state};
 

@@ -1,6 +1,7 @@
 //! Copies: tars that are made here of what a context or another sandbox gave, and unpacked by the
 //! guest of the sandbox that they go into. No path of either is resolved on this machine.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::live::{Lease, LiveSandbox};
 /// Bytes of names that are looked at for the wildcards of one copy, and of the paths that they come to.
 const MATCHING_MAX_BYTES: usize = 32 << 20;
 const PAGE: u32 = 1000;
+const DIRECTORY_MODE: u32 = 0o755;
 /// Of everything that is copied out of a context, unless something else was asked for.
 const ROOT: Ids = Ids { uid: 0, gid: 0 };
 
@@ -45,6 +47,9 @@ impl Owner {
             _ => None,
         };
         let style = self.style(copy, only, Some(ROOT), &lease).await?;
+        if let Some(user) = &copy.chown {
+            make_parents(copy, user, &lease).await;
+        }
         let files = copy.files.clone();
         let write = move |sink: &mut dyn Write| pinfold_images::files(&files, &style, sink);
         self.pour(&lease, "/", write).await
@@ -182,6 +187,27 @@ impl Owner {
         match written {
             Err(ContextError::Write(_)) | Ok(()) => unpacked.map(drop),
             Err(error) => Err(context_failure(error)),
+        }
+    }
+}
+
+/// What is missing above files that belong to somebody is made by them, where they may; the rest is
+/// made as root's, when the files are unpacked.
+async fn make_parents(copy: &CopyAction, user: &str, lease: &Lease) {
+    let names = copy.files.iter().map(|(name, _)| name);
+    let parents: BTreeSet<&str> = names
+        .filter_map(|name| Some(name.rsplit_once('/')?.0))
+        .collect();
+    for parent in parents {
+        let at = FilePath {
+            user: user.to_owned(),
+            ..FilePath::new(format!(
+                "{}/{parent}",
+                copy.destination.trim_end_matches('/')
+            ))
+        };
+        if let Err(error) = lease.guest().make_dir(&at, true, DIRECTORY_MODE).await {
+            tracing::debug!(%error, "a directory is root's to make");
         }
     }
 }

@@ -8,7 +8,7 @@ use pinfold_images::{
     Action, Base, Context, CopyAction, CopyFrom, CopyKind, Evaluation, Evaluator, RunAction,
     RunProgram,
 };
-use pinfold_model::build::{BuildFailure, BuildFault};
+use pinfold_model::build::{BuildFailure, BuildFault, BuildSpec};
 use pinfold_model::{Error, Image, ImageConfig, ImageId, Level};
 
 use super::cache::{Cache, Key};
@@ -171,23 +171,8 @@ impl Owner {
         let spec = &self.build.spec;
         let mut works = Vec::new();
         if let Some(step) = laid_out.files {
-            let files = spec
-                .files
-                .iter()
-                .map(|(path, text)| (path.trim_start_matches('/').to_owned(), text.clone()));
-            works.push((
-                step,
-                Action::Copy(CopyAction {
-                    kind: CopyKind::Copy,
-                    from: CopyFrom::Context,
-                    paths: Vec::new(),
-                    files: files.collect(),
-                    destination: "/".to_owned(),
-                    into_directory: true,
-                    chown: None,
-                    chmod: None,
-                }),
-            ));
+            let works_of_files = copies_of_files(spec).into_iter();
+            works.extend(works_of_files.map(|copy| (step, Action::Copy(copy))));
         }
         for (at, line) in spec.setup.iter().enumerate() {
             let run = RunAction {
@@ -293,6 +278,32 @@ impl Owner {
             }
         })
     }
+}
+
+/// Of the files of the request: root's, and those of somebody's home.
+fn copies_of_files(spec: &BuildSpec) -> Vec<CopyAction> {
+    let is_at_home = |path: &str| spec.home.as_ref().is_some_and(|home| home.holds(path));
+    let (theirs, roots): (Vec<_>, Vec<_>) = spec
+        .files
+        .iter()
+        .partition(|(path, _)| is_at_home(path.as_str()));
+    let owner = spec.home.as_ref().map(|home| home.user.clone());
+    let copy = |files: Vec<(&String, &String)>, chown| CopyAction {
+        kind: CopyKind::Copy,
+        from: CopyFrom::Context,
+        paths: Vec::new(),
+        files: files
+            .into_iter()
+            .map(|(path, text)| (path.trim_start_matches('/').to_owned(), text.clone()))
+            .collect(),
+        destination: "/".to_owned(),
+        into_directory: true,
+        chown,
+        chmod: None,
+    };
+    let mut copies = vec![copy(roots, None), copy(theirs, owner)];
+    copies.retain(|copy| !copy.files.is_empty());
+    copies
 }
 
 fn hash_of(key: &Key) -> [u8; 32] {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use pinfold_images::{RunAction, RunProgram};
 use pinfold_model::build::{BuildFailure, BuildFault};
+use pinfold_model::sandbox::EndReason;
 use pinfold_model::{Command, CommandId, CommandSpec, CommandState, ExitStatus, Program, Purpose};
 use pinfold_runtime::guest::{FilePath, Follow, WriteOptions};
 
@@ -55,7 +56,23 @@ impl Owner {
             let removed = lease.guest().remove(&FilePath::new(SCRIPT), false).await;
             removed.map_err(|error| failure(&guest_error(error)))?;
         }
-        judge(&self.build.steps[step].text, &command)
+        match judge(&self.build.steps[step].text, &command) {
+            Err(why) if self.ran_out_of_memory(sandbox).await => Err(BuildFailure {
+                fault: BuildFault::OutOfMemory,
+                message: format!("{}; it ran out of memory", why.message),
+                ..why
+            }),
+            judged => judged,
+        }
+    }
+
+    /// Whether the kernel killed something in a sandbox, or all of it, for want of memory.
+    async fn ran_out_of_memory(&self, sandbox: &Arc<LiveSandbox>) -> bool {
+        if sandbox.view().sandbox.reason == Some(EndReason::OutOfMemory) {
+            return true;
+        }
+        let gauge = self.shared.driver.gauge(sandbox.id()).await;
+        gauge.is_ok_and(|gauge| gauge.oom_kills > 0)
     }
 
     /// Which line of the set-up a step does; those are the last ones.

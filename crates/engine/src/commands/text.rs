@@ -36,6 +36,14 @@ pub struct TextPage {
     pub more: bool,
 }
 
+/// The last chunks of a command.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TextTail {
+    pub chunks: Vec<TextChunk>,
+    /// There were more before them.
+    pub cut: bool,
+}
+
 /// Follows a command's output as text until it has ended.
 #[derive(Debug)]
 pub struct TextReader {
@@ -62,6 +70,21 @@ impl Engine {
             let read = move || page(&journal, after_seq, limit.max(1));
             let page = tokio::task::spawn_blocking(read).await;
             page.map_err(Error::internal)?.map_err(Error::internal)
+        })
+        .await
+    }
+
+    /// The last chunks, about as many as `limit`, as the journal is now; about 1 MiB at most. `output_gone`
+    /// where they are no longer kept.
+    pub async fn last_text(&self, ctx: &Ctx, id: &CommandId, limit: usize) -> Result<TextTail> {
+        self.timed(ctx, "command.text", async {
+            let command = self.any_command(ctx, id).await?;
+            let Some(journal) = self.kept(&command, 0)? else {
+                return Ok(TextTail::default());
+            };
+            let read = move || tail(&journal, limit);
+            let tail = tokio::task::spawn_blocking(read).await;
+            tail.map_err(Error::internal)?.map_err(Error::internal)
         })
         .await
     }
@@ -170,6 +193,23 @@ impl Text {
         let chunks = found.into_iter().map(chunk);
         chunks.filter(|chunk| !chunk.text.is_empty()).collect()
     }
+}
+
+fn tail(journal: &Arc<Journal>, limit: usize) -> Result<TextTail, ReadError> {
+    let last = journal.tail(limit, None)?.records;
+    // Numbers begin at 1.
+    let before = last.first().map_or(0, |first| first.seq.saturating_sub(1));
+    let mut text = match before {
+        0 => Text::default(),
+        seq => Text::behind(journal, seq)?,
+    };
+    Ok(TextTail {
+        chunks: last
+            .into_iter()
+            .flat_map(|record| text.take(record))
+            .collect(),
+        cut: before > 0,
+    })
 }
 
 fn page(journal: &Arc<Journal>, after_seq: u64, limit: usize) -> Result<TextPage, ReadError> {

@@ -51,7 +51,7 @@ pub(crate) enum Change {
     /// What people say about it.
     Describe(DescribeSandbox),
     /// The setup of that life is over, or why it is not.
-    SetUp(u32, std::result::Result<(), String>),
+    SetUp(u32, std::result::Result<(), (EndReason, String)>),
     /// The setup of that life comes to the command at `place`; the id is recorded then. `lost` is one that never
     /// began, and does not count.
     SetupReaches {

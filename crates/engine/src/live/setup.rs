@@ -15,6 +15,7 @@ mod zip;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pinfold_model::sandbox::EndReason;
 use pinfold_model::{
     Code, Command, CommandId, CommandSpec, CommandState, Error, ErrorKind, ExitStatus, Program,
     Result, SandboxState, Setup,
@@ -49,7 +50,7 @@ async fn until_told(shared: &Arc<Shared>, live: &Arc<LiveSandbox>, life: u32) {
             Err(error) if attempt < ATTEMPTS && may_pass(&error) => error,
             done => {
                 // What went wrong may hold what a command wrote, which is for the sandbox's own people.
-                let done = done.map_err(|error| error.message().to_owned());
+                let done = done.map_err(|error| (reason(&error), error.message().to_owned()));
                 match live.change(Change::SetUp(life, done)).await {
                     Some(Err(error)) => error,
                     Some(Ok(_)) | None => return,
@@ -61,6 +62,13 @@ async fn until_told(shared: &Arc<Shared>, live: &Arc<LiveSandbox>, life: u32) {
         // What is frozen waits for its thaw.
         live.until(|sandbox| sandbox.state != SandboxState::Suspended)
             .await;
+    }
+}
+
+fn reason(error: &Error) -> EndReason {
+    match error.code() {
+        Code::DiskFull => EndReason::OutOfDisk,
+        _ => EndReason::BootFailed,
     }
 }
 

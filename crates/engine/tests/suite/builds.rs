@@ -4,6 +4,7 @@ mod cache;
 mod contexts;
 mod dockerfiles;
 mod endings;
+mod homes;
 mod steps;
 
 use std::time::Duration;

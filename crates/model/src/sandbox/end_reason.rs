@@ -18,18 +18,21 @@ pub enum EndReason {
     Lost,
     /// Memory ran out and the kernel ended it.
     OutOfMemory,
+    /// What it was to be set up with did not fit on its disk.
+    OutOfDisk,
     /// The command that it was there for has ended.
     MainExited,
 }
 
 impl EndReason {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Requested,
         Self::TtlExpired,
         Self::IdleExpired,
         Self::BootFailed,
         Self::Lost,
         Self::OutOfMemory,
+        Self::OutOfDisk,
         Self::MainExited,
     ];
 
@@ -42,6 +45,7 @@ impl EndReason {
             Self::BootFailed => "boot_failed",
             Self::Lost => "lost",
             Self::OutOfMemory => "out_of_memory",
+            Self::OutOfDisk => "out_of_disk",
             Self::MainExited => "main_exited",
         }
     }

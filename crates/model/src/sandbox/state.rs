@@ -69,29 +69,27 @@ impl SandboxState {
 
     /// An error that tells the caller why a running sandbox is needed and this one is not.
     pub fn require_running(self) -> Result<()> {
-        match self {
-            Self::Running => Ok(()),
-            Self::Destroyed => Err(Error::new(
-                Code::SandboxGone,
-                "the sandbox has been destroyed",
-            )),
-            Self::Failed => Err(Error::new(
+        let (code, why) = match self {
+            Self::Running => return Ok(()),
+            Self::Destroyed => (Code::SandboxGone, "the sandbox has been destroyed"),
+            Self::Failed => (
                 Code::SandboxFailed,
                 "the sandbox has failed; see its failure reason, destroy it and create another",
-            )),
-            Self::Suspended => Err(Error::new(
+            ),
+            Self::Suspended => (
                 Code::SandboxNotRunning,
                 "the sandbox is suspended; resume it first",
-            )),
-            Self::Stopped => Err(Error::new(
+            ),
+            Self::Stopped => (
                 Code::SandboxNotRunning,
                 "the sandbox is stopped; start it first",
-            )),
-            Self::Creating => Err(Error::new(
+            ),
+            Self::Creating => (
                 Code::SandboxNotRunning,
                 "the sandbox is still being created",
-            )),
-        }
+            ),
+        };
+        Err(Error::new(code, why).detail("state", self.as_str()))
     }
 }
 

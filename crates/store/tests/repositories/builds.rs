@@ -40,6 +40,7 @@ fn new_build(world: &World, name: &str) -> Build {
             setup_anew_from: None,
             setup_user: Some("u".into()),
             files: BTreeMap::new(),
+            home: None,
             labels: BTreeMap::new(),
             cache: BuildCache::Ignore,
             resources: Resources::default(),

@@ -61,6 +61,7 @@ const fn destroyed_reason(reason: EndReason) -> &'static str {
         EndReason::BootFailed
         | EndReason::Lost
         | EndReason::OutOfMemory
+        | EndReason::OutOfDisk
         | EndReason::MainExited => "platform_cleanup",
     }
 }

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use pinfold_engine::CreateBuild;
+use pinfold_model::build::BuildHome;
 use pinfold_model::{Build, ImageName};
+use serde_json::{Map, Value};
 
-use super::{NO_SERVICES, USER, USER_ID, Who, code, from_home};
+use super::{NO_SERVICES, Who, code, from_home};
 use crate::runloop::errors::Refused;
 use crate::runloop::{ids, wire};
 
@@ -24,7 +26,7 @@ pub(in crate::runloop) fn build(
     refuse_absent(&request)?;
     let (mut setup, mut setup_secrets) = (Vec::new(), BTreeMap::new());
     let code_mounts = request.code_mounts.unwrap_or_default();
-    let who = Who::of(None);
+    let who = who(request.launch_parameters.as_ref())?;
     let code = code_mounts.iter().map(|mount| code::clone(&who, mount));
     for step in code::in_order(code.collect::<Result<_, _>>()?) {
         let line = step.line();
@@ -37,8 +39,18 @@ pub(in crate::runloop) fn build(
         Some(text) => text,
         None => format!("FROM {}\n", base.0),
     };
-    if !setup.is_empty() {
-        dockerfile.push_str(&account());
+    let home = BuildHome {
+        path: who.home.clone(),
+        user: who.user.clone(),
+    };
+    let files: BTreeMap<_, _> = request
+        .file_mounts
+        .unwrap_or_default()
+        .into_iter()
+        .map(|(path, text)| (absolute(&who, &path), text))
+        .collect();
+    if !setup.is_empty() || files.keys().any(|path| home.holds(path)) {
+        dockerfile.push_str(&account(&who));
     }
     let said = wire::SaidOfBlueprint {
         name: request.name,
@@ -57,7 +69,6 @@ pub(in crate::runloop) fn build(
     let context = request
         .build_context
         .map(|context| ids::object(&context.object_id));
-    let files = request.file_mounts.unwrap_or_default().into_iter();
     let follows = said.network_policy_id.as_deref();
     let follows = follows.map(ids::network_policy).transpose()?;
     let label = serde_json::to_string(&said).expect("maps and texts are plain data");
@@ -70,8 +81,9 @@ pub(in crate::runloop) fn build(
         // What they clone may be another thing each time.
         setup_anew_from: (of_code > 0).then_some(0),
         network_policy_id: follows.map(Into::into),
-        setup_user: Some(format!("{USER_ID}:{USER_ID}")),
-        files: files.map(|(path, text)| (absolute(&path), text)).collect(),
+        setup_user: Some(who.user),
+        files,
+        home: Some(home),
         labels: BTreeMap::from([(LABEL.to_owned(), label)]),
         ..CreateBuild::new(name, dockerfile)
     })
@@ -94,15 +106,37 @@ fn refuse_absent(request: &wire::CreateBlueprint) -> Result<(), Refused> {
     }
 }
 
-/// The user of devboxes, whom set-up commands run as, and where they begin.
-fn account() -> String {
-    let line = format!("{USER}:x:{USER_ID}:{USER_ID}::/home/{USER}:/bin/bash");
-    format!(
-        "\nUSER 0\nRUN grep -q '^{USER}:' /etc/passwd 2>/dev/null || \
-         {{ touch /etc/passwd && {{ echo '{line}'; cat /etc/passwd; }} > /etc/passwd.new && \
-         cat /etc/passwd.new > /etc/passwd && rm /etc/passwd.new; }}; \
-         mkdir -p /home/{USER} && chown {USER_ID}:{USER_ID} /home/{USER}\nWORKDIR /home/{USER}\n"
-    )
+/// The user of the devboxes.
+fn who(launch: Option<&Map<String, Value>>) -> Result<Who, Refused> {
+    const FIELD: &str = "user_parameters";
+    let said = launch.and_then(|fields| fields.get(FIELD));
+    let wanted: Option<wire::UserParameters> = match said {
+        None | Some(Value::Null) => None,
+        Some(said) => serde_json::from_value(said.clone())
+            .map_err(|error| Refused::invalid("launch_parameters.user_parameters", error))?,
+    };
+    let who = Who::of(wanted.as_ref());
+    if let Some(account) = who.account() {
+        account.validate()?;
+    }
+    Ok(who)
+}
+
+/// The user of devboxes, whose home and what is mounted in it are, whom set-up commands run as, and where
+/// they begin. The name has been looked at: it means nothing to a shell.
+fn account(who: &Who) -> String {
+    let Who {
+        name, uid, home, ..
+    } = who;
+    let made = match uid {
+        0 => String::new(),
+        _ => format!(
+            "grep -q '^{name}:' /etc/passwd 2>/dev/null || {{ touch /etc/passwd && \
+             {{ echo '{name}:x:{uid}:{uid}::{home}:/bin/bash'; cat /etc/passwd; }} > /etc/passwd.new && \
+             cat /etc/passwd.new > /etc/passwd && rm /etc/passwd.new; }}; "
+        ),
+    };
+    format!("\nUSER 0\nRUN {made}mkdir -p {home} && chown {uid}:{uid} {home}\nWORKDIR {home}\n")
 }
 
 /// The name of an image for that of a blueprint: one of each for the other.
@@ -132,11 +166,11 @@ pub(in crate::runloop) fn said(build: &Build) -> wire::SaidOfBlueprint {
     })
 }
 
-fn absolute(path: &str) -> String {
+fn absolute(who: &Who, path: &str) -> String {
     let path = from_home(path);
     match path.starts_with('/') {
         true => path.to_owned(),
-        false => format!("/home/{USER}/{path}"),
+        false => format!("{}/{path}", who.home),
     }
 }
 
@@ -145,7 +179,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn asked(body: serde_json::Value) -> Result<CreateBuild, Refused> {
+    fn asked(body: Value) -> Result<CreateBuild, Refused> {
         let request = serde_json::from_value(body).expect("a request");
         build(request, &Base("host:latest".to_owned()))
     }
@@ -179,6 +213,48 @@ mod tests {
         );
         assert!(asked(json!({ "name": "a", "services": [{}] })).is_err());
         assert!(asked(json!({ "name": "x".repeat(1000) })).is_err());
+    }
+
+    #[test]
+    fn what_is_mounted_in_a_home_is_its_users() {
+        let made = asked(json!({ "name": "a", "file_mounts": { "~/a/b": "", "/etc/c": "" } }));
+        let made = made.expect("legal");
+        let home = made.home.expect("a home");
+        assert_eq!((&*home.path, &*home.user), ("/home/user", "1000:1000"));
+        assert!(made.files.contains_key("/home/user/a/b"));
+        assert!(made.dockerfile.contains("chown 1000:1000 /home/user"));
+        let made = asked(json!({ "name": "a", "file_mounts": { "/etc/c": "" } }));
+        assert_eq!(made.expect("legal").dockerfile, "FROM host:latest\n");
+    }
+
+    #[test]
+    fn set_up_commands_and_code_are_the_devboxes_users() {
+        let with = |user: Value| {
+            let mount = json!({ "repo_owner": "a", "repo_name": "b" });
+            asked(json!({
+                "name": "a", "code_mounts": [mount], "file_mounts": { "f": "" },
+                "launch_parameters": { "user_parameters": user },
+            }))
+        };
+        let made = with(json!({ "username": "zoe", "uid": 1777 })).expect("legal");
+        assert_eq!(made.setup_user.as_deref(), Some("1777:1777"));
+        assert!(made.setup[0].contains("'/home/zoe/b'") && made.files.contains_key("/home/zoe/f"));
+        assert!(
+            made.dockerfile
+                .contains("echo 'zoe:x:1777:1777::/home/zoe:/bin/bash'")
+        );
+        let made = with(json!({ "username": "root", "uid": 0 })).expect("legal");
+        assert_eq!(made.setup_user.as_deref(), Some("0:0"));
+        assert!(made.dockerfile.ends_with("WORKDIR /root\n"));
+        assert!(!made.dockerfile.contains("passwd"));
+        assert!(with(Value::Null).is_ok());
+        for bad in [
+            json!({ "username": "a'; b", "uid": 5 }),
+            json!({ "username": 5 }),
+            json!("me"),
+        ] {
+            assert!(with(bad.clone()).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use pinfold_engine::CreateSandbox;
-use pinfold_model::Farewell;
 use pinfold_model::sandbox::IdleAction;
+use pinfold_model::{Farewell, limits};
 
 use super::commands;
 use crate::runloop::errors::Refused;
@@ -22,7 +22,14 @@ pub(super) fn lifetime(
 ) -> Result<(), Refused> {
     let of_lifecycle = launch.lifecycle.and_then(|of| of.after_idle);
     if let Some(idle) = launch.after_idle.or(of_lifecycle) {
-        sandbox.idle_timeout = Some(Duration::from_secs(idle.idle_time_seconds));
+        let wanted = Duration::from_secs(idle.idle_time_seconds);
+        if wanted.is_zero() || wanted > limits::TTL_MAX {
+            return Err(Refused::invalid(
+                "launch_parameters.after_idle.idle_time_seconds",
+                format!("must be from 1 to {}", limits::TTL_MAX.as_secs()),
+            ));
+        }
+        sandbox.idle_timeout = Some(wanted);
         sandbox.idle_action = Some(match idle.on_idle.as_str() {
             "shutdown" => IdleAction::Destroy,
             "suspend" => IdleAction::Stop,
@@ -90,6 +97,10 @@ mod tests {
             assert_eq!(made.idle_timeout, Some(Duration::from_secs(60)));
         }
         assert!(launch(json!({ "keep_alive_time_seconds": 172_801 })).is_err());
+        for bad in [0, 2_592_001] {
+            let idle = json!({ "idle_time_seconds": bad, "on_idle": "suspend" });
+            assert!(launch(json!({ "after_idle": idle })).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! Blueprints.
 
-use pinfold_engine::BuildEvent;
+use pinfold_engine::{BuildEvent, TextDecoder};
 use pinfold_model::build::{BuildFault, BuildState};
 use pinfold_model::journal::Stream;
 use pinfold_model::{Build, Time};
 
+use super::ends::{Ends, Room};
+use super::lines::Lines;
 use super::time;
 use crate::runloop::from_wire::blueprint::said;
 use crate::runloop::{ids, wire};
@@ -21,6 +23,7 @@ pub(in crate::runloop) fn blueprint(build: Build, fate: Fate) -> wire::Blueprint
     let said = said(&build);
     let failure = build.failure.as_ref().map(|failure| match failure.fault {
         BuildFault::OutOfDisk => "out_of_disk",
+        BuildFault::OutOfMemory => "out_of_memory",
         _ => "build_failed",
     });
     wire::Blueprint {
@@ -68,31 +71,116 @@ pub(in crate::runloop) const fn blueprint_status(build: &Build) -> &'static str 
     }
 }
 
-/// The lines of one event.
-pub(in crate::runloop) fn blueprint_logs(event: BuildEvent, at: Time) -> Vec<wire::BlueprintLog> {
-    let line = |level, message: &str| wire::BlueprintLog {
-        level,
-        message: message.to_owned(),
-        timestamp_ms: time(at),
+/// The log of a build, made of its events: its beginning and its end, where it is long.
+pub(in crate::runloop) struct BuildLog {
+    lines: Ends<wire::BlueprintLog>,
+    /// When what came last was written.
+    at: Time,
+    decoders: [TextDecoder; 2],
+    begun: Lines,
+}
+
+impl BuildLog {
+    const FIRST: Room = Room {
+        items: 20_000,
+        bytes: 4 << 20,
     };
-    match event {
-        BuildEvent::StepStarted { what, .. } => vec![line("info", &what.text)],
-        BuildEvent::Output { stream, bytes, .. } => {
-            let level = match stream {
-                Stream::Stdout => "info",
-                Stream::Stderr => "error",
-            };
-            let text = String::from_utf8_lossy(&bytes).into_owned();
-            text.lines().map(|text| line(level, text)).collect()
+    const LAST: Room = Room {
+        items: 80_000,
+        bytes: 12 << 20,
+    };
+
+    pub(in crate::runloop) fn of(build: &Build) -> Self {
+        let mut log = Self {
+            lines: Ends::new(Self::FIRST, Self::LAST),
+            at: build.created_at,
+            decoders: Default::default(),
+            begun: Lines::default(),
+        };
+        for warning in &build.warnings {
+            log.line("warn", warning.clone());
         }
-        BuildEvent::Truncated { .. } => vec![line("warn", "what followed was not kept")],
-        BuildEvent::StepEnded { .. } => Vec::new(),
-        BuildEvent::Ended(build) => {
-            let failure = build.failure.as_ref();
-            failure
-                .map(|failure| line("error", &failure.message))
-                .into_iter()
-                .collect()
+        log
+    }
+
+    pub(in crate::runloop) fn take(&mut self, event: BuildEvent) {
+        match event {
+            BuildEvent::StepStarted { what, .. } => self.line("info", what.text),
+            BuildEvent::Output {
+                stream,
+                bytes,
+                time,
+                ..
+            } => {
+                self.at = time;
+                let text = self.decoders[index(stream)].push(&bytes);
+                self.text(stream, &text);
+            }
+            BuildEvent::Truncated { .. } => {
+                self.end_lines();
+                self.line("warn", "what followed was not kept".to_owned());
+            }
+            BuildEvent::StepEnded { .. } => self.end_lines(),
+            BuildEvent::Ended(build) => {
+                self.end_lines();
+                if let Some(failure) = build.failure {
+                    self.line("error", failure.message);
+                }
+            }
         }
+    }
+
+    pub(in crate::runloop) fn finish(mut self) -> Vec<wire::BlueprintLog> {
+        self.end_lines();
+        let at = time(self.at);
+        self.lines.finish(|left_out| wire::BlueprintLog {
+            level: "warn",
+            message: format!("{left_out} lines are left out here"),
+            timestamp_ms: at,
+        })
+    }
+
+    fn text(&mut self, stream: Stream, text: &str) {
+        for line in self.begun.push(stream, text) {
+            self.line(level(stream), line);
+        }
+    }
+
+    /// What a step wrote last need not end with a line break.
+    fn end_lines(&mut self) {
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            let cut = std::mem::take(&mut self.decoders[index(stream)]).finish();
+            self.text(stream, &cut.unwrap_or_default());
+        }
+        for (stream, line) in self.begun.finish() {
+            self.line(level(stream), line);
+        }
+    }
+
+    fn line(&mut self, level: &'static str, mut message: String) {
+        if message.ends_with('\r') {
+            message.pop();
+        }
+        let bytes = message.len();
+        let line = wire::BlueprintLog {
+            level,
+            message,
+            timestamp_ms: time(self.at),
+        };
+        self.lines.push(line, bytes);
+    }
+}
+
+const fn index(stream: Stream) -> usize {
+    match stream {
+        Stream::Stdout => 0,
+        Stream::Stderr => 1,
+    }
+}
+
+const fn level(stream: Stream) -> &'static str {
+    match stream {
+        Stream::Stdout => "info",
+        Stream::Stderr => "error",
     }
 }

@@ -100,8 +100,13 @@ fn transitions(sandbox: &Sandbox, now: Status) -> Vec<wire::Transition> {
     }
     if let Some(at) = sandbox.ended_at {
         let last = one(now, at);
+        let category = sandbox.reason.and_then(failure_reason);
         all.push(wire::Transition {
-            failure_reason: sandbox.reason.and_then(failure_reason),
+            // Unlike that of the devbox this is a text for people.
+            failure_reason: category.map(|category| match &sandbox.failure {
+                Some(why) => format!("{category}: {why}"),
+                None => category.to_owned(),
+            }),
             ..last
         });
     }
@@ -115,6 +120,7 @@ const fn failure_reason(reason: EndReason) -> Option<&'static str> {
         | EndReason::IdleExpired
         | EndReason::MainExited => None,
         EndReason::OutOfMemory => Some("out_of_memory"),
+        EndReason::OutOfDisk => Some("out_of_disk"),
         EndReason::BootFailed => Some("execution_failed"),
         EndReason::Lost => Some("health_check_failed"),
     }
@@ -126,7 +132,9 @@ const fn shutdown_reason(reason: EndReason) -> Option<&'static str> {
         EndReason::TtlExpired => Some("keep_alive_timeout"),
         EndReason::IdleExpired => Some("idle"),
         EndReason::MainExited => Some("entrypoint_exit"),
-        EndReason::OutOfMemory | EndReason::BootFailed | EndReason::Lost => None,
+        EndReason::OutOfMemory | EndReason::OutOfDisk | EndReason::BootFailed | EndReason::Lost => {
+            None
+        }
     }
 }
 

@@ -151,7 +151,7 @@ pub(in crate::runloop) struct Devbox {
 pub(in crate::runloop) struct Transition {
     pub(in crate::runloop) status: &'static str,
     pub(in crate::runloop) transition_time_ms: i64,
-    pub(in crate::runloop) failure_reason: Option<&'static str>,
+    pub(in crate::runloop) failure_reason: Option<String>,
 }
 
 /// `remaining_count` and `total_count` are not told: a page is found without counting.

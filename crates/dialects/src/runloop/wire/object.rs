@@ -28,7 +28,7 @@ pub(in crate::runloop) struct ListObjects {
 
 #[derive(Debug, Deserialize)]
 pub(in crate::runloop) struct DownloadUrlQuery {
-    pub(in crate::runloop) duration_seconds: Option<u64>,
+    pub(in crate::runloop) duration_seconds: Option<i64>,
 }
 
 #[derive(Debug, Serialize)]

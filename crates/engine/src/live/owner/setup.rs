@@ -121,7 +121,7 @@ impl Owner {
     pub(super) async fn set_up(
         &mut self,
         life: u32,
-        done: std::result::Result<(), String>,
+        done: std::result::Result<(), (EndReason, String)>,
     ) -> Result<()> {
         let view = self.live.view();
         let lives = matches!(
@@ -140,13 +140,18 @@ impl Owner {
                 Ok(())
             }
             // Its disk is worth more than a life that did not begin well.
-            Err(why) if view.sandbox.spec.more.setup.lives > 0 => {
+            Err((_, why)) if view.sandbox.spec.more.setup.lives > 0 => {
                 tracing::info!(sandbox = %self.live.id(), "its setup failed, so it stops again");
                 self.stop(Some(why)).await
             }
-            Err(why) => {
+            Err((reason, why)) => {
                 tracing::info!(sandbox = %self.live.id(), "its setup failed");
-                self.fail(EndReason::BootFailed, why).await;
+                let gauge = self.shared.driver.gauge(self.live.id()).await;
+                let reason = match gauge {
+                    Ok(gauge) if gauge.oom_kills > 0 => EndReason::OutOfMemory,
+                    _ => reason,
+                };
+                self.fail(reason, why).await;
                 // Nobody needs what it was to be set up with any more.
                 let mut spec = view.sandbox.spec.clone();
                 spec.more.setup = Setup {

@@ -1,8 +1,12 @@
 //! An account in the sandbox's own files, which its tenant may have written: read up to a bound, and
-//! replaced whole.
+//! replaced whole. And its home, where that is there and nobody's but root's.
+
+use std::path::Path;
 
 use pinfold_model::setup::Account;
-use pinfold_runtime::guest::{FailureKind, FilePath, Guest, GuestError, WriteOptions};
+use pinfold_runtime::guest::{
+    FailureKind, FileKind, FilePath, FileStat, Follow, Guest, GuestError, WriteOptions,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const PASSWD: &str = "/etc/passwd";
@@ -22,7 +26,46 @@ pub(super) async fn ensure(guest: &Guest, account: &Account) -> Result<(), Guest
             write(guest, path, &text).await?;
         }
     }
-    Ok(())
+    own_home(guest, account).await
+}
+
+/// What put something below a home may have made it, as root's. Nothing else is given away: not what
+/// somebody else has, not what is in it, and not what a symlink in its place leads to.
+async fn own_home(guest: &Guest, account: &Account) -> Result<(), GuestError> {
+    let home = Path::new(&account.home);
+    let (Some(parent), Some(name)) = (home.parent(), home.file_name()) else {
+        return Ok(());
+    };
+    let at = FilePath {
+        follow: Follow::No,
+        ..FilePath::new(home)
+    };
+    let stat = match guest.stat(&at).await {
+        Err(error) if error.refusal() == Some(FailureKind::NotFound) => return Ok(()),
+        stat => stat?,
+    };
+    if stat.kind != FileKind::Directory || stat.uid != 0 {
+        return Ok(());
+    }
+    let archive = directory(Path::new(name), account.uid, &stat)?;
+    // A directory that an archive names is kept, and becomes as the archive has it.
+    let mut into = guest.extract(&FilePath::new(parent), false).await?;
+    let _ = into.write_all(&archive).await;
+    into.finish().await.map(drop)
+}
+
+/// A tar of nothing but a directory: as it is, save for its owner.
+fn directory(name: &Path, owner: u32, stat: &FileStat) -> std::io::Result<Vec<u8>> {
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(tar::EntryType::Directory);
+    header.set_mode(stat.mode);
+    header.set_uid(owner.into());
+    header.set_gid(owner.into());
+    header.set_mtime(u64::try_from(stat.modified.as_second()).unwrap_or_default());
+    header.set_size(0);
+    let mut archive = tar::Builder::new(Vec::new());
+    archive.append_data(&mut header, name, std::io::empty())?;
+    archive.into_inner()
 }
 
 fn with_entry(text: &[u8], name: &str, line: &str) -> Option<Vec<u8>> {

@@ -33,6 +33,8 @@ class EndReason(Word):
     BOOT_FAILED = "boot_failed"
     LOST = "lost"
     OUT_OF_MEMORY = "out_of_memory"
+    OUT_OF_DISK = "out_of_disk"
+    """What it was to be set up with did not fit on its disk."""
     MAIN_EXITED = "main_exited"
     """The command that it was there for has ended."""
 
