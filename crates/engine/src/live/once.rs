@@ -25,5 +25,7 @@ pub(super) async fn run(
         return Ok(running.ended().await);
     }
     let recorded = shared.store.commands().get(&id).await?;
-    recorded.ok_or_else(|| Error::internal(format!("{id} is not recorded")))
+    // One that is recorded and nobody follows (its record was said to have failed) is the next server's.
+    let ended = recorded.filter(|command| command.state.is_terminal());
+    ended.ok_or_else(|| Error::internal(format!("{id} is not followed")))
 }

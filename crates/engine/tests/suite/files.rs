@@ -1,5 +1,7 @@
 //! Files inside sandboxes.
 
+use std::time::Duration;
+
 use pinfold_engine::{DirectoryCursor, FileKind, MakeDirectory, MoveFile, ReadRange, WriteFile};
 use pinfold_model::{Code, ExitStatus, SandboxId};
 
@@ -67,6 +69,54 @@ fn files_go_in_and_come_out_whole_or_in_part() {
         abandoned.write(b"half").await.expect("write");
         abandoned.abort().await.expect("abort");
         assert!(get(&life, &sandbox, "deep/er/file", whole).await == bytes);
+    });
+    life.clean_up(&place);
+}
+
+/// A guest may stand still for as long as it likes; nobody else waits for it.
+#[test]
+fn transfers_of_a_sandbox_that_stands_still_hold_nobody_up() {
+    let place = Place::new();
+    let life = place.live();
+    life.run(async {
+        let (still, other) = (life.sandbox().await, life.sandbox().await);
+        let bytes = vec![7; 4 << 20];
+        put(&life, &still, "large", &bytes).await;
+        let (engine, ctx) = (&life.engine, &life.ctx);
+        let mut writers = Vec::new();
+        for n in 0..4 {
+            let begun = engine.write_file(ctx, &still, write(&format!("to-{n}")));
+            writers.push(begun.await.expect("begin"));
+        }
+        let range = ReadRange::default();
+        let reader = engine.read_file(ctx, &still, "large", range).await;
+        let mut reader = reader.expect("begin");
+        engine.suspend_sandbox(ctx, &still).await.expect("suspend");
+        let mut under_way = tokio::task::JoinSet::new();
+        for mut writer in writers {
+            let bytes = bytes.clone();
+            under_way.spawn(async move {
+                writer.write(&bytes).await.expect("write");
+                writer.finish().await.expect("finish").size_bytes
+            });
+        }
+        under_way.spawn(async move {
+            let mut read = 0;
+            while let Some(chunk) = reader.next().await.expect("chunk") {
+                read += chunk.len() as u64;
+            }
+            read
+        });
+        for _ in 0..20 {
+            let beside = tokio::time::timeout(Duration::from_secs(20), life.sh(&other, "echo on"));
+            assert_eq!(beside.await.expect("in time").stdout, b"on\n");
+        }
+        assert!(
+            under_way.try_join_next().is_none(),
+            "nothing moves in there"
+        );
+        engine.resume_sandbox(ctx, &still).await.expect("resume");
+        assert_eq!(under_way.join_all().await, [bytes.len() as u64; 5]);
     });
     life.clean_up(&place);
 }

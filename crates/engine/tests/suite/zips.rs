@@ -74,6 +74,34 @@ fn a_zip_is_unpacked_with_what_it_says_of_its_entries() {
     life.clean_up(&place);
 }
 
+/// Four entries that are the same 9 MiB.
+fn overlapping() -> Vec<u8> {
+    let stored = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+    let one = zip(|zip| {
+        zip.start_file("a", stored).expect("in memory");
+        zip.write_all(&vec![7; 9 << 20]).expect("in memory");
+    });
+    let at = |magic: &[u8]| {
+        one.windows(4)
+            .rposition(|four| four == magic)
+            .expect("there")
+    };
+    let (list, end) = (at(b"PK\x01\x02"), at(b"PK\x05\x06"));
+    let mut all = one[..list].to_vec();
+    for name in b"abcd" {
+        let mut entry = one[list..end].to_vec();
+        entry[46] = *name;
+        all.extend(entry);
+    }
+    let mut last = one[end..].to_vec();
+    last[8..10].copy_from_slice(&4_u16.to_le_bytes());
+    last[10..12].copy_from_slice(&4_u16.to_le_bytes());
+    let listed = (4 * (end - list)) as u32;
+    last[12..16].copy_from_slice(&listed.to_le_bytes());
+    all.extend(last);
+    all
+}
+
 #[test]
 fn a_hostile_or_broken_zip_is_refused_and_leaves_nothing_outside() {
     let place = Place::new();
@@ -98,12 +126,14 @@ fn a_hostile_or_broken_zip_is_refused_and_leaves_nothing_outside() {
                 zip.start_file(name, plain).expect("in memory");
             }
         });
+        let overlapping = overlapping();
         for (what, archive) in [
             ("upwards", &*upwards),
             ("through a link", &through),
             ("cut", cut),
             ("lies", &lies),
             ("a long list", &many),
+            ("overlapping entries", &overlapping),
             ("no zip", b"PK but not one"),
             ("nothing", b""),
         ] {

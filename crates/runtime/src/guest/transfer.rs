@@ -134,11 +134,7 @@ impl Guest {
     ) -> Result<(pipe::Receiver, Running, reply::Body), GuestError> {
         let (ours, theirs) = wide_pipe()?;
         let (running, answer) = self.begin(message, &theirs).await?;
-        Ok((
-            pipe::Receiver::from_owned_fd_unchecked(ours)?,
-            running,
-            answer,
-        ))
+        Ok((pipe::Receiver::from_owned_fd(ours)?, running, answer))
     }
 
     async fn begin_in(
@@ -148,7 +144,7 @@ impl Guest {
         let (theirs, ours) = wide_pipe()?;
         let (running, answer) = self.begin(message, &theirs).await?;
         match answer {
-            reply::Body::Done(_) => Ok((pipe::Sender::from_owned_fd_unchecked(ours)?, running)),
+            reply::Body::Done(_) => Ok((pipe::Sender::from_owned_fd(ours)?, running)),
             other => Err(self.unexpected("Done", &other)),
         }
     }
@@ -419,7 +415,8 @@ fn transfer(at: &FilePath, kind: TransferKind) -> proto::Transfer {
     }
 }
 
-/// `(reader, writer)`. The guest sets the flags of its own end.
+/// `(reader, writer)`. Each side sets the flags of its own end: ours must not block, since a guest may stand
+/// still for as long as it likes.
 fn wide_pipe() -> Result<(OwnedFd, OwnedFd), GuestError> {
     let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
     // Over the user's limit the default of 64 KiB has to do.

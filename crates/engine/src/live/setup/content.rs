@@ -55,7 +55,10 @@ pub(super) async fn object(shared: &Shared, lease: &Lease, mount: &SetupObject) 
     let form = form_of(&object);
     let mut pour = Pour::new(lease, &mount.path, form);
     let poured = match form {
-        Form::Zip => pour.zip(zip::as_tar(&shared.blobs, blob, size)).await,
+        Form::Zip => {
+            pour.zip(zip::as_tar(&shared.blobs, blob, size).await?)
+                .await
+        }
         Form::Plain | Form::Tar | Form::Gzip => {
             let mut reader = shared.blobs.read(blob, 0..size).await?;
             pour.all(&mut reader).await

@@ -1,8 +1,9 @@
 //! A zip as the tar that a sandbox unpacks: one place refuses what leads outside, whatever the form of an
 //! archive.
 //!
-//! Nothing of it is kept: entries are read where they stand in the object. What may be large is bounded
-//! before it is read, or by the disk of the sandbox.
+//! Nothing of it is kept: entries are read where they stand in the object. What comes out is bounded by the disk
+//! of the sandbox; what it costs here by how much is read, how many are read at a time, and whether anybody
+//! still wants it.
 
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::sync::Arc;
@@ -12,27 +13,44 @@ use bytes::{Buf, Bytes};
 use jiff::civil;
 use jiff::tz::TimeZone;
 use pinfold_model::{BlobId, Code, Error, Result};
-use pinfold_store::{BlobReader, Blobs};
+use pinfold_store::{BlobError, BlobReader, Blobs};
 use tar::{EntryType, Header};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use zip::ZipArchive;
 use zip::read::ZipFile;
 use zip::result::ZipError;
 
+/// Of an archive. Its end says how many entries there are, and memory is taken by that before they are read:
+/// 3.5 bytes for each of an archive that lies about it.
+const ZIP_MAX_BYTES: u64 = 256 << 20;
 /// Of the list of entries, which is in memory as a whole: some 100,000 of them.
 const LIST_MAX_BYTES: u64 = 8 << 20;
+/// Read beside each byte once: headers.
+const SLACK_BYTES: u64 = 8 << 20;
+/// Converted at a time; others wait.
+const AT_A_TIME: usize = 2;
 const LINK_MAX_BYTES: u64 = 4095;
 const PIECE_BYTES: usize = 256 << 10;
 const PIECES_AHEAD: usize = 2;
 
+static TURNS: Semaphore = Semaphore::const_new(AT_A_TIME);
+
 /// The tar, piece by piece. The task says how that ended, and ends when nobody reads any more.
-pub(super) fn as_tar(
+///
+/// # Errors
+/// The archive is too large.
+pub(super) async fn as_tar(
     blobs: &Blobs,
     blob: &BlobId,
     size: u64,
-) -> (mpsc::Receiver<Bytes>, JoinHandle<Result<()>>) {
+) -> Result<(mpsc::Receiver<Bytes>, JoinHandle<Result<()>>)> {
+    if size > ZIP_MAX_BYTES {
+        let text = "a zip of more than 256 MiB is not unpacked; a tar may be larger";
+        return Err(Error::new(Code::InvalidArgument, text));
+    }
+    let turn = TURNS.acquire().await.map_err(Error::internal)?;
     let (pieces, tar) = mpsc::channel(PIECES_AHEAD);
     let source = Stored {
         runtime: Handle::current(),
@@ -43,15 +61,24 @@ pub(super) fn as_tar(
         piece: Bytes::new(),
         reader: None,
         budget: Arc::new(AtomicU64::new(LIST_MAX_BYTES)),
+        wanted: pieces.clone(),
     };
     let work = move || {
+        let _turn = turn;
         let out = BufWriter::with_capacity(PIECE_BYTES, Pieces(pieces));
         convert(source, out).map_err(refused)
     };
-    (tar, tokio::task::spawn_blocking(work))
+    Ok((tar, tokio::task::spawn_blocking(work)))
 }
 
 fn refused(error: ZipError) -> Error {
+    let error = match error {
+        ZipError::Io(cause) => match cause.downcast::<BlobError>() {
+            Ok(storage) => return storage.into(),
+            Err(other) => ZipError::Io(other),
+        },
+        other => other,
+    };
     let text = match &error {
         ZipError::UnsupportedArchive(what) => format!("it is a zip that is not read: {what}"),
         ZipError::CompressionMethodNotSupported(method) => {
@@ -63,9 +90,9 @@ fn refused(error: ZipError) -> Error {
 }
 
 fn convert(source: Stored, out: impl Write) -> std::result::Result<(), ZipError> {
-    let budget = Arc::clone(&source.budget);
+    let (budget, size) = (Arc::clone(&source.budget), source.size);
     let mut zip = ZipArchive::new(source)?;
-    budget.store(u64::MAX, Ordering::Relaxed);
+    budget.store(size.saturating_add(SLACK_BYTES), Ordering::Relaxed);
     let mut tar = tar::Builder::new(out);
     for at in 0..zip.len() {
         append(&mut tar, zip.by_index(at)?)?;
@@ -166,12 +193,17 @@ struct Stored {
     piece: Bytes,
     /// Goes on behind the piece.
     reader: Option<BlobReader>,
-    /// What may be read yet.
+    /// What may be read yet: entries that share their bytes are read more often than there are bytes.
     budget: Arc<AtomicU64>,
+    /// Where the tar goes.
+    wanted: mpsc::Sender<Bytes>,
 }
 
 impl Read for Stored {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.wanted.is_closed() {
+            return Err(io::Error::from(io::ErrorKind::BrokenPipe));
+        }
         if self.piece.is_empty() && self.at < self.size {
             let (blobs, blob, rest) = (&self.blobs, &self.blob, self.at..self.size);
             let reader = &mut self.reader;
@@ -188,7 +220,7 @@ impl Read for Stored {
         let read = self.piece.len().min(buffer.len());
         let budget = self.budget.load(Ordering::Relaxed);
         let Some(left) = budget.checked_sub(read as u64) else {
-            return Err(io::Error::other("its list of entries is too long"));
+            return Err(io::Error::other("its entries are too many, or overlap"));
         };
         self.budget.store(left, Ordering::Relaxed);
         self.piece.copy_to_slice(&mut buffer[..read]);
