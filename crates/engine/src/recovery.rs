@@ -19,7 +19,8 @@ use std::sync::Arc;
 use pinfold_model::command::{Attendance, CancelMode};
 use pinfold_model::sandbox::EndReason;
 use pinfold_model::{
-    Command, CommandId, Error, Image, ImageId, Result, SandboxId, SandboxState, SecretEnv, limits,
+    Command, CommandId, Error, Image, ImageId, Result, Sandbox, SandboxId, SandboxState, SecretEnv,
+    limits,
 };
 use pinfold_runtime::journal::OpenError;
 use pinfold_store::{Progress, Transition, Unfinished};
@@ -42,7 +43,7 @@ pub(crate) async fn recover(shared: &Arc<Shared>) -> Result<()> {
     for sandbox in live {
         let id = sandbox.id.clone();
         let Some(image) = image(shared, &mut images, &sandbox.spec.image).await? else {
-            abandon(shared, &id, unfinished.remove(&id).unwrap_or_default()).await?;
+            abandon(shared, &sandbox, unfinished.remove(&id).unwrap_or_default()).await?;
             continue;
         };
         let nascent = live::adopt(shared, sandbox, image);
@@ -123,11 +124,13 @@ async fn image(
 
 /// An image in use cannot be removed, so one that is missing was lost with a part of the store:
 /// nobody could say what its sandbox is.
-async fn abandon(shared: &Shared, id: &SandboxId, commands: Vec<Command>) -> Result<()> {
+async fn abandon(shared: &Shared, sandbox: &Sandbox, commands: Vec<Command>) -> Result<()> {
+    let id = &sandbox.id;
     tracing::error!(sandbox = %id, "the image of a live sandbox is not recorded");
     let change = Transition {
         reason: Some(EndReason::Lost),
         failure: Some("its image is missing".to_owned()),
+        spec: sandbox.spec.without_sealed(),
         ..Transition::new(SandboxState::Failed, shared.clock.now())
     };
     let sandboxes = shared.store.sandboxes();

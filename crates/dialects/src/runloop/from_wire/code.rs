@@ -19,7 +19,8 @@ const TOKEN: &str = "PINFOLD_GIT_TOKEN";
 /// there.
 const CLONE: &str = r#"set -e
 export GIT_TERMINAL_PROMPT=0
-unset GIT_TRACE GIT_TRACE_CURL GIT_TRACE_PACKET GIT_TRACE2 GIT_TRACE2_EVENT GIT_CURL_VERBOSE
+unset GIT_TRACE GIT_TRACE_CURL GIT_TRACE_PACKET GIT_TRACE_SETUP GIT_TRACE_REDACT GIT_CURL_VERBOSE
+unset GIT_TRACE2 GIT_TRACE2_EVENT GIT_TRACE2_PERF
 git() {
     if [ -z "$PINFOLD_GIT_TOKEN" ]; then command git "$@"; return; fi
     command git -c credential.helper= -c credential.https://github.com.helper="$helper" \

@@ -163,15 +163,17 @@ impl Owner {
         }
     }
 
-    /// The spec of a sandbox that ends here, where that is another one: nobody opens this any more.
+    /// The spec of a sandbox that ends here, where that is another one.
     pub(super) fn without_sealed(&self, event: SandboxEvent) -> Option<SandboxSpec> {
-        let sandbox = self.live.view().sandbox;
-        let ends = matches!(event, SandboxEvent::Fail | SandboxEvent::Destroy);
-        (ends && !sandbox.spec.more.setup.sealed.is_empty()).then(|| {
-            let mut spec = sandbox.spec.clone();
-            spec.more.setup.sealed.clear();
-            spec
-        })
+        match event {
+            SandboxEvent::Fail | SandboxEvent::Destroy => {
+                self.live.view().sandbox.spec.without_sealed()
+            }
+            SandboxEvent::Booted
+            | SandboxEvent::Freeze
+            | SandboxEvent::Thaw
+            | SandboxEvent::Stop => None,
+        }
     }
 
     pub(super) async fn record_spec(&self, spec: SandboxSpec) -> Result<()> {
