@@ -266,7 +266,7 @@ async def test_secrets_are_named_and_never_shown(connect: Any) -> None:
         assert await client.secrets.get(name) == again
         assert again in [each async for each in client.secrets.list(page_size=1)]
         with pytest.raises(errors.InvalidArgumentError) as raised:
-            await client.secrets.set(name, "hunter2\r\nx-evil: 1")
+            await client.secrets.set(name, "hunter2\0")
         assert "hunter2" not in str(raised.value)
         bound = [Credential(name, "10.0.0.1"), Credential(name, "a.com", header="host")]
         for credential in bound:
