@@ -8,6 +8,7 @@
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use jiff::civil;
@@ -18,6 +19,7 @@ use tar::{EntryType, Header};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
 use zip::ZipArchive;
 use zip::read::ZipFile;
 use zip::result::ZipError;
@@ -34,6 +36,10 @@ const AT_A_TIME: usize = 2;
 const LINK_MAX_BYTES: u64 = 4095;
 const PIECE_BYTES: usize = 256 << 10;
 const PIECES_AHEAD: usize = 2;
+/// For one conversion, and for its sandbox to take a piece: one that stands still gives its turn away, and is
+/// tried again.
+const TIME_MAX: Duration = Duration::from_secs(600);
+const PIECE_PATIENCE: Duration = Duration::from_secs(30);
 
 static TURNS: Semaphore = Semaphore::const_new(AT_A_TIME);
 
@@ -65,7 +71,12 @@ pub(super) async fn as_tar(
     };
     let work = move || {
         let _turn = turn;
-        let out = BufWriter::with_capacity(PIECE_BYTES, Pieces(pieces));
+        let pieces = Pieces {
+            runtime: source.runtime.clone(),
+            pieces,
+            until: Instant::now() + TIME_MAX,
+        };
+        let out = BufWriter::with_capacity(PIECE_BYTES, pieces);
         convert(source, out).map_err(refused)
     };
     Ok((tar, tokio::task::spawn_blocking(work)))
@@ -75,6 +86,10 @@ fn refused(error: ZipError) -> Error {
     let error = match error {
         ZipError::Io(cause) => match cause.downcast::<BlobError>() {
             Ok(storage) => return storage.into(),
+            Err(late) if late.kind() == io::ErrorKind::TimedOut => {
+                let text = "the sandbox did not take what is in the zip in time";
+                return Error::new(Code::Timeout, text).because(late);
+            }
             Err(other) => ZipError::Io(other),
         },
         other => other,
@@ -117,8 +132,8 @@ fn append<R: Read + Seek>(
         tar.append_data(&mut header, name, io::empty())?;
     } else if entry.is_symlink() {
         let mut target = String::new();
-        let whole = (&mut entry).take(LINK_MAX_BYTES + 1);
-        io::BufReader::new(whole).read_to_string(&mut target)?;
+        let mut whole = (&mut entry).take(LINK_MAX_BYTES + 1);
+        whole.read_to_string(&mut target)?;
         header.set_entry_type(EntryType::Symlink);
         header.set_mode(0o777);
         header.set_size(0);
@@ -247,16 +262,47 @@ impl Seek for Stored {
 }
 
 /// Where the tar goes.
-struct Pieces(mpsc::Sender<Bytes>);
+struct Pieces {
+    runtime: Handle,
+    pieces: mpsc::Sender<Bytes>,
+    until: Instant,
+}
 
 impl Write for Pieces {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let sent = self.0.blocking_send(Bytes::copy_from_slice(bytes));
-        sent.map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
+        let late = self.until.min(Instant::now() + PIECE_PATIENCE);
+        let send = self.pieces.send(Bytes::copy_from_slice(bytes));
+        let sent = self
+            .runtime
+            .block_on(async { timeout_at(late, send).await });
+        sent.map_err(|_| io::ErrorKind::TimedOut)?
+            .map_err(|_| io::ErrorKind::BrokenPipe)?;
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_sandbox_that_takes_nothing_keeps_no_turn() {
+        let (pieces, taken) = mpsc::channel(1);
+        let mut pieces = Pieces {
+            runtime: Handle::current(),
+            pieces,
+            until: Instant::now() + Duration::from_millis(50),
+        };
+        let written = tokio::task::spawn_blocking(move || {
+            pieces.write_all(b"first").expect("there is room");
+            pieces.write_all(b"second").expect_err("nobody takes it")
+        });
+        let late = written.await.expect("no panic");
+        assert_eq!(refused(ZipError::Io(late)).code(), Code::Timeout);
+        drop(taken);
     }
 }
