@@ -10,7 +10,7 @@ use serde_json::Value;
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, try_from = "Value")]
 pub struct PutSecret {
-    /// 1 byte to 32 KiB of UTF-8 without control characters, and without a space at an end.
+    /// 1 byte to 32 KiB of UTF-8 without a NUL; one line without a space at an end where it goes into a header.
     #[cfg_attr(feature = "openapi", schema(format = Password, write_only))]
     pub value: String,
 }

@@ -22,7 +22,7 @@ class Secrets:
 
         Args:
             name: 1 to 100 letters, digits, `.`, `_` and `-`, with a letter or digit first.
-            value: 1 byte to 32 KiB without control characters, and without a space at an end.
+            value: 1 byte to 32 KiB without a NUL; one line where it goes into a header.
         """
         request = call.put("secrets", name, read=Secret.from_json)
         return self._http.fetch(request.json({"value": value}))
