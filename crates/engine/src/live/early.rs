@@ -63,6 +63,16 @@ impl Early {
         }
     }
 
+    /// Lets begin what was asked for, also where the guest has not answered yet.
+    pub(super) fn let_through(&mut self) {
+        if let Some(gated) = &mut self.gated
+            && let Err(error) = gated.start.let_through()
+        {
+            // Whoever asks for the answer hears of it, and starts it anew.
+            tracing::debug!(%error, "not let through");
+        }
+    }
+
     /// Lets begin what was asked for; `None` where it has to be started anew.
     pub(super) async fn open(&mut self) -> Result<Option<StartedCommand>, GuestError> {
         match self.gated.take() {

@@ -111,7 +111,13 @@ impl Task {
             Ok(())
         });
         let outcome = match prepared {
-            Ok(()) => self.follow().await,
+            Ok(()) => {
+                // Recorded, and its output has a place. One that is cancelled by now ends at its gate.
+                if self.command.state.borrow().cancel.is_none() {
+                    self.early.let_through();
+                }
+                self.follow().await
+            }
             Err(error) => {
                 tracing::error!(command = %self.command.id(), %error, "no journal or input");
                 unprepared(self.birth)

@@ -26,6 +26,8 @@ pub struct GatedStart {
     gate: OwnedFd,
     asked: Asked,
     answer: Option<Result<StartedCommand, GuestError>>,
+    /// The byte is written.
+    is_open: bool,
     begun: Instant,
     patience: Option<Duration>,
 }
@@ -47,6 +49,7 @@ impl Guest {
             gate,
             asked: Box::pin(async move { guest.start_at(spec, Some(theirs)).await }),
             answer: None,
+            is_open: false,
             begun: Instant::now(),
             patience,
         })
@@ -61,18 +64,27 @@ impl GatedStart {
         }
     }
 
-    /// Lets it run. `None`: too much of its own time is gone, it has to be started anew. With an
-    /// error, too, it does not run, unless it was started before.
+    /// Lets it run as soon as it is there, without waiting for the guest's answer; says whether it does.
+    /// It does not where too much of its own time is gone: it has to be started anew.
+    ///
+    /// # Errors
+    /// The guest is gone.
+    pub fn let_through(&mut self) -> Result<bool, GuestError> {
+        let waited = self.begun.elapsed();
+        if !self.is_open && self.patience.is_none_or(|patience| waited <= patience) {
+            // There is room for a byte. Without a reader there is no guest, unless it was never asked.
+            rustix::io::write(&self.gate, &[1])?;
+            self.is_open = true;
+        }
+        Ok(self.is_open)
+    }
+
+    /// Lets it run, with the guest's answer. `None`: it has to be started anew. With an error, too, it does
+    /// not run, unless it was let through or started before.
     pub async fn open(mut self) -> Result<Option<StartedCommand>, GuestError> {
         self.answered().await;
         let started = self.answer.take().unwrap_or(Err(GuestError::Lost))?;
-        let waited = self.begun.elapsed();
-        if self.patience.is_some_and(|patience| waited > patience) {
-            return Ok(None);
-        }
-        // There is room for a byte. Without a reader the guest is gone.
-        rustix::io::write(&self.gate, &[1])?;
-        Ok(Some(started))
+        Ok(self.let_through()?.then_some(started))
     }
 }
 

@@ -67,6 +67,23 @@ async fn a_command_begins_when_its_gate_is_opened_and_not_before() {
 }
 
 #[tokio::test]
+async fn a_command_that_is_let_through_begins_whoever_hears_the_answer() {
+    let mut sandbox = Sandbox::boot().await;
+    let (heard, unheard) = (shell(RUN), shell(RUN));
+    let mut start = sandbox.guest.start_gated(heard.clone()).expect("gates");
+    assert!(start.let_through().expect("there is a reader"));
+    let started = opened(start).await;
+    assert_eq!(within(read_all(started.pipes.stdout)).await, b"ran\n");
+    assert_eq!(sandbox.ended(&heard.id).await.status, ExitStatus::Code(0));
+    let (mut start, pid) = at_the_gate(&mut sandbox, &unheard).await;
+    assert!(start.let_through().expect("there is a reader"));
+    drop(start);
+    assert_eq!(sandbox.ended(&unheard.id).await.status, ExitStatus::Code(0));
+    assert_eq!(sandbox.start(&unheard).await.pid, pid, "it is no new one");
+    assert_eq!(runs(&mut sandbox).await, "ran\nran\n");
+}
+
+#[tokio::test]
 async fn a_gate_that_falls_away_leaves_nothing_and_its_id_as_good_as_new() {
     let mut sandbox = Sandbox::boot().await;
     let spec = shell(RUN);
