@@ -1,8 +1,9 @@
 //! The two databases behind one small interface: run a [`Query`], get [`Row`]s, open a [`Tx`].
 //!
-//! Nothing outside this module names a sqlx type of one database. SQLite has one connection that
-//! writes and a few that read; PostgreSQL has one pool for both.
+//! Nothing outside this module names a type of one database. SQLite has one connection that writes and a
+//! few that read, and runs where it is asked; PostgreSQL has one pool of sqlx for both.
 
+mod lite;
 mod open;
 mod query;
 mod row;
@@ -12,9 +13,11 @@ mod tx;
 use std::future::Future;
 use std::pin::Pin;
 
-use sqlx::{Executor, PgPool, SqlSafeStr, SqlitePool};
+use sqlx::{Executor, PgPool, SqlSafeStr};
 
 use crate::error::Result;
+
+use lite::Lite;
 
 pub(crate) use query::{Query, Sql, statements};
 pub(crate) use row::{Row, to_json};
@@ -23,11 +26,7 @@ pub(crate) use tx::Tx;
 /// Cheap to clone: pools are shared.
 #[derive(Debug, Clone)]
 pub(crate) enum Db {
-    Lite {
-        /// Exactly one connection, so that writers queue here instead of meeting SQLITE_BUSY.
-        writer: SqlitePool,
-        readers: SqlitePool,
-    },
+    Lite(Lite),
     Pg(PgPool),
 }
 
@@ -39,42 +38,41 @@ impl Db {
     /// Runs a query that only reads.
     pub(crate) fn rows(&self, query: Query) -> Running<'_, Vec<Row>> {
         match self {
-            Self::Lite { readers, .. } => Box::pin(query.lite_rows(readers)),
+            Self::Lite(lite) => Box::pin(lite.rows(query)),
             Self::Pg(pool) => Box::pin(query.pg_rows(pool)),
         }
     }
 
-    /// The first row of a query that only reads.
-    pub(crate) async fn row(&self, query: Query) -> Result<Option<Row>> {
-        Ok(self.rows(query).await?.into_iter().next())
+    /// The first row of a query that only reads, and finds it by a key: SQLite looks for it in the thread of
+    /// the caller.
+    pub(crate) fn row(&self, query: Query) -> Running<'_, Option<Row>> {
+        match self {
+            Self::Lite(lite) => Box::pin(lite.row(query)),
+            Self::Pg(pool) => Box::pin(first(query.pg_rows(pool))),
+        }
     }
 
     /// Runs one changing statement as a transaction of its own; answers how many rows changed.
     pub(crate) fn execute(&self, query: Query) -> Running<'_, u64> {
         match self {
-            Self::Lite { writer, .. } => Box::pin(query.lite_execute(writer)),
+            Self::Lite(lite) => Box::pin(lite.execute(query)),
             Self::Pg(pool) => Box::pin(query.pg_execute(pool)),
         }
     }
 
     /// The same for a statement with RETURNING: its first row.
-    pub(crate) async fn change(&self, query: Query) -> Result<Option<Row>> {
-        let rows: Running<'_, Vec<Row>> = match self {
-            Self::Lite { writer, .. } => Box::pin(query.lite_rows(writer)),
-            Self::Pg(pool) => Box::pin(query.pg_rows(pool)),
-        };
-        Ok(rows.await?.into_iter().next())
+    pub(crate) fn change(&self, query: Query) -> Running<'_, Option<Row>> {
+        match self {
+            Self::Lite(lite) => Box::pin(lite.change(query)),
+            Self::Pg(pool) => Box::pin(first(query.pg_rows(pool))),
+        }
     }
 
     /// Begins a transaction that may write. Dropping it without a commit rolls it back.
     pub(crate) fn begin(&self) -> Running<'_, Tx> {
         Box::pin(async move {
             match self {
-                // IMMEDIATE takes the write lock now: a transaction that reads first and then
-                // writes could otherwise fail half-way when another process wrote in between.
-                Self::Lite { writer, .. } => {
-                    Ok(Tx::Lite(writer.begin_with("BEGIN IMMEDIATE").await?))
-                }
+                Self::Lite(lite) => Ok(Tx::Lite(lite.begin().await?)),
                 Self::Pg(pool) => Ok(Tx::Pg(pool.begin().await?)),
             }
         })
@@ -84,9 +82,7 @@ impl Db {
     pub(crate) fn prepare(&self, sql: Sql) -> Running<'_, ()> {
         Box::pin(async move {
             match self {
-                Self::Lite { readers, .. } => {
-                    readers.prepare(sql.lite().into_sql_str()).await?;
-                }
+                Self::Lite(lite) => lite.prepare(sql).await?,
                 Self::Pg(pool) => {
                     pool.prepare(sql.pg().into_sql_str()).await?;
                 }
@@ -98,11 +94,12 @@ impl Db {
     /// Closes every connection after the work in flight.
     pub(crate) async fn close(&self) {
         match self {
-            Self::Lite { writer, readers } => {
-                readers.close().await;
-                writer.close().await;
-            }
+            Self::Lite(lite) => lite.close().await,
             Self::Pg(pool) => pool.close().await,
         }
     }
+}
+
+async fn first(rows: impl Future<Output = Result<Vec<Row>>>) -> Result<Option<Row>> {
+    Ok(rows.await?.into_iter().next())
 }

@@ -1,6 +1,7 @@
 //! What can go wrong in the store, and what of it a caller may read.
 
 use pinfold_model::{Code, Error};
+use rusqlite::ffi;
 
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
@@ -206,6 +207,12 @@ pub enum StoreError {
     },
     #[error("the database failed")]
     Database(#[source] sqlx::Error),
+    #[error("the database failed")]
+    Sqlite(#[source] rusqlite::Error),
+    #[error("the database is too busy")]
+    Busy,
+    #[error("the database is closed")]
+    Closed,
     #[error("the schema could not be brought up to date")]
     Migrate(#[source] sqlx::migrate::MigrateError),
     /// The database file or its directory cannot be made or opened.
@@ -237,8 +244,8 @@ impl StoreError {
 
     /// An insert that met a unique index becomes [`StoreError::AlreadyExists`].
     pub(crate) fn on_unique(self, thing: Thing, id: &str) -> Self {
-        match self.database_kind() {
-            Some(sqlx::error::ErrorKind::UniqueViolation) => Self::AlreadyExists {
+        match self.violation() {
+            Some(Violation::Unique) => Self::AlreadyExists {
                 thing,
                 id: id.to_owned(),
             },
@@ -248,29 +255,58 @@ impl StoreError {
 
     /// An insert that referred to a missing row becomes [`StoreError::NotFound`].
     pub(crate) fn on_missing(self, thing: Thing, id: &str) -> Self {
-        match self.database_kind() {
-            Some(sqlx::error::ErrorKind::ForeignKeyViolation) => Self::not_found(thing, id),
+        match self.violation() {
+            Some(Violation::ForeignKey) => Self::not_found(thing, id),
             _ => self,
         }
     }
 
-    /// Whether the disk of the database has no room, by the codes of SQLite (SQLITE_FULL, and
-    /// SQLITE_IOERR_SHMSIZE for the index of its log) and of PostgreSQL (disk_full).
+    /// Whether the disk of the database has no room.
     fn is_full(&self) -> bool {
-        const FULL: [&str; 3] = ["13", "4874", "53100"];
         match self {
             Self::Database(sqlx::Error::Database(source)) => {
-                source.code().is_some_and(|code| FULL.contains(&&*code))
+                source.code().is_some_and(|code| code == POSTGRES_FULL)
             }
+            Self::Sqlite(source) => source
+                .sqlite_error()
+                .is_some_and(|error| SQLITE_FULL.contains(&error.extended_code)),
             _ => false,
         }
     }
 
-    fn database_kind(&self) -> Option<sqlx::error::ErrorKind> {
+    fn violation(&self) -> Option<Violation> {
         match self {
-            Self::Database(source) => source.as_database_error().map(|e| e.kind()),
+            Self::Database(source) => match source.as_database_error()?.kind() {
+                sqlx::error::ErrorKind::UniqueViolation => Some(Violation::Unique),
+                sqlx::error::ErrorKind::ForeignKeyViolation => Some(Violation::ForeignKey),
+                _ => None,
+            },
+            Self::Sqlite(source) => match source.sqlite_error()?.extended_code {
+                ffi::SQLITE_CONSTRAINT_UNIQUE | ffi::SQLITE_CONSTRAINT_PRIMARYKEY => {
+                    Some(Violation::Unique)
+                }
+                ffi::SQLITE_CONSTRAINT_FOREIGNKEY => Some(Violation::ForeignKey),
+                _ => None,
+            },
             _ => None,
         }
+    }
+}
+
+/// What a statement would have broken.
+enum Violation {
+    Unique,
+    ForeignKey,
+}
+
+/// The last is for the index of its log.
+const SQLITE_FULL: [i32; 2] = [ffi::SQLITE_FULL, ffi::SQLITE_IOERR_SHMSIZE];
+/// disk_full
+const POSTGRES_FULL: &str = "53100";
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(source: rusqlite::Error) -> Self {
+        Self::Sqlite(source)
     }
 }
 
@@ -316,18 +352,20 @@ impl From<StoreError> for Error {
                 .detail("quota", quota.as_str())
                 .detail("limit", quota.shown(*limit))
                 .detail("used", quota.shown(*used)),
-            StoreError::Database(sqlx::Error::PoolTimedOut) => Self::new(
+            StoreError::Busy | StoreError::Database(sqlx::Error::PoolTimedOut) => Self::new(
                 Code::Unavailable,
                 "the database is too busy; try again shortly",
             )
             .because(error),
-            StoreError::Database(_) if error.is_full() => Self::new(
+            StoreError::Database(_) | StoreError::Sqlite(_) if error.is_full() => Self::new(
                 Code::Unavailable,
                 "the server's disk is full; try again when there is room",
             )
             .because(error),
             StoreError::Corrupt { .. }
             | StoreError::Database(_)
+            | StoreError::Sqlite(_)
+            | StoreError::Closed
             | StoreError::Migrate(_)
             | StoreError::Open { .. } => Self::internal(error),
         }

@@ -24,8 +24,9 @@ impl Store {
     }
 
     /// An SQLite database of its own in memory, gone with the last clone of this store.
+    #[expect(clippy::unused_async, reason = "as the other ways to open one")]
     pub async fn in_memory() -> Result<Self> {
-        let db = Db::in_memory().await?;
+        let db = Db::in_memory()?;
         Ok(Self { db })
     }
 

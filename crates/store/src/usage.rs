@@ -149,7 +149,8 @@ impl<'a> Usage<'a> {
     /// whole where it begins. `live_sandboxes` is as of now.
     pub async fn totals(&self, project: &ProjectId, from: Time, to: Time) -> Result<UsageTotals> {
         let totals = TOTALS.bind(project.as_str()).bind(from).bind(to);
-        let row = self.db.row(totals).await?;
+        // All that a project used in that time is added up.
+        let row = self.db.rows(totals).await?.into_iter().next();
         row.as_ref().map_or(Ok(UsageTotals::default()), to_totals)
     }
 

@@ -1,10 +1,9 @@
 //! SQL texts and their arguments, before a database is chosen.
 
 use pinfold_model::Time;
+use sqlx::Executor;
 use sqlx::postgres::{PgArguments, Postgres};
 use sqlx::query::Query as SqlxQuery;
-use sqlx::sqlite::{Sqlite, SqliteArguments};
-use sqlx::{Encode, Executor, Type};
 
 use super::Row;
 use crate::error::{Result, StoreError};
@@ -74,12 +73,12 @@ impl Query {
         self
     }
 
-    pub(super) async fn lite_rows<'c>(
-        self,
-        on: impl Executor<'c, Database = Sqlite>,
-    ) -> Result<Vec<Row>> {
-        let rows = self.lite()?.fetch_all(on).await?;
-        Ok(rows.into_iter().map(Row::Lite).collect())
+    pub(super) const fn sql(&self) -> Sql {
+        self.sql
+    }
+
+    pub(super) fn args(&self) -> &[Arg] {
+        &self.args
     }
 
     pub(super) async fn pg_rows<'c>(
@@ -90,13 +89,6 @@ impl Query {
         Ok(rows.into_iter().map(Row::Pg).collect())
     }
 
-    pub(super) async fn lite_execute<'c>(
-        self,
-        on: impl Executor<'c, Database = Sqlite>,
-    ) -> Result<u64> {
-        Ok(self.lite()?.execute(on).await?.rows_affected())
-    }
-
     pub(super) async fn pg_execute<'c>(
         self,
         on: impl Executor<'c, Database = Postgres>,
@@ -104,40 +96,24 @@ impl Query {
         Ok(self.pg()?.execute(on).await?.rows_affected())
     }
 
-    fn lite(self) -> Result<SqlxQuery<'static, Sqlite, SqliteArguments>> {
-        bind_all(sqlx::query(self.sql.lite), self.args)
-    }
-
     fn pg(self) -> Result<SqlxQuery<'static, Postgres, PgArguments>> {
-        bind_all(sqlx::query(self.sql.pg), self.args)
+        let mut query = sqlx::query(self.sql.pg);
+        for arg in self.args {
+            query = match arg {
+                // PostgreSQL refuses NUL in TEXT, in words of its own.
+                Arg::Text(Some(text)) if text.contains('\0') => return Err(StoreError::NulInText),
+                Arg::Text(text) => query.bind(text),
+                Arg::Int(int) => query.bind(int),
+                Arg::Blob(blob) => query.bind(blob),
+            };
+        }
+        Ok(query)
     }
 }
 
 type OptionalText = Option<String>;
 type OptionalInt = Option<i64>;
 type OptionalBlob = Option<Vec<u8>>;
-
-fn bind_all<DB>(
-    mut query: SqlxQuery<'static, DB, DB::Arguments>,
-    args: Vec<Arg>,
-) -> Result<SqlxQuery<'static, DB, DB::Arguments>>
-where
-    DB: sqlx::Database,
-    OptionalText: Encode<'static, DB> + Type<DB>,
-    OptionalInt: Encode<'static, DB> + Type<DB>,
-    OptionalBlob: Encode<'static, DB> + Type<DB>,
-{
-    for arg in args {
-        query = match arg {
-            // PostgreSQL refuses NUL in TEXT; both databases shall take the same texts.
-            Arg::Text(Some(text)) if text.contains('\0') => return Err(StoreError::NulInText),
-            Arg::Text(text) => query.bind(text),
-            Arg::Int(int) => query.bind(int),
-            Arg::Blob(blob) => query.bind(blob),
-        };
-    }
-    Ok(query)
-}
 
 /// A value that both databases take: TEXT, BIGINT (INTEGER) or BYTEA (BLOB).
 pub(crate) enum Arg {

@@ -1,18 +1,39 @@
 //! Reading columns by name, the same from both databases.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
 use pinfold_model::Time;
+use rusqlite::types::{FromSql, Value, ValueRef};
 use serde::de::DeserializeOwned;
 use sqlx::postgres::{PgRow, Postgres};
-use sqlx::sqlite::{Sqlite, SqliteRow};
 use sqlx::{Decode, Row as _, Type};
 
 use crate::error::{Result, StoreError};
 
 pub(crate) enum Row {
-    Lite(SqliteRow),
+    Lite(LiteRow),
     Pg(PgRow),
+}
+
+/// Values with the names that all rows of one answer share.
+pub(crate) struct LiteRow {
+    names: Arc<[Box<str>]>,
+    values: Box<[Value]>,
+}
+
+impl LiteRow {
+    /// As many values as names.
+    pub(super) const fn new(names: Arc<[Box<str>]>, values: Box<[Value]>) -> Self {
+        Self { names, values }
+    }
+
+    fn get<T: FromSql>(&self, column: &'static str) -> Result<T> {
+        let at = self.names.iter().position(|name| **name == *column);
+        let value = at.map(|at| ValueRef::from(&self.values[at]));
+        let value = value.ok_or_else(|| StoreError::corrupt(column, "no such column"))?;
+        T::column_result(value).map_err(|e| StoreError::corrupt(column, e))
+    }
 }
 
 impl Row {
@@ -102,13 +123,14 @@ impl Row {
 
     fn get<'r, T>(&'r self, column: &'static str) -> Result<T>
     where
-        T: Decode<'r, Sqlite> + Type<Sqlite> + Decode<'r, Postgres> + Type<Postgres>,
+        T: FromSql + Decode<'r, Postgres> + Type<Postgres>,
     {
         match self {
-            Self::Lite(row) => row.try_get(column),
-            Self::Pg(row) => row.try_get(column),
+            Self::Lite(row) => row.get(column),
+            Self::Pg(row) => row
+                .try_get(column)
+                .map_err(|e| StoreError::corrupt(column, e)),
         }
-        .map_err(|e| StoreError::corrupt(column, e))
     }
 }
 

@@ -3,7 +3,7 @@
 //! What each change did to those before it takes longer than a command, and where nobody has had the
 //! database before and nobody will have it again, nothing is to be noted for later ones.
 
-use sqlx::SqlitePool;
+use rusqlite::Connection;
 use sqlx::migrate::Migrator;
 
 use crate::error::Result;
@@ -22,21 +22,19 @@ pub(super) const SHIPPED: Schema = Schema {
 
 impl Schema {
     /// Makes the tables in an empty database, then applies what of `migrations` is newer.
-    pub(super) async fn make(&self, writer: &SqlitePool, migrations: &Migrator) -> Result<()> {
-        let mut tx = writer.begin().await?;
-        sqlx::raw_sql(self.sql).execute(&mut *tx).await?;
+    pub(super) fn make(&self, database: &mut Connection, migrations: &Migrator) -> Result<()> {
+        let tx = database.transaction()?;
+        tx.execute_batch(self.sql)?;
         for newer in migrations.iter().filter(|it| it.version > self.up_to) {
-            sqlx::raw_sql(newer.sql.clone()).execute(&mut *tx).await?;
+            tx.execute_batch(newer.sql.as_str())?;
         }
-        tx.commit().await?;
-        Ok(())
+        Ok(tx.commit()?)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use sqlx::Row;
-    use sqlx::sqlite::SqlitePoolOptions;
+    use std::path::PathBuf;
 
     use super::*;
     use crate::db::{Db, open};
@@ -48,19 +46,23 @@ mod tests {
                          with PINFOLD_WRITE_SCHEMA=1, set `up_to` in crates/store/src/db/schema.rs to \
                          the newest migration, and run it again without";
 
+    fn texts(database: &Connection, sql: &str) -> Vec<String> {
+        let mut statement = database.prepare(sql).expect("sound");
+        let rows = statement.query_map((), |row| row.get(0)).expect("rows");
+        rows.collect::<Result<_, _>>().expect("texts")
+    }
+
     /// Everything that is left of a database's tables, indexes, triggers and views, as the statements
     /// that made them and in that order, without what SQLite and sqlx make for themselves.
-    async fn statements(pool: &SqlitePool) -> Vec<String> {
+    fn statements(database: &Connection) -> Vec<String> {
         let all = "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL \
                    AND name NOT LIKE 'sqlite~_%' ESCAPE '~' AND name <> '_sqlx_migrations' \
                    ORDER BY rowid";
-        let rows = sqlx::query(all).fetch_all(pool).await.expect("a schema");
-        let texts = rows.iter().map(|row| row.try_get(0).expect("a text"));
-        texts.collect()
+        texts(database, all)
     }
 
     /// What SQLite itself reads out of them: each column, index and foreign key of each table.
-    async fn facts(pool: &SqlitePool) -> Vec<String> {
+    fn facts(database: &Connection) -> Vec<String> {
         let all = "WITH t AS (SELECT name FROM sqlite_schema WHERE type = 'table' \
                               AND name <> '_sqlx_migrations') \
              SELECT concat_ws(' ', 'column', t.name, c.cid, c.name, c.type, c.\"notnull\", \
@@ -73,34 +75,38 @@ mod tests {
                               quote(f.\"to\"), f.on_update, f.on_delete) \
                FROM t, pragma_foreign_key_list(t.name) f \
              ORDER BY 1";
-        let rows = sqlx::query(all).fetch_all(pool).await.expect("facts");
-        let texts = rows.iter().map(|row| row.try_get(0).expect("a text"));
-        texts.collect()
+        texts(database, all)
     }
 
     /// How many rows of its own an unused database has.
-    async fn rows(pool: &SqlitePool) -> i64 {
+    fn rows(database: &Connection) -> i64 {
         let tables = "SELECT 'SELECT ' || group_concat('(SELECT count(*) FROM \"' || name || '\")', ' + ') \
                       FROM sqlite_schema WHERE type = 'table' AND name <> '_sqlx_migrations'";
-        let count = sqlx::query(tables).fetch_one(pool).await.expect("tables");
-        let count: String = count.try_get(0).expect("a text");
-        let count = sqlx::query(sqlx::AssertSqlSafe(count));
-        let row = count.fetch_one(pool).await.expect("a sum");
-        row.try_get(0).expect("a number")
+        let count = texts(database, tables).remove(0);
+        let counted = database.query_row(&count, (), |row| row.get(0));
+        counted.expect("a sum")
     }
 
-    /// A database that went through every migration, as a server's does. It lives as long as the directory.
-    async fn migrated(scratch: &tempfile::TempDir) -> SqlitePool {
-        let path = scratch.path().join("pinfold.db");
-        let Db::Lite { writer, .. } = Db::open_sqlite(&path).await.expect("it opens") else {
-            panic!("not SQLite");
-        };
-        writer
+    /// A database that went through every migration, as a server's does.
+    async fn migrated(scratch: &tempfile::TempDir) -> Connection {
+        let path: PathBuf = scratch.path().join("pinfold.db");
+        Db::open_sqlite(&path)
+            .await
+            .expect("it opens")
+            .close()
+            .await;
+        Connection::open(path).expect("it opens")
     }
 
-    async fn empty() -> SqlitePool {
-        let pool = SqlitePoolOptions::new().max_connections(1);
-        pool.connect("sqlite::memory:").await.expect("it opens")
+    fn shipped() -> Connection {
+        let mut made = empty();
+        let done = SHIPPED.make(&mut made, &open::SQLITE);
+        done.expect("it applies to an empty database");
+        made
+    }
+
+    fn empty() -> Connection {
+        Connection::open_in_memory().expect("it opens")
     }
 
     fn sorted(mut texts: Vec<String>) -> Vec<String> {
@@ -111,7 +117,7 @@ mod tests {
     #[tokio::test]
     async fn the_shipped_schema_is_what_all_migrations_make() {
         let scratch = tempfile::tempdir().expect("a directory");
-        let expected = statements(&migrated(&scratch).await).await;
+        let expected = statements(&migrated(&scratch).await);
         let expected: String = expected.iter().map(|sql| format!("{sql};\n")).collect();
         if std::env::var_os(WRITE).is_some() {
             std::fs::write(FILE, expected).expect("written");
@@ -125,32 +131,28 @@ mod tests {
     #[tokio::test]
     async fn a_database_in_memory_has_what_a_migrated_file_has() {
         let scratch = tempfile::tempdir().expect("a directory");
-        let file = migrated(&scratch).await;
-        let Db::Lite { writer: memory, .. } = Db::in_memory().await.expect("it opens") else {
-            panic!("not SQLite");
-        };
+        let (file, memory) = (migrated(&scratch).await, shipped());
         assert_eq!(
-            sorted(statements(&memory).await),
-            sorted(statements(&file).await),
+            sorted(statements(&memory)),
+            sorted(statements(&file)),
             "{RENEW}"
         );
-        assert_eq!(facts(&memory).await, facts(&file).await, "{RENEW}");
+        assert_eq!(facts(&memory), facts(&file), "{RENEW}");
         for kind in ["column ", "index ", "key "] {
-            let seen = facts(&memory).await;
+            let seen = facts(&memory);
             assert!(seen.iter().any(|fact| fact.starts_with(kind)), "no {kind}");
         }
         // The schema holds no rows, so migrations that wrote some would be missed here.
-        assert_eq!((rows(&memory).await, rows(&file).await), (0, 0), "{RENEW}");
+        assert_eq!((rows(&memory), rows(&file)), (0, 0), "{RENEW}");
     }
 
     #[tokio::test]
     async fn migrations_newer_than_the_schema_are_applied_behind_it() {
         let scratch = tempfile::tempdir().expect("a directory");
         let oldest = Schema { sql: "", up_to: 0 };
-        let made = empty().await;
-        let done = oldest.make(&made, &open::SQLITE).await;
+        let mut made = empty();
+        let done = oldest.make(&mut made, &open::SQLITE);
         done.expect("every migration applies to an empty database");
-        let file = migrated(&scratch).await;
-        assert_eq!(facts(&made).await, facts(&file).await);
+        assert_eq!(facts(&made), facts(&migrated(&scratch).await));
     }
 }

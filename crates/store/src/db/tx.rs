@@ -1,20 +1,21 @@
 //! A transaction on either database.
 
-use sqlx::{Postgres, Sqlite, Transaction};
+use sqlx::{Postgres, Transaction};
 
+use super::lite::LiteTx;
 use super::{Query, Row, Running};
 use crate::error::Result;
 
 /// Rolled back when dropped before [`Tx::commit`].
 pub(crate) enum Tx {
-    Lite(Transaction<'static, Sqlite>),
+    Lite(LiteTx),
     Pg(Transaction<'static, Postgres>),
 }
 
 impl Tx {
     pub(crate) fn rows(&mut self, query: Query) -> Running<'_, Vec<Row>> {
         match self {
-            Self::Lite(tx) => Box::pin(query.lite_rows(&mut **tx)),
+            Self::Lite(tx) => Box::pin(tx.rows(query)),
             Self::Pg(tx) => Box::pin(query.pg_rows(&mut **tx)),
         }
     }
@@ -25,7 +26,7 @@ impl Tx {
 
     pub(crate) fn execute(&mut self, query: Query) -> Running<'_, u64> {
         match self {
-            Self::Lite(tx) => Box::pin(query.lite_execute(&mut **tx)),
+            Self::Lite(tx) => Box::pin(tx.execute(query)),
             Self::Pg(tx) => Box::pin(query.pg_execute(&mut **tx)),
         }
     }
@@ -33,7 +34,7 @@ impl Tx {
     pub(crate) fn commit(self) -> Running<'static, ()> {
         Box::pin(async move {
             match self {
-                Self::Lite(tx) => tx.commit().await?,
+                Self::Lite(tx) => tx.commit()?,
                 Self::Pg(tx) => tx.commit().await?,
             }
             Ok(())

@@ -1,9 +1,10 @@
 //! Migrations, statements and what the two schemas have in common.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use pinfold_store::{SandboxFilter, Scope, States, Store, StoreError};
-use sqlx::{Connection, PgConnection, Row, SqliteConnection};
+use sqlx::{Connection, PgConnection, Row};
 
 use crate::place::Place;
 use crate::world::{World, all};
@@ -54,29 +55,29 @@ pub(crate) async fn both_databases_have_the_same_columns(world: World) {
         .expect("it opens")
         .close()
         .await;
-    let reference = sqlite_columns(&format!("sqlite://{}", path.display())).await;
+    let reference = sqlite_columns(&path);
     assert!(reference.len() > 80, "{reference:?}");
     let columns = match &world.place {
-        Place::Sqlite(_) => sqlite_columns(&world.place.url()).await,
-        Place::Postgres { .. } => postgres_columns(&world.place.url()).await,
+        Place::Sqlite(path) => sqlite_columns(path),
+        place @ Place::Postgres { .. } => postgres_columns(&place.url()).await,
     };
     assert_eq!(columns, reference);
 }
 
 /// `table.column type null` with SQLite's names of types.
-async fn sqlite_columns(url: &str) -> BTreeSet<String> {
-    let mut connection = SqliteConnection::connect(url).await.expect("it opens");
-    let columns = sqlx::query(
-        "SELECT m.name || '.' || c.name || ' ' || c.type || ' ' || \
-             CASE WHEN c.\"notnull\" = 1 OR c.pk > 0 THEN 'not null' ELSE 'null' END AS column_text \
+fn sqlite_columns(path: &Path) -> BTreeSet<String> {
+    let connection = rusqlite::Connection::open(path).expect("it opens");
+    let mut columns = connection
+        .prepare(
+            "SELECT m.name || '.' || c.name || ' ' || c.type || ' ' || \
+             CASE WHEN c.\"notnull\" = 1 OR c.pk > 0 THEN 'not null' ELSE 'null' END \
          FROM sqlite_schema m JOIN pragma_table_info(m.name) c \
          WHERE m.type = 'table' AND m.name NOT LIKE '\\_%' ESCAPE '\\' AND m.name NOT LIKE 'sqlite%'",
-    );
-    let rows = columns
-        .fetch_all(&mut connection)
-        .await
-        .expect("the schema is readable");
-    rows.iter().map(|row| row.get("column_text")).collect()
+        )
+        .expect("sound");
+    let rows = columns.query_map((), |row| row.get(0));
+    let texts = rows.expect("the schema is readable");
+    texts.collect::<Result<_, _>>().expect("texts")
 }
 
 async fn postgres_columns(url: &str) -> BTreeSet<String> {
