@@ -1,3 +1,5 @@
+//! Turns, transactions and the log of SQLite in the thread that asks.
+
 use std::time::Duration;
 
 use super::*;
