@@ -14,7 +14,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use pinfold_api::{ApiConfig, EngineKeys, MetricsAccess};
-use pinfold_engine::{CredentialFile, Drain, Engine, EngineConfig, PullPolicy, SecretsKey};
+use pinfold_engine::{
+    CredentialFile, Drain, Engine, EngineConfig, HostLook, PullPolicy, SecretsKey,
+};
 use pinfold_http::{Addresses, Authenticate, Rate, RateLimits, ServeLimits};
 use pinfold_model::{ExitStatus, SshGateway};
 use pinfold_runtime::namespace::Subnet;
@@ -137,16 +139,19 @@ async fn engine(
     hold: &Hold,
     ssh: Option<SshGateway>,
 ) -> Result<Engine> {
-    let (directory, instance) = (settings.data.sandboxes(), hold.instance()?);
+    let data = &settings.data;
+    let layers = compose::layers(&data.layers())?;
+    // Both take a tenth of a second in a new data directory, and neither needs the other.
+    let looking = HostLook::begin(&layers);
+    let (directory, instance) = (data.sandboxes(), hold.instance()?);
     let disks = compose::kept_disks(&settings.data)?;
     let subnet = settings.subnet;
     let opening = move || compose::namespace_driver(directory, instance, disks, subnet);
     let driver = tokio::task::spawn_blocking(opening).await??;
-    let data = &settings.data;
     let parts = compose::parts(
         store,
         Arc::new(driver),
-        compose::layers(&data.layers())?,
+        layers,
         &data.journals(),
         blobs(settings).await?,
         &data.axons(),
@@ -169,7 +174,7 @@ async fn engine(
         ssh,
         ..defaults
     };
-    Ok(Engine::open(config, parts).await?)
+    Ok(Engine::open_looking(config, parts, looking).await?)
 }
 
 /// Where the content of objects is kept. A store elsewhere has to answer now: an upload is a bad time

@@ -46,8 +46,9 @@ impl Early {
         tokio::pin!(record);
         tokio::select! {
             biased;
-            recorded = &mut record => return recorded,
+            // First: SQLite writes the record here and now, and the guest works meanwhile.
             _ = self.answered() => {}
+            recorded = &mut record => return recorded,
         }
         record.await
     }
