@@ -1,20 +1,32 @@
 //! Following a command's journal.
 
-use pinfold_model::journal::{Record, Stream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use pinfold_model::journal::{Record, RecordBody, Stream};
 use pinfold_model::{CommandId, Ctx, Error, Result};
 use pinfold_runtime::journal::{JournalReader, OpenError};
 
 use crate::Engine;
 use crate::errors::journal_error;
+use crate::live::LiveCommand;
+
+/// An End is in the journal a moment before the command is said to have ended; after a crash it may take
+/// until its sandbox can be reached.
+const END_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Yields a command's records in order, waiting for more until its End has been given. A reader
 /// that begins at the last seq of another misses nothing and repeats nothing. Never delays the
-/// command; holds one record of 1 MiB at most.
+/// command; holds one record of 1 MiB at most. Whoever has been given End finds the command ended.
 #[derive(Debug)]
 pub struct OutputReader {
     /// `None`: nothing of it is kept.
     journal: Option<JournalReader>,
     after_seq: u64,
+    /// One that had not ended when this was made.
+    live: Option<Arc<LiveCommand>>,
+    /// The End, until the command is said to have ended.
+    end: Option<Record>,
 }
 
 impl Engine {
@@ -27,7 +39,7 @@ impl Engine {
                 Err(OpenError::NotFound(_)) => None,
                 Err(error) => return Err(journal_error(error)),
             };
-            Ok(OutputReader { journal, after_seq })
+            Ok(self.output_reader(id, journal, after_seq))
         })
         .await
     }
@@ -49,12 +61,23 @@ impl Engine {
                 Err(OpenError::NotFound(_)) => None,
                 Err(error) => return Err(journal_error(error)),
             };
-            Ok(OutputReader {
-                journal,
-                after_seq: 0,
-            })
+            Ok(self.output_reader(id, journal, 0))
         })
         .await
+    }
+
+    fn output_reader(
+        &self,
+        id: &CommandId,
+        journal: Option<JournalReader>,
+        after_seq: u64,
+    ) -> OutputReader {
+        OutputReader {
+            journal,
+            after_seq,
+            live: self.inner.registry.command(id),
+            end: None,
+        }
     }
 }
 
@@ -77,25 +100,50 @@ impl OutputReader {
     /// The next record; `None` after the last. May be dropped while it waits without losing
     /// anything.
     pub async fn next(&mut self) -> Result<Option<Record>> {
-        match &mut self.journal {
-            Some(reader) => reader.next().await.map_err(Error::internal),
-            None => Ok(None),
+        let Some(reader) = &mut self.journal else {
+            return Ok(None);
+        };
+        if self.end.is_none() {
+            match reader.next().await.map_err(Error::internal)? {
+                Some(record) if is_end(&record) => self.end = Some(record),
+                other => return Ok(other),
+            }
         }
+        if let Some(live) = &self.live {
+            // Told in the end, whoever forgot to say so.
+            let _ = tokio::time::timeout(END_PATIENCE, live.ended()).await;
+        }
+        Ok(self.end.take())
     }
 
     /// The next record, if there is one now.
     pub(crate) fn try_next(&mut self) -> Result<Option<Record>> {
-        match &mut self.journal {
-            Some(reader) => reader.try_next().map_err(Error::internal),
-            None => Ok(None),
+        let Some(reader) = &mut self.journal else {
+            return Ok(None);
+        };
+        if self.end.is_none() {
+            match reader.try_next().map_err(Error::internal)? {
+                Some(record) if is_end(&record) => self.end = Some(record),
+                other => return Ok(other),
+            }
+        }
+        match &self.live {
+            Some(live) if !live.has_ended() => Ok(None),
+            _ => Ok(self.end.take()),
         }
     }
 
     /// The last record passed: a reader made with it goes on from here.
     #[must_use]
     pub fn position(&self) -> u64 {
-        self.journal
-            .as_ref()
-            .map_or(self.after_seq, JournalReader::position)
+        let passed = self.journal.as_ref().map(JournalReader::position);
+        match &self.end {
+            Some(end) => end.seq - 1,
+            None => passed.unwrap_or(self.after_seq),
+        }
     }
+}
+
+const fn is_end(record: &Record) -> bool {
+    matches!(record.body, RecordBody::End { .. })
 }

@@ -109,10 +109,14 @@ fn a_setup_that_fails_ends_the_sandbox_and_says_why() {
     let place = Place::new();
     let life = place.live();
     life.run(async {
-        let request = with(Setup {
-            each_start: vec![line("true"), line("echo too bad >&2; exit 3")],
-            ..Setup::default()
-        });
+        // It may fail before anybody has seen it run.
+        let request = CreateSandbox {
+            wait: Wait::No,
+            ..with(Setup {
+                each_start: vec![line("true"), line("echo too bad >&2; exit 3")],
+                ..Setup::default()
+            })
+        };
         let made = life.create(request).await;
         let failed = set_up(&life, &made.id).await;
         assert_eq!(failed.state, SandboxState::Failed);

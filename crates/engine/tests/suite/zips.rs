@@ -2,6 +2,7 @@
 
 use std::io::{Cursor, Write as _};
 
+use pinfold_engine::{CreateSandbox, Wait};
 use pinfold_model::setup::SetupObject;
 use pinfold_model::{Sandbox, SandboxState, Setup};
 use zip::write::SimpleFileOptions;
@@ -38,7 +39,12 @@ async fn unpacked(life: &Life, archive: &[u8], path: &str) -> Sandbox {
         }],
         ..Setup::default()
     };
-    let id = life.create(with(setup)).await.id;
+    // One that fails may do so before anybody has seen it run.
+    let request = CreateSandbox {
+        wait: Wait::No,
+        ..with(setup)
+    };
+    let id = life.create(request).await.id;
     set_up(life, &id).await
 }
 
