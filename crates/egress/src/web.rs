@@ -3,6 +3,9 @@
 
 mod gateway;
 mod mcp;
+mod standing;
+#[cfg(test)]
+mod world;
 
 use std::collections::HashMap;
 use std::io;
@@ -32,6 +35,7 @@ use crate::refusal::{NoWay, settle};
 use crate::secure::Authority;
 use crate::tally::add;
 use crate::tunnel::Counted;
+use standing::Standing;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Body = BoxBody<Bytes, BoxError>;
@@ -218,14 +222,15 @@ impl Conversation {
         if self.inner.gateways_at(&host).is_some() {
             return gateway::answer(self, &host, request).await;
         }
-        self.pass_on(Onward::Named(host), request).await
+        self.pass_on(Onward::Named(host), request, None).await
     }
 
-    /// Sends it to an allowed host.
+    /// Sends it to an allowed host; what it is upgraded to ends with `standing`.
     async fn pass_on(
         &self,
         to: Onward,
         mut request: Request<Incoming>,
+        standing: Option<&Arc<Standing>>,
     ) -> Result<Response<Body>, NoWay> {
         let upgrade = upgrade(request.headers());
         let asked = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
@@ -240,12 +245,16 @@ impl Conversation {
         {
             keep_upgrade(response.headers_mut(), &protocol);
             let given = hyper::upgrade::on(&mut response);
+            let standing = standing.cloned();
             let pass = async move {
                 let (Ok(asked), Ok(given)) = tokio::join!(asked, given) else {
                     return;
                 };
                 let (mut asked, mut given) = (TokioIo::new(asked), TokioIo::new(given));
-                let _ = tokio::io::copy_bidirectional(&mut asked, &mut given).await;
+                tokio::select! {
+                    () = standing::revoked(standing.as_deref()) => {}
+                    _ = tokio::io::copy_bidirectional(&mut asked, &mut given) => {}
+                }
             };
             let ending = self.ending.clone();
             self.tasks.spawn(ending.run_until_cancelled_owned(pass));
