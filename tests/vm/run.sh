@@ -72,7 +72,8 @@ mkfs.ext4 -q -F -d "$place/root" "$place/disk"
 # --- The tests ------------------------------------------------------------------------------------
 echo 'failed=0; uname -r; cat /sys/fs/cgroup/cgroup.controllers; cd /tmp' >"$place/share/tests"
 for test in "${tests[@]}"; do
-    program=$(cargo test -p pinfold-runtime --no-run --message-format json --test "$test" 2>/dev/null |
+    # With the features of the whole workspace, so that nothing is built a second time.
+    program=$(cargo test --workspace --all-features --no-run --message-format json --test "$test" 2>/dev/null |
         sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -1)
     cp "$program" "$place/share/$test"
     echo "/share/$test --test-threads 1 || failed=\$((failed + 1))" >>"$place/share/tests"
