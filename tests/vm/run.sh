@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The driver's tests on another kernel, which has cgroup v2 and nothing else: Debian's, in QEMU
-# without KVM. By hand, as root; takes about half an hour. Not part of CI.
+# without KVM. By hand, as root; takes some minutes. Not part of CI.
 #
 #   apt-get install qemu-system-x86 busybox-static kmod e2fsprogs
 #   bash tests/vm/run.sh [TEST ...]            # of crates/runtime/tests; default: all that boot sandboxes

@@ -17,6 +17,7 @@ use pinfold_model::network::{HostName, Refusal};
 use pinfold_model::{GatewayKind, NetworkPolicy};
 use serde_json::json;
 
+use super::headers::strip_named;
 use super::standing::Standing;
 use super::{Body, Conversation, Onward, mcp, whole};
 use crate::gateways::{Call, NoCall, PORT, TOKEN};
@@ -123,7 +124,7 @@ pub(super) fn direct<B>(
     *request.uri_mut() = uri;
     // A header that its `Connection` names would be taken out again behind us.
     let headers = request.headers_mut();
-    super::strip_named(headers);
+    strip_named(headers);
     headers.insert(HOST, authority);
     for (name, value) in &call.headers {
         headers.insert(name, value.clone());

@@ -24,7 +24,8 @@ use pinfold_model::network::HostName;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::gateway::{Denied, admitted, direct};
-use super::{Body, BoxError, Conversation, boxed, prepare, strip, whole};
+use super::headers::{prepare, strip};
+use super::{Body, BoxError, Conversation, boxed, whole};
 use crate::gateways::Call;
 use crate::refusal::NoWay;
 use answers::Events;
