@@ -11,8 +11,9 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 tests=("$@")
-[ "${#tests[@]}" -gt 0 ] || tests=(driver_contract isolation pool)
-modules=(virtio_pci virtio_blk crc32c_generic ext4 9p 9pnet_virtio overlay btrfs loop)
+[ "${#tests[@]}" -gt 0 ] || tests=(driver_contract isolation network pool)
+modules=(virtio_pci virtio_blk crc32c_generic ext4 9p 9pnet_virtio overlay btrfs loop
+    veth nf_tables nft_ct nft_chain_nat nft_masq nft_redir nft_reject_ipv4 nft_reject_inet)
 place=$(mktemp -d "${TMPDIR:-/tmp}/pinfold-vm.XXXXXX")
 trap 'rm -rf "$place"' EXIT
 
