@@ -67,6 +67,46 @@ async def calls(sdk, devbox, *lines, what="call"):
     return await program(sdk, devbox, "".join(f"tried({what}, {line})\n" for line in lines))
 
 
+#: Follows streams, a file for each with what has come of it; a second line says how it ended.
+FOLLOWER = r"""
+import threading
+def follow(name, first, host='gateway.pinfold.internal'):
+    connection = socket.create_connection((host, 80), timeout=60)
+    connection.sendall(first.encode())
+    with open('/tmp/' + name, 'wb', 0) as seen:
+        try:
+            while part := connection.recv(65536):
+                seen.write(part)
+        except OSError:
+            pass
+    open('/tmp/' + name + '.over', 'w').close()
+def all(**streams):
+    for name, first in streams.items():
+        threading.Thread(target=follow, args=(name, *first)).start()
+"""
+
+
+async def follow(sdk, devbox, source):
+    """Begins to follow streams in the background: `source` calls `all`."""
+    script = f"cat > /tmp/follow.py <<'END'\n{CLIENT}{FOLLOWER}{source}\nEND\n"
+    await shell(sdk, devbox, script + "nohup python3 /tmp/follow.py > /tmp/follow.log 2>&1 &")
+
+
+async def comes(sdk, devbox, condition):
+    """Waits inside until the shell's condition holds."""
+    wait = f"for n in $(seq 600); do if {condition}; then exit; fi; sleep 0.05; done; exit 1"
+    result = await sdk(devbox.cmd.exec, command=wait)
+    assert result.exit_code == 0, (condition, await shell(sdk, devbox, "cat /tmp/follow.log"))
+
+
+async def goes_on(sdk, devbox, *names):
+    """Each of them has more than it had."""
+    for name in names:
+        size = (await shell(sdk, devbox, f"stat -c %s /tmp/{name}")).strip()
+        await comes(sdk, devbox, f"test $(stat -c %s /tmp/{name}) -gt {size}")
+        assert (await shell(sdk, devbox, f"ls /tmp/{name}.over 2>/dev/null")) == "", name
+
+
 async def shell(sdk, devbox, command):
     result = await sdk(devbox.cmd.exec, command=command)
     return await sdk(result.stdout)

@@ -10,13 +10,11 @@ import contextlib
 import http.server
 import os
 import pathlib
-import socket
-import socketserver
 import ssl
-import struct
 import subprocess
 import sys
-import threading
+
+from beyond import beyond, run, serve_names
 
 NAME = "pfgithost"
 #: A part of the network that no other outside of this directory has.
@@ -26,21 +24,6 @@ AUTHOR = ("-c", "user.name=a", "-c", "user.email=a@b.test")
 REPOSITORIES = ("private/code", "open/code")
 #: Every header that could be a password, by the host that it was sent to.
 told: list[str] = []
-
-
-class Names(socketserver.BaseRequestHandler):
-    def handle(self):
-        question, sock = self.request
-        labels, at = [], 12
-        while question[at]:
-            labels.append(question[at + 1 : at + 1 + question[at]].decode().lower())
-            at += 1 + question[at]
-        kind = struct.unpack("!H", question[at + 1 : at + 3])[0]
-        known = ".".join(labels) in HOSTS
-        records = int(known and kind == 1)
-        head = struct.pack("!HHHHH", 0x8180 | (0 if known else 3), 1, records, 0, 0)
-        record = b"\xc0\x0c" + struct.pack("!HHIH", 1, 1, 0, 4) + socket.inet_aton(PUBLIC)
-        sock.sendto(question[:2] + head + question[12 : at + 5] + record * records, self.client_address)
 
 
 class Git(http.server.BaseHTTPRequestHandler):
@@ -101,15 +84,6 @@ class Git(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def run(*line, **options):
-    subprocess.run(line, check=True, capture_output=True, **options)
-
-
-def remove():
-    for what in ("link", "netns"):
-        subprocess.run(["ip", what, "del", NAME], capture_output=True)
-
-
 def commit(directory, text):
     """The next one of its first branch."""
     work = directory.with_suffix(".work")
@@ -140,29 +114,13 @@ def githost(directory, password):
         repository(directory / name)
     key = ("-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "cert.pem")
     run("openssl", "req", "-x509", *key, "-days", "2", "-subj", "/CN=github.com", cwd=directory)
-    remove()
-    run("ip", "netns", "add", NAME)
-    run("ip", "link", "add", NAME, "type", "veth", "peer", "name", "out0", "netns", NAME)
-    run("ip", "addr", "add", f"{OWN}/26", "dev", NAME)
-    run("ip", "link", "set", NAME, "up")
-    inside = ("ip", "netns", "exec", NAME)
-    run(*inside, "ip", "addr", "add", f"{PUBLIC}/26", "dev", "out0")
-    run(*inside, "ip", "link", "set", "out0", "up")
-    line = [*inside, sys.executable, str(pathlib.Path(__file__).resolve()), directory, password]
-    servers = subprocess.Popen(line, stdout=subprocess.PIPE, text=True)
-    try:
-        assert servers.stdout.readline() == "ready\n"
+    program = [str(pathlib.Path(__file__).resolve()), directory, password]
+    with beyond(NAME, f"{OWN}/26", f"{PUBLIC}/26", program=program):
         yield lambda text: commit(directory / "private/code", text)
-    finally:
-        servers.kill()
-        servers.wait()
-        servers.stdout.close()
-        remove()
 
 
 if __name__ == "__main__":
-    names = socketserver.ThreadingUDPServer((PUBLIC, 53), Names)
-    threading.Thread(target=names.serve_forever, daemon=True).start()
+    serve_names(PUBLIC, lambda name, _: PUBLIC if name in HOSTS else None)
     web = http.server.ThreadingHTTPServer((PUBLIC, 443), Git)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     directory = pathlib.Path(sys.argv[1])

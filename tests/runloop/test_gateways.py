@@ -5,7 +5,7 @@ import hashlib
 import time
 
 import pytest
-from gateways import VALUE, calls, program, reaching, shell
+from gateways import VALUE, calls, comes, follow, goes_on, program, reaching, shell
 from runloop_api_client import APIStatusError, BadRequestError, NotFoundError
 from sdk import VERSION
 from server import KEY
@@ -230,6 +230,63 @@ print(json.dumps(len(up.getresponse().read())))
     assert sent["size"] == 48 << 20 and received == 64 << 20
     await sdk(devbox.shutdown)
     await sdk(config.delete)
+
+
+async def test_calls_under_way_end_with_what_they_stand_on(sdk, outer, secret):
+    config = await gateway(sdk, outer)
+    devbox = await made_with(sdk, outer, config, secret)
+    begin = """
+head = ' HTTP/1.1\\r\\nhost: gateway.pinfold.internal\\r\\nauthorization: Bearer ' + os.environ['API'] + '\\r\\n'
+upgrade = 'connection: upgrade\\r\\nupgrade: beats\\r\\n'
+slow = 'content-length: 5\\r\\n'
+all(
+    events=('GET /held' + head + '\\r\\n',),
+    upgraded=('GET /upgraded' + head + upgrade + '\\r\\n',),
+    # It waits for the rest of the body.
+    sending=('POST /up' + head + slow + '\\r\\nbod',),
+)
+"""
+
+    async def ended(*names):
+        for name in names:
+            await comes(sdk, devbox, f"test -e /tmp/{name}.over")
+
+    outside = await calls(sdk, devbox, "'/ended'")
+    before = len(outside[0][1])
+    for change in ("endpoint", "secret", "no secret", "delete"):
+        await shell(sdk, devbox, "rm -f /tmp/events* /tmp/upgraded* /tmp/sending*")
+        await follow(sdk, devbox, begin)
+        await comes(sdk, devbox, "test -s /tmp/events && grep -q 101 /tmp/upgraded")
+        # What changes nothing about calls ends none.
+        await sdk(config.update, description=change)
+        await goes_on(sdk, devbox, "events", "upgraded")
+        assert await shell(sdk, devbox, "cat /tmp/sending") == ""
+        if change == "endpoint":
+            await sdk(config.update, endpoint="https://api.test/v2")
+        elif change == "secret":
+            await sdk(outer.api.secrets.update, secret, value=VALUE + "2")
+        elif change == "no secret":
+            await sdk(outer.api.secrets.delete, secret)
+        else:
+            await sdk(config.delete)
+        await ended("events", "upgraded", "sending")
+        # It must not look like all of it.
+        tail = await shell(sdk, devbox, "tail -c 5 /tmp/events")
+        assert tail != "0\r\n\r\n"
+        said = await shell(sdk, devbox, "cat /tmp/sending")
+        assert "403 Forbidden" in said and "gateway_changed" in said
+        if change == "no secret":
+            await sdk(outer.api.secrets.create, name=secret, value=VALUE)
+        if change == "delete":
+            break
+        # The upstream has lost them too.
+        for _ in range(100):
+            [[_, gone, _]] = await calls(sdk, devbox, "'/ended'")
+            if len(gone) >= before + 2:
+                break
+        assert sorted(one[-5:] for one in gone[before:]) == ["/held", "raded"]
+        before = len(gone)
+    await sdk(devbox.shutdown)
 
 
 async def test_a_token_is_good_in_its_own_devbox_and_nowhere_else(sdk, outer, secret):

@@ -5,7 +5,7 @@ import json
 import time
 
 import pytest
-from gateways import VALUE, calls, program, reaching, shell
+from gateways import VALUE, calls, comes, follow, goes_on, program, reaching, shell
 from runloop_api_client import APIStatusError, BadRequestError, NotFoundError
 from sdk import VERSION
 from server import KEY
@@ -179,6 +179,26 @@ tried(call, '/../called', 'GET', var='TOOLS')
     [[status, said, _]] = await talk(sdk, devbox, f"{LIST}")
     assert (status, said["error"]["code"]) == (403, "gateway_gone")
     await sdk(devbox.shutdown)
+
+
+async def test_a_stream_ends_when_its_tools_change(sdk, outer, secret):
+    made = await config(sdk, outer, "get_*")
+    devbox = await made_with(sdk, outer, made, secret)
+    begin = """
+token = os.environ.get('TOOLS') or os.environ['RL_MCP_TOKEN']
+host = 'mcp.pinfold.internal'
+head = ' HTTP/1.1\\r\\nhost: ' + host + '\\r\\nauthorization: Bearer ' + token + '\\r\\nx-form: held\\r\\n\\r\\n'
+all(stream=('GET /mcp' + head, host))
+"""
+    await follow(sdk, devbox, begin)
+    await comes(sdk, devbox, "grep -q beat /tmp/stream")
+    await sdk(outer.api.mcp_configs.update, made.id, description="x")
+    await goes_on(sdk, devbox, "stream")
+    await sdk(outer.api.mcp_configs.update, made.id, allowed_tools=["get_one"])
+    await comes(sdk, devbox, "test -e /tmp/stream.over")
+    assert "get_two" in await shell(sdk, devbox, "cat /tmp/stream")
+    await sdk(devbox.shutdown)
+    await sdk(outer.api.mcp_configs.delete, made.id)
 
 
 async def test_no_spelling_and_no_batch_gets_a_tool_past_the_gateway(sdk, outer, secret):

@@ -9,13 +9,13 @@ import hashlib
 import http.server
 import json
 import pathlib
-import socket
 import socketserver
 import ssl
-import struct
-import subprocess
 import sys
 import threading
+import time
+
+from beyond import beyond, run, serve_names
 
 NAME = "pfgateway"
 #: A part of the network that the other outside of this directory has, so both may be there.
@@ -35,27 +35,16 @@ asked: dict[str, int] = {}
 #: Of MCP: the tools that were called.
 called: list[str] = []
 go = threading.Event()
+#: What goes on until the other side has gone, and has ended.
+ended: list[str] = []
 
 
-class Names(socketserver.BaseRequestHandler):
-    def handle(self):
-        question, sock = self.request
-        labels, at = [], 12
-        while question[at]:
-            labels.append(question[at + 1 : at + 1 + question[at]].decode().lower())
-            at += 1 + question[at]
-        name, kind = ".".join(labels), struct.unpack("!H", question[at + 1 : at + 3])[0]
-        if kind == 1:
-            asked[name] = asked.get(name, 0) + 1
-        address = ZONE.get(name)
-        if name == "rebind.test" and asked.get(name, 0) > 1:
-            address = "127.0.0.1"
-        records = int(bool(address) and kind == 1)
-        head = struct.pack("!HHHHH", 0x8180 | (0 if address else 3), 1, records, 0, 0)
-        # Of no age: who asks again shall see what has changed.
-        record = b"\xc0\x0c" + struct.pack("!HHIH", 1, 1, 0, 4)
-        record += socket.inet_aton(address) if address else b""
-        sock.sendto(question[:2] + head + question[12 : at + 5] + record * records, self.client_address)
+def address_of(name, kind):
+    if kind == 1:
+        asked[name] = asked.get(name, 0) + 1
+    if name == "rebind.test" and asked.get(name, 0) > 1:
+        return "127.0.0.1"
+    return ZONE.get(name)
 
 
 def digest(text):
@@ -98,6 +87,16 @@ class Api(http.server.BaseHTTPRequestHandler):
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
 
+    def beat(self, name, write):
+        try:
+            while True:
+                write(b"data: beat\n\n")
+                self.wfile.flush()
+                time.sleep(0.05)
+        except OSError:
+            ended.append(name)
+            self.close_connection = True
+
     def any(self):
         path = self.path.split("?")[0]
         if path == "/mcp":
@@ -116,6 +115,17 @@ class Api(http.server.BaseHTTPRequestHandler):
             go.set()
         if path.endswith("/called"):
             return self.say(200, called)
+        if path.endswith("/ended"):
+            return self.say(200, ended)
+        if path.endswith("/held"):
+            self.begin("text/event-stream")
+            return self.beat(path, self.chunk)
+        if path.endswith("/upgraded"):
+            self.send_response(101)
+            self.send_header("connection", "upgrade")
+            self.send_header("upgrade", "beats")
+            self.end_headers()
+            return self.beat(path, self.wfile.write)
         size, whole = 0, hashlib.sha256()
         for piece in self.pieces():
             size += len(piece)
@@ -140,6 +150,8 @@ class Api(http.server.BaseHTTPRequestHandler):
             self.begin("text/event-stream")
             late = {"jsonrpc": "2.0", "id": 9, "result": tools}
             self.chunk(b"id: 1\ndata: " + json.dumps(late).encode() + b"\n\n")
+            if self.headers.get("x-form") == "held":
+                return self.beat("/mcp", self.chunk)
             return self.chunk(b"")
         if self.command == "DELETE":
             return self.say(200, {"authorization": digest(self.headers["authorization"])})
@@ -183,10 +195,6 @@ class Threads(socketserver.ThreadingTCPServer):
         pass
 
 
-def run(*line, **options):
-    return subprocess.run(line, check=True, capture_output=True, **options)
-
-
 def certificates(directory: pathlib.Path) -> str:
     """Of the hosts, with their key, by the authority in `ca.pem`."""
     key, names = ("-newkey", "rsa:2048", "-nodes", "-keyout"), directory / "names"
@@ -203,36 +211,15 @@ def certificates(directory: pathlib.Path) -> str:
     return own
 
 
-def remove():
-    for what in ("link", "netns"):
-        subprocess.run(["ip", what, "del", NAME], capture_output=True)
-
-
 @contextlib.contextmanager
 def upstream(directory: pathlib.Path):
     """Yields where the authority's certificate is."""
     directory.mkdir(parents=True, exist_ok=True)
     pem = certificates(directory)
-    remove()
-    run("ip", "netns", "add", NAME)
-    run("ip", "link", "add", NAME, "type", "veth", "peer", "name", "out0", "netns", NAME)
-    run("ip", "addr", "add", f"{OWN}/25", "dev", NAME)
-    run("ip", "link", "set", NAME, "up")
-    inside = ("ip", "netns", "exec", NAME)
-    for address in (f"{PUBLIC}/25", f"{PRIVATE}/32"):
-        run(*inside, "ip", "addr", "add", address, "dev", "out0")
-    run(*inside, "ip", "link", "set", "out0", "up")
-    run("ip", "route", "add", f"{PRIVATE}/32", "dev", NAME)
-    line = [*inside, sys.executable, str(pathlib.Path(__file__).resolve()), pem]
-    servers = subprocess.Popen(line, stdout=subprocess.PIPE, text=True)
-    try:
-        assert servers.stdout.readline() == "ready\n"
+    program = [str(pathlib.Path(__file__).resolve()), pem]
+    addresses = (f"{PUBLIC}/25", f"{PRIVATE}/32")
+    with beyond(NAME, f"{OWN}/25", *addresses, program=program):
         yield str(directory / "ca.pem")
-    finally:
-        servers.kill()
-        servers.wait()
-        servers.stdout.close()
-        remove()
 
 
 if __name__ == "__main__":
@@ -242,7 +229,6 @@ if __name__ == "__main__":
     secure.socket = context.wrap_socket(
         secure.socket, server_side=True, do_handshake_on_connect=False
     )
-    names = socketserver.ThreadingUDPServer((PUBLIC, 53), Names)
-    threading.Thread(target=names.serve_forever, daemon=True).start()
+    serve_names(PUBLIC, address_of)
     print("ready", flush=True)
     secure.serve_forever()

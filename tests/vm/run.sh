@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The driver's tests on another kernel, which has cgroup v2 and nothing else: Debian's, in QEMU
-# without KVM. By hand, as root; takes about half an hour. Not part of CI.
+# without KVM. By hand, as root; takes some minutes. Not part of CI.
 #
 #   apt-get install qemu-system-x86 busybox-static kmod e2fsprogs
 #   bash tests/vm/run.sh [TEST ...]            # of crates/runtime/tests; default: all that boot sandboxes
@@ -11,8 +11,9 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 tests=("$@")
-[ "${#tests[@]}" -gt 0 ] || tests=(driver_contract isolation pool)
-modules=(virtio_pci virtio_blk crc32c_generic ext4 9p 9pnet_virtio overlay btrfs loop)
+[ "${#tests[@]}" -gt 0 ] || tests=(driver_contract isolation network pool)
+modules=(virtio_pci virtio_blk crc32c_generic ext4 9p 9pnet_virtio overlay btrfs loop
+    veth nf_tables nft_ct nft_chain_nat nft_masq nft_redir nft_reject_ipv4 nft_reject_inet)
 place=$(mktemp -d "${TMPDIR:-/tmp}/pinfold-vm.XXXXXX")
 trap 'rm -rf "$place"' EXIT
 
@@ -72,7 +73,8 @@ mkfs.ext4 -q -F -d "$place/root" "$place/disk"
 # --- The tests ------------------------------------------------------------------------------------
 echo 'failed=0; uname -r; cat /sys/fs/cgroup/cgroup.controllers; cd /tmp' >"$place/share/tests"
 for test in "${tests[@]}"; do
-    program=$(cargo test -p pinfold-runtime --no-run --message-format json --test "$test" 2>/dev/null |
+    # With the features of the whole workspace, so that nothing is built a second time.
+    program=$(cargo test --workspace --all-features --no-run --message-format json --test "$test" 2>/dev/null |
         sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -1)
     cp "$program" "$place/share/$test"
     echo "/share/$test --test-threads 1 || failed=\$((failed + 1))" >>"$place/share/tests"

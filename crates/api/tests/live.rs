@@ -1,6 +1,10 @@
 //! The whole way: SDK, HTTP over a real socket, engine, namespace driver, real commands in a real
 //! sandbox on the image `host`.
 
+#[path = "live/code.rs"]
+mod code;
+#[path = "live/contents.rs"]
+mod contents;
 #[path = "live/pipelines.rs"]
 mod pipelines;
 
@@ -16,10 +20,8 @@ use pinfold_images::LayerStore;
 use pinfold_runtime::journal::Journals;
 use pinfold_runtime::namespace::{Config, Disks, NamespaceDriver};
 use pinfold_sdk::{
-    CancelMode, Client, CodeEvent, CodeLanguage, CodeRunState, CommandState, CreateCodeContext,
-    CreateSandbox, Encoding, ErrorCode, MakeDirectory, MoveFile, OutputOptions, PtyEvent, PtyQuery,
-    Record, RunCode, StartCommand, StdinMode, StreamName, StreamOptions, Upload, WindowSize,
-    WriteOptions,
+    CancelMode, Client, CommandState, CreateSandbox, Encoding, ErrorCode, OutputOptions, PtyEvent,
+    PtyQuery, Record, StartCommand, StdinMode, StreamName, StreamOptions, Upload, WindowSize,
 };
 use pinfold_store::{Blobs, Store};
 use tempfile::TempDir;
@@ -270,89 +272,6 @@ async fn a_stream_goes_on_over_a_restart_of_the_listener_without_gap_or_repeat()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn files_are_written_read_in_part_moved_listed_and_archived() {
-    let server = Server::start().await;
-    within(async {
-        let sandbox = server.sandbox().await;
-        let files = server.client.files(&sandbox);
-        let options = WriteOptions {
-            mode: Some(0o600),
-            parents: true,
-        };
-        let body: Vec<u8> = (0..1_000_000u32).map(|n| (n % 251) as u8).collect();
-        let path = "/tmp/deep/er/data.bin";
-        let entry = files
-            .write(path, Upload::bytes(body.clone()), &options)
-            .await;
-        let entry = entry.expect("written");
-        assert_eq!((entry.size_bytes, &*entry.mode), (1_000_000, "0600"));
-
-        let whole = files.read(path).await.expect("readable");
-        assert_eq!(whole.total_bytes(), Some(1_000_000));
-        assert_eq!(whole.collect().await.expect("all of it"), body);
-        let part = files
-            .read_range(path, 999_990, 100)
-            .await
-            .expect("readable");
-        assert_eq!(part.collect().await.expect("a part"), body[999_990..]);
-        let behind = files
-            .read_range(path, 1_000_000, 1)
-            .await
-            .expect_err("behind the end");
-        assert_eq!(behind.code(), Some(ErrorCode::RangeNotSatisfiable));
-        // Files of proc have no size to announce.
-        let proc = files.read("/proc/self/status").await.expect("readable");
-        assert!(!proc.collect().await.expect("text").is_empty());
-
-        let moved = MoveFile {
-            from: path.into(),
-            to: "/tmp/deep/moved.bin".into(),
-            overwrite: None,
-        };
-        assert_eq!(
-            files.rename(&moved).await.expect("moved").path,
-            "/tmp/deep/moved.bin"
-        );
-        let gone = files.stat(path).await.expect_err("moved away");
-        assert_eq!(gone.code(), Some(ErrorCode::FileNotFound));
-        let made = MakeDirectory {
-            path: "/tmp/deep/sub".into(),
-            parents: None,
-            mode: None,
-        };
-        files.make_directory(&made).await.expect("made");
-        let listing = files.list("/tmp/deep", None).await.expect("listed");
-        let names: Vec<_> = listing.entries.iter().map(|entry| &*entry.name).collect();
-        assert_eq!(names, ["er", "moved.bin", "sub"]);
-
-        let tar = files.archive("/tmp/deep").await.expect("an archive");
-        let tar = tar.collect().await.expect("all of it");
-        files
-            .unpack("/tmp/copy", Upload::bytes(tar))
-            .await
-            .expect("unpacked");
-        let copy = files.read("/tmp/copy/moved.bin").await.expect("readable");
-        assert_eq!(copy.collect().await.expect("all of it"), body);
-        files.remove("/tmp/copy", true).await.expect("removed");
-        let broken = Upload::stream(futures::stream::iter([
-            Ok("half".into()),
-            Err(std::io::Error::other("cut")),
-        ]));
-        let kept = "/tmp/deep/moved.bin";
-        files
-            .write(kept, broken, &options)
-            .await
-            .expect_err("broken off");
-        assert_eq!(
-            files.stat(kept).await.expect("still there").size_bytes,
-            1_000_000
-        );
-    })
-    .await;
-    server.end().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_terminal_types_resizes_outlives_its_connection_and_exits() {
     let server = Server::start().await;
     within(async {
@@ -411,119 +330,4 @@ async fn read_until(pty: &mut pinfold_sdk::Pty, wanted: &str) -> u64 {
             other => panic!("{other:?} before {wanted:?} in {text:?}"),
         }
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_image_is_uploaded_found_and_removed() {
-    let server = Server::start().await;
-    within(async {
-        let images = server.client.images();
-        let mut tar = tar::Builder::new(Vec::new());
-        let mut header = tar::Header::new_ustar();
-        header.set_size(5);
-        header.set_mode(0o644);
-        tar.append_data(&mut header, "etc/hello", &b"hello"[..])
-            .expect("an entry");
-        let tar = tar.into_inner().expect("a tar");
-        let image = images.import("team/tiny:1", Upload::bytes(tar), None).await;
-        let image = image.expect("imported");
-        assert_eq!(image.names, ["team/tiny:1"]);
-        assert_eq!(images.get("team/tiny:1").await.expect("found").id, image.id);
-        images.remove("team/tiny:1").await.expect("removed");
-        let gone = images.get(&image.id).await.expect_err("removed");
-        assert_eq!(gone.code(), Some(ErrorCode::ImageNotFound));
-        let malformed = images
-            .import("broken", Upload::bytes(vec![7; 4096]), None)
-            .await;
-        assert_eq!(
-            malformed.expect_err("no tar").code(),
-            Some(ErrorCode::InvalidImage)
-        );
-        let left = std::fs::read_dir(&server.upload_dir).expect("readable");
-        let left = left.filter(|entry| {
-            let name = entry.as_ref().expect("an entry").file_name();
-            name.to_string_lossy().starts_with("image-upload-")
-        });
-        assert_eq!(left.count(), 0);
-    })
-    .await;
-    server.end().await;
-}
-
-fn code(text: &str) -> RunCode {
-    RunCode {
-        code: text.to_owned(),
-        ..RunCode::default()
-    }
-}
-
-#[tokio::test]
-async fn code_runs_in_contexts_and_its_events_are_followed_across_connections() {
-    let mut server = Server::start().await;
-    let sandbox = server.sandbox().await;
-    let runs = server.client.code();
-    let first = runs.run(&sandbox, &code("x = 20")).await.expect("run");
-    assert_eq!(first.state, CodeRunState::Succeeded, "{first:?}");
-    let second = runs.run(&sandbox, &code("print('a')\nx + 1")).await;
-    let second = second.expect("run");
-    assert_eq!(second.outputs[0].data["text/plain"], "21");
-    assert_eq!(second.stdout, ["a\n"]);
-
-    let waiting = "import os, time\nprint('before', flush=True)\n\
-                   while not os.path.exists('/tmp/go'): time.sleep(0.02)\nprint('after')\n1 / 0";
-    let started = runs.start(&sandbox, &code(waiting)).await.expect("start");
-    let mut events = runs.stream(&started.id, 0);
-    let mut told = Vec::new();
-    while let Some(event) = events.next().await.expect("event") {
-        let is_before = matches!(&event, CodeEvent::Stdout { data, .. } if data == "before\n");
-        assert_eq!(
-            event.seq(),
-            told.len() as u64 + 1,
-            "no gap and nothing twice"
-        );
-        told.push(event);
-        if is_before {
-            server.restart_listener().await;
-            let go = StartCommand {
-                shell: Some("touch /tmp/go".into()),
-                ..StartCommand::default()
-            };
-            server
-                .client
-                .commands()
-                .run(&sandbox, &go)
-                .await
-                .expect("go");
-        }
-    }
-    let Some(CodeEvent::Complete { run, .. }) = told.last() else {
-        panic!("no end: {told:?}");
-    };
-    assert_eq!(run.state, CodeRunState::Failed);
-    assert_eq!(run.error.as_ref().expect("why").name, "ZeroDivisionError");
-    assert_eq!(run.stdout.concat(), "before\nafter\n");
-    assert_eq!(&**run, &runs.get(&started.id).await.expect("get"));
-
-    let request = CreateCodeContext {
-        language: CodeLanguage::Python,
-        cwd: Some("/tmp".into()),
-        timeout_ms: Some(5000),
-        idle_timeout_ms: None,
-    };
-    let own = runs.create_context(&sandbox, &request).await.expect("make");
-    let within = |text| RunCode {
-        context_id: Some(own.id.clone()),
-        ..code(text)
-    };
-    let place = runs.run(&sandbox, &within("import os; os.getcwd()")).await;
-    assert_eq!(place.expect("run").outputs[0].data["text/plain"], "'/tmp'");
-    let sleeping = within("import time; time.sleep(1000)");
-    let sleeping = runs.start(&sandbox, &sleeping).await.expect("start");
-    let stopped = runs.interrupt(&sleeping.id).await.expect("interrupt");
-    assert!(stopped.state != CodeRunState::Succeeded && stopped.state_kept == Some(true));
-    assert_eq!(runs.contexts(&sandbox).await.expect("list").len(), 2);
-    runs.delete_context(&own.id).await.expect("delete");
-    let gone = runs.run(&sandbox, &within("1")).await.expect_err("gone");
-    assert_eq!(gone.code(), Some(ErrorCode::CodeContextNotFound));
-    server.end().await;
 }

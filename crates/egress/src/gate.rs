@@ -26,8 +26,8 @@ use crate::{dns, tunnel, web};
 /// Questions of one sandbox at once.
 const QUESTIONS_MAX: usize = 64;
 /// Of MCP, of one sandbox: they are in this process's memory, and in no sandbox's account.
-const MESSAGES_MAX: usize = 8;
-const STREAMS_MAX: usize = 64;
+pub(crate) const MESSAGES_MAX: usize = 8;
+pub(crate) const STREAMS_MAX: usize = 64;
 /// How long a program is expected to need to begin. One that is silent is connected, since it may be
 /// the other side's turn.
 const SILENCE: Duration = Duration::from_millis(300);
@@ -179,6 +179,11 @@ impl Egress {
     #[must_use]
     pub fn last_refused(&self) -> Vec<Refused> {
         self.inner.tally.last_refused()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn inner(&self) -> Arc<Inner> {
+        Arc::clone(&self.inner)
     }
 
     fn serving(&self) -> std::sync::MutexGuard<'_, Option<Serving>> {

@@ -5,6 +5,7 @@ use http::{HeaderName, HeaderValue};
 use pinfold_model::GatewayKind;
 use pinfold_model::gateway::{Endpoint, Tools};
 use pinfold_model::network::HostName;
+use tokio::sync::watch;
 
 /// What every token begins with, wherever in a request it stands.
 pub(crate) const TOKEN: &str = "gws_";
@@ -16,10 +17,13 @@ pub(crate) const PORT: u16 = 80;
 pub trait Gateways: Send + Sync {
     /// What a call with that token becomes now. Tokens of other sandboxes are none.
     async fn call(&self, kind: GatewayKind, token: &str) -> Result<Call, NoCall>;
+
+    /// Told when calls may become something else than they have become since this was asked for.
+    fn changes(&self) -> watch::Receiver<()>;
 }
 
 /// Where a call goes, and what is put into it.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
     pub endpoint: Endpoint,
     /// In place of what the call has; marked as sensitive where they are.

@@ -2,7 +2,11 @@
 //! judged by itself.
 
 mod gateway;
+mod headers;
 mod mcp;
+mod standing;
+#[cfg(test)]
+mod world;
 
 use std::collections::HashMap;
 use std::io;
@@ -12,8 +16,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, HOST, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, Uri};
+use http::header::{CONTENT_TYPE, HOST};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -32,6 +36,8 @@ use crate::refusal::{NoWay, settle};
 use crate::secure::Authority;
 use crate::tally::add;
 use crate::tunnel::Counted;
+use headers::{keep_upgrade, prepare, strip, upgrade};
+use standing::Standing;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Body = BoxBody<Bytes, BoxError>;
@@ -40,16 +46,6 @@ type Body = BoxBody<Bytes, BoxError>;
 const HEAD_MAX: usize = 64 << 10;
 /// For TLS to begin.
 const HANDSHAKE: Duration = Duration::from_secs(30);
-
-/// Of one hop only (RFC 9110, 7.6.1). `Connection` names more of them.
-const HOP: [HeaderName; 6] = [
-    http::header::PROXY_AUTHENTICATE,
-    http::header::PROXY_AUTHORIZATION,
-    http::header::TE,
-    http::header::TRAILER,
-    TRANSFER_ENCODING,
-    HeaderName::from_static("keep-alive"),
-];
 
 /// One connection of the sandbox, and the one to the outside that its requests go on with.
 struct Conversation {
@@ -218,14 +214,15 @@ impl Conversation {
         if self.inner.gateways_at(&host).is_some() {
             return gateway::answer(self, &host, request).await;
         }
-        self.pass_on(Onward::Named(host), request).await
+        self.pass_on(Onward::Named(host), request, None).await
     }
 
-    /// Sends it to an allowed host.
+    /// Sends it to an allowed host; what it is upgraded to ends with `standing`.
     async fn pass_on(
         &self,
         to: Onward,
         mut request: Request<Incoming>,
+        standing: Option<&Arc<Standing>>,
     ) -> Result<Response<Body>, NoWay> {
         let upgrade = upgrade(request.headers());
         let asked = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
@@ -240,12 +237,16 @@ impl Conversation {
         {
             keep_upgrade(response.headers_mut(), &protocol);
             let given = hyper::upgrade::on(&mut response);
+            let standing = standing.cloned();
             let pass = async move {
                 let (Ok(asked), Ok(given)) = tokio::join!(asked, given) else {
                     return;
                 };
                 let (mut asked, mut given) = (TokioIo::new(asked), TokioIo::new(given));
-                let _ = tokio::io::copy_bidirectional(&mut asked, &mut given).await;
+                tokio::select! {
+                    () = standing::revoked(standing.as_deref()) => {}
+                    _ = tokio::io::copy_bidirectional(&mut asked, &mut given) => {}
+                }
             };
             let ending = self.ending.clone();
             self.tasks.spawn(ending.run_until_cancelled_owned(pass));
@@ -408,76 +409,4 @@ fn whole(bytes: impl Into<Bytes>) -> Body {
 
 fn broken(error: hyper::Error) -> NoWay {
     NoWay::Unreachable(error.to_string())
-}
-
-/// The protocol that the request wants to go on with, if any.
-fn upgrade(headers: &HeaderMap) -> Option<http::HeaderValue> {
-    let wants = headers.get_all(CONNECTION).iter().any(|value| {
-        let value = value.to_str().unwrap_or_default();
-        value
-            .split(',')
-            .any(|token| token.trim().eq_ignore_ascii_case("upgrade"))
-    });
-    headers.get(UPGRADE).filter(|_| wants).cloned()
-}
-
-/// As an origin server wants it: no authority in its first line, nothing of the last hop.
-fn prepare<B>(request: &mut Request<B>, upgrade: Option<&http::HeaderValue>) -> Result<(), NoWay> {
-    let path = request
-        .uri()
-        .path_and_query()
-        .map_or("/", |path| path.as_str());
-    let uri: Uri = path
-        .parse()
-        .map_err(|_| NoWay::Unreachable("a path that is none".to_owned()))?;
-    *request.uri_mut() = uri;
-    let has_chunks = request.headers().contains_key(TRANSFER_ENCODING);
-    strip(request.headers_mut());
-    if has_chunks {
-        // Without it a body of unknown length would be left out of a GET.
-        let chunked = http::HeaderValue::from_static("chunked");
-        request.headers_mut().insert(TRANSFER_ENCODING, chunked);
-    }
-    if let Some(protocol) = upgrade {
-        keep_upgrade(request.headers_mut(), protocol);
-    }
-    Ok(())
-}
-
-fn named(headers: &HeaderMap) -> Vec<HeaderName> {
-    let values = headers.get_all(CONNECTION).iter();
-    values
-        .flat_map(|value| value.to_str().unwrap_or_default().split(','))
-        .filter_map(|token| token.trim().parse().ok())
-        .filter(|name| *name != HOST)
-        .collect()
-}
-
-/// Takes out what `Connection` names now, so that it takes nothing out that is put in later.
-fn strip_named(headers: &mut HeaderMap) {
-    let kept = upgrade(headers).map(|_| http::HeaderValue::from_static("upgrade"));
-    for name in named(headers) {
-        if ![UPGRADE, TRANSFER_ENCODING].contains(&name) {
-            headers.remove(name);
-        }
-    }
-    headers.remove(CONNECTION);
-    if let Some(upgrade) = kept {
-        headers.insert(CONNECTION, upgrade);
-    }
-}
-
-fn strip(headers: &mut HeaderMap) {
-    for name in named(headers)
-        .iter()
-        .chain(&HOP)
-        .chain([&CONNECTION, &UPGRADE])
-    {
-        headers.remove(name);
-    }
-}
-
-fn keep_upgrade(headers: &mut HeaderMap, protocol: &http::HeaderValue) {
-    headers.insert(CONNECTION, http::HeaderValue::from_static("upgrade"));
-    headers.insert(UPGRADE, protocol.clone());
 }

@@ -21,7 +21,7 @@ use crate::behind::Behind;
 use crate::builds::Builds;
 use crate::commands::Collecting;
 use crate::config::{EngineConfig, Parts};
-use crate::gateways::TokenKey;
+use crate::gateways::{Changes, TokenKey};
 use crate::host::HostLook;
 use crate::images::{Exports, Pulls, Unrecorded};
 use crate::keys::{KeyCache, Pepper};
@@ -80,6 +80,8 @@ pub(crate) struct Shared {
     authority_key: [u8; 32],
     /// Signs the tokens of gateways.
     pub(crate) token_key: TokenKey,
+    /// Told of what calls of gateways stand on.
+    pub(crate) gateway_changes: Changes,
     /// Secrets, sealed and opened.
     pub(crate) vault: Vault,
     /// Snapshots that are being taken.
@@ -193,6 +195,7 @@ impl Engine {
                 authority: OnceLock::new(),
                 authority_key,
                 token_key,
+                gateway_changes: Changes::default(),
                 vault,
                 unrecorded: Unrecorded::default(),
                 host: host.clone(),

@@ -9,6 +9,7 @@
 //! Who may write a gateway decides where secrets go, so gateways are under the scope of secrets.
 
 mod bind;
+mod changes;
 mod token;
 
 use pinfold_model::gateway::{
@@ -27,6 +28,7 @@ use crate::{Accepted, Engine, Origin};
 
 pub use bind::WantedGateway;
 pub(crate) use bind::{gateway_env, let_to};
+pub(crate) use changes::Changes;
 pub(crate) use token::TokenKey;
 
 /// Attempts at one change: another one is needed only where somebody else changes the same gateway at
@@ -171,7 +173,7 @@ impl Engine {
     }
 
     /// Changes what callers choose of a gateway: `change` gets it as it is, perhaps several times. The
-    /// next call of every sandbox is made as it is then.
+    /// next call of every sandbox is made as it is then, and calls under way that would be others end.
     pub async fn change_gateway(
         &self,
         ctx: &Ctx,
@@ -207,7 +209,10 @@ impl Engine {
                 }
                 wanted.validate()?;
                 let gateways = self.store().gateways();
-                if let Some(changed) = gateways.change(&wanted, self.now()).await? {
+                let changed = gateways.change(&wanted, self.now()).await;
+                // Also after an error: it may have been done all the same.
+                self.shared().gateway_changes.tell(project);
+                if let Some(changed) = changed? {
                     note.fact("version", changed.version);
                     note.fact("endpoint", changed.spec.endpoint.to_string());
                     return Ok(changed);
@@ -221,7 +226,8 @@ impl Engine {
         .await
     }
 
-    /// Deletes a gateway for good. Calls of sandboxes that have it are refused from now on.
+    /// Deletes a gateway for good. Calls of sandboxes that have it are refused from now on, and those under
+    /// way end.
     pub async fn delete_gateway(
         &self,
         ctx: &Ctx,
@@ -233,7 +239,10 @@ impl Engine {
         self.audited(ctx, &note, async {
             let project = &ctx.principal.project;
             let deleted = gateway(self.shared(), project, kind, id).await?;
-            self.store().gateways().delete(project, id).await?;
+            let done = self.store().gateways().delete(project, id).await;
+            // Also after an error: it may have been done all the same.
+            self.shared().gateway_changes.tell(project);
+            done?;
             Ok(deleted)
         })
         .await

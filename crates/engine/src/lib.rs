@@ -98,6 +98,7 @@ pub use pinfold_egress::{Counts as NetworkCounts, Egress, Outside, Refused as Ne
 pub use pinfold_images::{
     CredentialFile, CredentialFileError, Credentials, LayerProgress, PullPhase, PullProgress,
 };
+pub use pinfold_runtime::default_path;
 pub use pinfold_sql::{
     Answer as SqlAnswer, Column as SqlColumn, Statement as SqlStatement, Value as SqlValue,
 };

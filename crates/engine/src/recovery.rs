@@ -130,7 +130,7 @@ async fn abandon(shared: &Shared, sandbox: &Sandbox, commands: Vec<Command>) -> 
     let change = Transition {
         reason: Some(EndReason::Lost),
         failure: Some("its image is missing".to_owned()),
-        spec: sandbox.spec.without_sealed(),
+        spec: sandbox.spec.ended(),
         ..Transition::new(SandboxState::Failed, shared.clock.now())
     };
     let sandboxes = shared.store.sandboxes();

@@ -45,7 +45,9 @@ impl Engine {
             validate_secret_name(name)?;
             note.about(name);
             for _ in 0..ATTEMPTS {
-                if let Some(put) = self.try_put(ctx, &note, name, &value).await? {
+                let put = self.try_put(ctx, &note, name, &value).await;
+                self.shared().gateway_changes.tell(&ctx.principal.project);
+                if let Some(put) = put? {
                     return Ok(put);
                 }
             }
@@ -88,6 +90,7 @@ impl Engine {
             let deleted = self.store().secrets().delete(project, name).await;
             // Also after an error: it may have been done all the same.
             self.shared().vault.forget(project, name);
+            self.shared().gateway_changes.tell(project);
             Ok(deleted?)
         })
         .await

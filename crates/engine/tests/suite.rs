@@ -27,6 +27,7 @@ mod suite {
     mod files;
     mod gates;
     mod gateways;
+    mod idempotency;
     mod images;
     mod interpreters;
     mod lifetimes;

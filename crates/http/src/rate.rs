@@ -7,16 +7,21 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use governor::clock::{Clock, DefaultClock};
-use governor::{DefaultKeyedRateLimiter, Quota};
+use governor::clock::{Clock, DefaultClock, Reference};
+use governor::middleware::NoOpMiddleware;
+use governor::state::keyed::DefaultKeyedStateStore;
+use governor::{Quota, RateLimiter};
 use pinfold_model::{Code, Error, KeyId, Principal};
 
-/// Buckets of each kind. Full ones are dropped at this number; were there still more, those who come
-/// new would share one.
+/// Buckets of each kind. Full ones are dropped at this number; where that makes no room, all share
+/// one until it does.
 const BUCKETS_MAX: usize = 10_000;
+/// Full buckets are looked for no more often: that reads all of them, and whoever has many addresses
+/// could have it done with each request.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// So many requests in a time on average, and so many at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,8 +81,8 @@ impl RateLimits {
     #[must_use]
     pub fn new(rate: Rate) -> Self {
         Self {
-            keys: Arc::new(Buckets::new(rate)),
-            addresses: Arc::new(Buckets::new(rate)),
+            keys: Arc::new(Buckets::new(rate, DefaultClock::default())),
+            addresses: Arc::new(Buckets::new(rate, DefaultClock::default())),
         }
     }
 
@@ -119,23 +124,32 @@ fn limited(by: &'static str, words: &str, wait: Duration) -> Error {
 }
 
 /// `None` is the bucket of those for whom there was no room.
+type Limiter<K, C> = RateLimiter<
+    Option<K>,
+    DefaultKeyedStateStore<Option<K>>,
+    C,
+    NoOpMiddleware<<C as Clock>::Instant>,
+>;
+
 #[derive(Debug)]
-struct Buckets<K: std::hash::Hash + Eq + Clone> {
-    limiter: DefaultKeyedRateLimiter<Option<K>>,
-    clock: DefaultClock,
+struct Buckets<K: std::hash::Hash + Eq + Clone, C: Clock = DefaultClock> {
+    limiter: Limiter<K, C>,
+    clock: C,
+    swept: Mutex<Option<C::Instant>>,
 }
 
-impl<K: std::hash::Hash + Eq + Clone> Buckets<K> {
-    fn new(rate: Rate) -> Self {
+impl<K: std::hash::Hash + Eq + Clone, C: Clock + Clone> Buckets<K, C> {
+    fn new(rate: Rate, clock: C) -> Self {
         Self {
-            limiter: DefaultKeyedRateLimiter::keyed(rate.quota()),
-            clock: DefaultClock::default(),
+            limiter: RateLimiter::dashmap_with_clock(rate.quota(), clock.clone()),
+            clock,
+            swept: Mutex::default(),
         }
     }
 
     /// How long to wait where the bucket is empty.
     fn take(&self, key: K) -> Result<(), Duration> {
-        if self.limiter.len() >= BUCKETS_MAX {
+        if self.limiter.len() >= BUCKETS_MAX && self.sweep_is_due() {
             self.limiter.retain_recent();
         }
         let key = (self.limiter.len() < BUCKETS_MAX).then_some(key);
@@ -143,11 +157,23 @@ impl<K: std::hash::Hash + Eq + Clone> Buckets<K> {
             .check_key(&key)
             .map_err(|until| until.wait_time_from(self.clock.now()))
     }
+
+    /// Says so to one caller in [`SWEEP_EVERY`].
+    fn sweep_is_due(&self) -> bool {
+        let now = self.clock.now();
+        let mut swept = self.swept.lock().expect("no panic under this lock");
+        let due = swept.is_none_or(|then| now.duration_since(then) >= SWEEP_EVERY.into());
+        if due {
+            *swept = Some(now);
+        }
+        due
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use governor::clock::FakeRelativeClock;
 
     #[test]
     fn rates_have_a_unit_and_may_have_a_burst() {
@@ -167,9 +193,19 @@ mod tests {
         }
     }
 
+    fn buckets<K: std::hash::Hash + Eq + Clone>(
+        rate: &str,
+    ) -> (Buckets<K, FakeRelativeClock>, FakeRelativeClock) {
+        let clock = FakeRelativeClock::default();
+        (
+            Buckets::new(rate.parse().expect("valid"), clock.clone()),
+            clock,
+        )
+    }
+
     #[test]
     fn each_has_a_bucket_and_an_empty_one_says_how_long() {
-        let buckets = Buckets::new("2/h".parse().expect("valid"));
+        let (buckets, _) = buckets("2/h");
         assert!(buckets.take("a").is_ok() && buckets.take("a").is_ok());
         let wait = buckets.take("a").expect_err("empty");
         assert!(
@@ -181,7 +217,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_and_newcomers_share_what_is_left() {
-        let buckets = Buckets::new("1/h".parse().expect("valid"));
+        let (buckets, _) = buckets("1/h");
         for n in 0..BUCKETS_MAX {
             buckets.take(n).expect("its first");
         }
@@ -190,6 +226,24 @@ mod tests {
             .expect("the first of the shared bucket");
         buckets.take(BUCKETS_MAX + 1).expect_err("the second");
         assert!(buckets.limiter.len() <= BUCKETS_MAX + 1);
+    }
+
+    #[test]
+    fn a_crowd_of_addresses_has_the_buckets_looked_through_once_a_second() {
+        let (buckets, clock) = buckets("10/s,1");
+        for n in 0..BUCKETS_MAX {
+            buckets.take(n).expect("its first");
+        }
+        buckets.take(BUCKETS_MAX).expect("looked through, no room");
+        // All are full again. Each of these would find that out, had it been a second.
+        clock.advance(SWEEP_EVERY / 2);
+        buckets.take(BUCKETS_MAX + 1).expect("the shared bucket");
+        buckets.take(BUCKETS_MAX + 2).expect_err("the shared one");
+        assert!(buckets.limiter.len() > BUCKETS_MAX);
+        clock.advance(SWEEP_EVERY / 2);
+        buckets.take(BUCKETS_MAX + 3).expect("its own");
+        buckets.take(BUCKETS_MAX + 4).expect("its own");
+        assert_eq!(buckets.limiter.len(), 2, "the full ones have gone");
     }
 
     #[test]

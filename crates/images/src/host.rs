@@ -17,15 +17,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use pinfold_model::ImageConfig;
+use pinfold_sys::process::DEFAULT_PATH;
 
 use crate::error::StoreError;
 use crate::store::{LayerStore, Staging};
 use machine::Machine;
 use plan::Plan;
 
-/// Where programs are looked for unless an image says otherwise.
-pub(crate) const DEFAULT_PATH: &str =
-    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const DEFAULT_WORKDIR: &str = "/workspace";
 
 /// Makes the host image of one machine.

@@ -195,13 +195,14 @@ pub fn validate_annotations(annotations: &BTreeMap<String, String>) -> Result<()
 }
 
 impl SandboxSpec {
-    /// The same for a sandbox that ends, where that is another one: nobody opens what is sealed for its setup
-    /// any more.
+    /// The same for a sandbox that ends, where that is another one: nobody sets it up any more.
     #[must_use]
-    pub fn without_sealed(&self) -> Option<Self> {
-        (!self.more.setup.sealed.is_empty()).then(|| {
+    pub fn ended(&self) -> Option<Self> {
+        let mut setup = self.more.setup.clone();
+        setup.end();
+        (setup != self.more.setup).then(|| {
             let mut spec = self.clone();
-            spec.more.setup.sealed.clear();
+            spec.more.setup = setup;
             spec
         })
     }

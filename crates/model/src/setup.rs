@@ -104,10 +104,24 @@ impl Setup {
     pub fn finish(&mut self) {
         *self = Self {
             each_start: std::mem::take(&mut self.each_start),
+            ..self.over()
+        };
+    }
+
+    /// Nothing is done any more, in no life.
+    pub fn end(&mut self) {
+        if !self.is_empty() {
+            *self = self.over();
+        }
+    }
+
+    /// Whatever was to be done, and it was to be done with, is forgotten, sealed or not.
+    fn over(&self) -> Self {
+        Self {
             done: true,
             lives: self.lives,
             ..Self::default()
-        };
+        }
     }
 
     /// A new life begins.
@@ -213,6 +227,7 @@ mod tests {
     fn what_was_done_is_not_done_again_but_for_commands_of_each_start() {
         let mut setup = Setup {
             once: vec![shell("once")],
+            sealed: BTreeMap::from([(0, "sealed".to_owned())]),
             each_start: vec![shell("again")],
             ..Setup::default()
         };
@@ -222,8 +237,14 @@ mod tests {
         setup.begin_again();
         assert!(setup.is_pending());
         assert_eq!(setup.each_start, [shell("again")]);
+        assert!(setup.sealed.is_empty(), "nothing sealed outlives it");
+        setup.end();
+        setup.begin_again();
+        assert!(!setup.is_pending() && setup.each_start.is_empty());
         let mut nothing = Setup::default();
         nothing.begin_again();
+        nothing.end();
+        assert!(nothing.is_empty());
         assert!(!nothing.is_pending());
     }
 

@@ -41,10 +41,6 @@ pub(crate) fn kept_disks(data: &DataDir) -> Result<Disks> {
 
 /// The installation's database: PostgreSQL where a URL is given, else SQLite in the data directory.
 pub(crate) async fn open_store(data: &DataDir, database: Option<&str>) -> Result<Store> {
-    // Before SQLite is used for anything else; where it was, axons run no SQL.
-    if let Err(error) = Databases::bound_memory() {
-        tracing::error!(%error, "SQL of callers is refused");
-    }
     match database {
         None => {
             let path = data.database();

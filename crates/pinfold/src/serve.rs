@@ -15,7 +15,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use pinfold_api::{ApiConfig, EngineKeys, MetricsAccess};
 use pinfold_engine::{
-    CredentialFile, Drain, Engine, EngineConfig, HostLook, PullPolicy, SecretsKey,
+    CredentialFile, Databases, Drain, Engine, EngineConfig, HostLook, PullPolicy, SecretsKey,
 };
 use pinfold_http::{Addresses, Authenticate, Rate, RateLimits, ServeLimits};
 use pinfold_model::{ExitStatus, SshGateway};
@@ -70,6 +70,10 @@ pub(crate) async fn serve(settings: Settings) -> Result<Ending> {
         .local_addr()
         .context("cannot tell the listener's address")?;
     let metrics = telemetry::metrics()?;
+    // Before SQLite is used for anything else; where it was, axons run no SQL. Only servers run some.
+    if let Err(error) = Databases::bound_memory() {
+        tracing::error!(%error, "SQL of callers is refused");
+    }
     let store = compose::open_store(&settings.data, settings.database.as_deref()).await?;
     let door = ssh::Door::open(&settings.ssh, &settings.data).await?;
     let gateway = door.as_ref().map(ssh::Door::gateway);

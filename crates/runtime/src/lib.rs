@@ -8,3 +8,5 @@ pub mod driver;
 pub mod guest;
 pub mod journal;
 pub mod namespace;
+
+pub use pinfold_sys::default_path;

@@ -383,3 +383,7 @@ CREATE TABLE gateways (
 ) STRICT;
 CREATE INDEX gateways_by_project ON gateways (project_id, kind, created_at DESC, id DESC);
 CREATE INDEX gateways_by_name ON gateways (project_id, kind, name);
+CREATE TABLE axon_usage (
+    project_id TEXT PRIMARY KEY REFERENCES projects (id),
+    event_bytes INTEGER NOT NULL
+) STRICT;

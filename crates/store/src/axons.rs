@@ -2,6 +2,8 @@
 //!
 //! A publisher takes the next number in the axon's own row and holds that row until its event is recorded, so
 //! numbers begin at 1, none is given twice or left out, and whoever reads number n finds all before it.
+//!
+//! What the axons of a project hold together is counted in a row of its own, with each change of it.
 
 mod events;
 
@@ -45,6 +47,10 @@ statements! {
              created_by, created_at) \
          VALUES ($1, $2, $3, $4, 0, 0, $5, $6)",
     );
+    COUNT_FROM_NOW = Sql::both(
+        "INSERT INTO axon_usage (project_id, event_bytes) VALUES ($1, 0) \
+         ON CONFLICT (project_id) DO NOTHING",
+    );
     GET = Sql::both(concat!(
         "SELECT ", columns!(), " FROM axons WHERE project_id = $1 AND id = $2"
     ));
@@ -59,8 +65,12 @@ statements! {
     ));
     DELETE = Sql::both(concat!(
         "UPDATE axons SET deleted_at = CAST($3 AS BIGINT) \
-         WHERE project_id = $1 AND id = $2 AND deleted_at IS NULL RETURNING ", columns!()
+         WHERE project_id = $1 AND id = $2 AND deleted_at IS NULL \
+         RETURNING event_bytes, ", columns!()
     ));
+    GIVE_ROOM = Sql::both(
+        "UPDATE axon_usage SET event_bytes = event_bytes - CAST($2 AS BIGINT) WHERE project_id = $1",
+    );
     EMPTY = Sql::both("DELETE FROM axon_events WHERE axon_id = $1 AND sequence <= $2");
     LEFT = Sql::both(concat!(
         "SELECT ", columns!(), " FROM axons \
@@ -151,10 +161,16 @@ impl<'a> Axons<'a> {
     /// [`StoreError::NotFound`], and [`StoreError::AxonDeleted`].
     pub async fn delete(&self, project: &ProjectId, id: &AxonId, now: Time) -> Result<Axon> {
         let delete = DELETE.bind(project.as_str()).bind(id.as_str()).bind(now);
-        match self.db.change(delete).await? {
-            Some(row) => to_axon(&row),
-            None => Err(self.missing(project, id).await?),
-        }
+        let mut tx = self.db.begin().await?;
+        let Some(row) = tx.row(delete).await? else {
+            drop(tx);
+            return Err(self.missing(project, id).await?);
+        };
+        let held: u64 = row.number("event_bytes")?;
+        let room = GIVE_ROOM.bind(project.as_str()).bind(held);
+        tx.execute(room).await?;
+        tx.commit().await?;
+        to_axon(&row)
     }
 
     /// Takes the events of an axon that is deleted, a part at a time.
@@ -235,6 +251,7 @@ async fn insert(
         .bind(axon.created_at);
     let done = tx.execute(insert).await;
     done.map_err(|e| e.on_unique(Thing::Axon, axon.id.as_str()))?;
+    tx.execute(COUNT_FROM_NOW.bind(project)).await?;
     Ok(Inserted::New(axon.clone()))
 }
 

@@ -20,8 +20,10 @@ pub struct Idempotency {
     scope: String,
     operation: &'static str,
     key: String,
-    /// SHA-256 of the request in a canonical form.
+    /// What tells the request from others.
     request_hash: [u8; 32],
+    /// What did so when the same request may have been recorded.
+    former_hash: Option<[u8; 32]>,
 }
 
 impl Idempotency {
@@ -39,7 +41,15 @@ impl Idempotency {
             operation,
             key: key.into(),
             request_hash,
+            former_hash: None,
         }
+    }
+
+    /// A record of this hash is one of the same request too; it is never made.
+    #[must_use]
+    pub const fn or_recorded_as(mut self, former_hash: [u8; 32]) -> Self {
+        self.former_hash = Some(former_hash);
+        self
     }
 
     /// The same key in another sandbox is another request.
@@ -183,7 +193,8 @@ fn bind_key(sql: Sql, claim: &Idempotency) -> Query {
 }
 
 fn compare(row: &Row, claim: &Idempotency) -> Result<Claim> {
-    if row.hash("request_hash")? != claim.request_hash {
+    let recorded = row.hash("request_hash")?;
+    if recorded != claim.request_hash && Some(recorded) != claim.former_hash {
         return Ok(Claim::Conflict);
     }
     Ok(Claim::Replay {

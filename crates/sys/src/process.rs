@@ -5,6 +5,18 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
+/// Where programs are looked for unless an image or a request says otherwise: what Debian gives root. A
+/// macro, since scripts are put together with it by the compiler.
+#[macro_export]
+macro_rules! default_path {
+    () => {
+        "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    };
+}
+
+/// [`default_path`](crate::default_path) as a text.
+pub const DEFAULT_PATH: &str = default_path!();
+
 /// Proof that this process had one thread when it was asked. A program that takes it never starts a
 /// thread afterwards.
 #[derive(Debug)]

@@ -2,7 +2,10 @@
 //!
 //! What is behind a gateway is the project's choice, not the sandbox's: the sandbox's rules say only whether
 //! it may call gateways. The endpoint is resolved with each connection and never one of this machine, its
-//! link or a private network. Redirects are handed on and not followed.
+//! link or a private network. Redirects are handed on and not followed. A call ends where the gateway or the
+//! secret that it was made with is changed meanwhile.
+
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
@@ -14,6 +17,8 @@ use pinfold_model::network::{HostName, Refusal};
 use pinfold_model::{GatewayKind, NetworkPolicy};
 use serde_json::json;
 
+use super::headers::strip_named;
+use super::standing::Standing;
 use super::{Body, Conversation, Onward, mcp, whole};
 use crate::gateways::{Call, NoCall, PORT, TOKEN};
 use crate::refusal::NoWay;
@@ -35,6 +40,8 @@ pub(super) enum Denied {
     Slow,
     /// As many streams as one sandbox may have.
     Busy,
+    /// It was changed or deleted before there was an answer.
+    Revoked,
     Upstream(NoWay),
 }
 
@@ -76,26 +83,33 @@ async fn call_http(
     host: &HostName,
     mut request: Request<Incoming>,
 ) -> Result<Response<Body>, Denied> {
-    let call = admitted(conversation, host, request.headers_mut()).await?;
+    let (call, standing) = admitted(conversation, host, request.headers_mut()).await?;
     let (path, query) = (request.uri().path(), request.uri().query());
     let target = call.endpoint.join(path, query).map_err(|_| Denied::Path)?;
     let to = direct(&call, &target, &mut request)?;
-    let passed = conversation.pass_on(to, request).await;
-    passed.map_err(Denied::Upstream)
+    let passed = async {
+        let passed = conversation.pass_on(to, request, Some(&standing)).await;
+        passed.map_err(Denied::Upstream)
+    };
+    standing.hold(passed).await
 }
 
-/// What the call of that token becomes. The token is taken out of the headers.
+/// What the call of that token becomes, and for how long. The token is taken out of the headers.
 pub(super) async fn admitted(
     conversation: &Conversation,
     host: &HostName,
     headers: &mut HeaderMap,
-) -> Result<Call, Denied> {
+) -> Result<(Call, Arc<Standing>), Denied> {
     let no = Denied::Call(NoCall::Token);
-    let Some((kind, gateways, _)) = conversation.inner.gateways_at(host) else {
+    let inner = &conversation.inner;
+    let Some((kind, gateways, _)) = inner.gateways_at(host) else {
         return Err(no);
     };
     let token = take_token(headers).ok_or(no)?;
-    gateways.call(kind, &token).await.map_err(Denied::Call)
+    let changes = gateways.changes();
+    let call = gateways.call(kind, &token).await.map_err(Denied::Call)?;
+    let standing = Standing::watch(inner, host, token, call.clone(), changes);
+    Ok((call, standing))
 }
 
 /// Directs a request to the endpoint, with all that the gateway puts into it.
@@ -110,7 +124,7 @@ pub(super) fn direct<B>(
     *request.uri_mut() = uri;
     // A header that its `Connection` names would be taken out again behind us.
     let headers = request.headers_mut();
-    super::strip_named(headers);
+    strip_named(headers);
     headers.insert(HOST, authority);
     for (name, value) in &call.headers {
         headers.insert(name, value.clone());
@@ -199,7 +213,7 @@ impl Denied {
     fn status(&self) -> StatusCode {
         match self {
             Self::Call(NoCall::Token) => StatusCode::UNAUTHORIZED,
-            Self::Call(NoCall::Gone | NoCall::Secret(_)) => StatusCode::FORBIDDEN,
+            Self::Call(NoCall::Gone | NoCall::Secret(_)) | Self::Revoked => StatusCode::FORBIDDEN,
             Self::Call(NoCall::Unavailable(_)) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Path | Self::Form(_) => StatusCode::BAD_REQUEST,
             Self::NoPlace => StatusCode::NOT_FOUND,
@@ -222,6 +236,7 @@ impl Denied {
             Self::TooLarge(_) => "gateway_too_large",
             Self::Slow => "gateway_slow",
             Self::Busy => "gateway_busy",
+            Self::Revoked => "gateway_changed",
             Self::Upstream(_) => "gateway_upstream",
         }
     }
@@ -236,6 +251,9 @@ impl Denied {
             Self::TooLarge(max) => format!("more than {max} bytes to look through"),
             Self::Slow => "the message did not come to its end in time".to_owned(),
             Self::Busy => "the sandbox has too many streams of MCP open".to_owned(),
+            Self::Revoked => {
+                "the gateway or its secret was changed or deleted during the call".to_owned()
+            }
             Self::Upstream(NoWay::Refused { host, why }) => format!("{host} is not called: {why}"),
             Self::Upstream(no_way) => format!("the gateway's endpoint: {no_way}"),
         }

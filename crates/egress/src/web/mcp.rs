@@ -24,7 +24,9 @@ use pinfold_model::network::HostName;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::gateway::{Denied, admitted, direct};
-use super::{Body, BoxError, Conversation, boxed, prepare, strip, whole};
+use super::headers::{prepare, strip};
+use super::{Body, BoxError, Conversation, boxed, whole};
+use crate::gateways::Call;
 use crate::refusal::NoWay;
 use answers::Events;
 use judge::{Judged, judge};
@@ -53,7 +55,15 @@ pub(super) async fn call(
     if ![Method::POST, Method::GET, Method::DELETE].contains(request.method()) {
         return Err(Denied::Method);
     }
-    let call = admitted(conversation, host, request.headers_mut()).await?;
+    let (call, standing) = admitted(conversation, host, request.headers_mut()).await?;
+    standing.hold(pass(conversation, call, request)).await
+}
+
+async fn pass(
+    conversation: &Conversation,
+    call: Call,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Denied> {
     let Some(tools) = call.tools.clone() else {
         return Err(Denied::NoPlace);
     };
@@ -242,3 +252,6 @@ impl hyper::body::Body for Cut {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,10 @@
 //! Idempotency keys: what makes two requests the same one.
+//!
+//! Requests hold values of secrets, so what is recorded of one proves nothing to who has a copy of the
+//! records: it is keyed by the master key, which is not among them. A process without that key records
+//! the bare SHA-256, as all did before; such records are compared as they are, until their day is over.
 
-use pinfold_model::{Ctx, Error, Result, SandboxId, limits};
+use pinfold_model::{Ctx, Error, KeyId, Result, SandboxId, limits};
 use pinfold_store::Idempotency;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -34,15 +38,20 @@ impl Engine {
         };
         check(key)?;
         let principal = &ctx.principal;
-        let hash = fingerprint(request);
-        let api_key = principal.key.as_ref();
-        Ok(Some(Idempotency::new(
-            &principal.project,
-            api_key,
+        let bare = fingerprint(request);
+        let (project, api_key) = (&principal.project, principal.key.as_ref());
+        let claim = |hash| Idempotency::new(project, api_key, operation, key, hash);
+        // Whose key it is belongs to it: with another caller's guesses nothing can be compared.
+        let whose = [
+            project.as_str(),
+            api_key.map_or("", KeyId::as_str),
             operation,
             key,
-            hash,
-        )))
+        ];
+        Ok(Some(match self.inner.vault.keyed(&whose, &bare) {
+            Some(keyed) => claim(keyed).or_recorded_as(bare),
+            None => claim(bare),
+        }))
     }
 }
 

@@ -208,7 +208,7 @@ impl Owner {
             to,
             reason,
             failure,
-            spec: self.without_sealed(event),
+            spec: self.spec_after(event),
             at: self.shared.clock.now(),
         };
         let sandboxes = self.shared.store.sandboxes();

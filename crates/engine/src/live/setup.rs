@@ -13,7 +13,6 @@ mod content;
 mod zip;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use pinfold_model::sandbox::EndReason;
 use pinfold_model::{
@@ -22,6 +21,7 @@ use pinfold_model::{
 };
 use pinfold_runtime::guest::GuestError;
 
+use super::pauses::Pauses;
 use super::supervise::over;
 use super::{Change, Lease, LiveSandbox, once};
 use crate::engine::Shared;
@@ -29,9 +29,8 @@ use crate::secrets::setup_env;
 
 /// Of what a command wrote last, in the text of a failure.
 const SHOWN_BYTES: u64 = 600;
+/// How often what may pass is tried. That it is over is told until it is recorded.
 const ATTEMPTS: u32 = 8;
-/// Before the second attempt; before each further one that much longer.
-const RETRY: Duration = Duration::from_millis(250);
 
 /// Does all that is left and tells the owner. Outlives a suspend, and nothing else.
 pub(super) async fn run(shared: Arc<Shared>, live: Arc<LiveSandbox>, life: u32) {
@@ -45,7 +44,8 @@ pub(super) async fn run(shared: Arc<Shared>, live: Arc<LiveSandbox>, life: u32) 
 }
 
 async fn until_told(shared: &Arc<Shared>, live: &Arc<LiveSandbox>, life: u32) {
-    for attempt in 1..=ATTEMPTS {
+    let mut pauses = Pauses::default();
+    for attempt in 1.. {
         let error = match steps(shared, live, life).await {
             Err(error) if attempt < ATTEMPTS && may_pass(&error) => error,
             done => {
@@ -58,7 +58,7 @@ async fn until_told(shared: &Arc<Shared>, live: &Arc<LiveSandbox>, life: u32) {
             }
         };
         tracing::warn!(sandbox = %live.id(), code = %error.code(), attempt, "its setup is tried again");
-        tokio::time::sleep(RETRY * attempt).await;
+        pauses.next().await;
         // What is frozen waits for its thaw.
         live.until(|sandbox| sandbox.state != SandboxState::Suspended)
             .await;

@@ -38,6 +38,7 @@ pub(super) enum OpenError {
 /// Seals and opens values.
 pub(super) struct Seal {
     cipher: RandomizedNonceKey,
+    requests: Hmac<Sha256>,
     id: KeyId,
 }
 
@@ -45,13 +46,29 @@ impl Seal {
     pub(super) fn new(master: &MasterKey) -> Self {
         let cipher = RandomizedNonceKey::new(&AES_256_GCM_SIV, &*derived(master, "seal"))
             .expect("32 bytes are a key of this cipher");
+        let requests = keyed(&derived(master, "requests"));
         let id = derived(master, "id");
         let id = *id.first_chunk().expect("32 bytes have 8");
-        Self { cipher, id }
+        Self {
+            cipher,
+            requests,
+            id,
+        }
     }
 
     pub(super) fn id(&self) -> KeyId {
         self.id
+    }
+
+    /// HMAC-SHA-256 over the parts of `about`, none of which has a NUL, and `digest`.
+    pub(super) fn keyed(&self, about: &[&str], digest: &[u8; 32]) -> [u8; 32] {
+        let mut mac = self.requests.clone();
+        for part in about {
+            mac.update(part.as_bytes());
+            mac.update(b"\0");
+        }
+        mac.update(digest);
+        mac.finalize().into_bytes().into()
     }
 
     pub(super) fn seal(&self, secret: &Secret, value: &SecretValue) -> Result<Vec<u8>> {
@@ -124,10 +141,13 @@ fn about(secret: &Secret) -> Vec<u8> {
 
 /// A key for one use of the master key.
 fn derived(master: &MasterKey, usage: &str) -> Zeroizing<[u8; 32]> {
-    let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(master.bytes())
-        .expect("HMAC takes a key of any length");
+    let mut mac = keyed(master.bytes());
     mac.update(format!("pinfold secrets {VERSION} {usage}").as_bytes());
     Zeroizing::new(mac.finalize().into_bytes().into())
+}
+
+fn keyed(key: &[u8; 32]) -> Hmac<Sha256> {
+    Hmac::new_from_slice(key).expect("HMAC takes a key of any length")
 }
 
 #[cfg(test)]
@@ -198,6 +218,22 @@ mod tests {
             Ok(value("v")),
             "times may change"
         );
+    }
+
+    #[test]
+    fn what_stands_for_a_digest_is_of_one_key_and_one_purpose() {
+        let (one, two) = (MasterKey::generate(), MasterKey::generate());
+        let (seal, digest) = (Seal::new(&one), [7; 32]);
+        let keyed = seal.keyed(&["a", "b"], &digest);
+        assert_eq!(keyed, Seal::new(&one).keyed(&["a", "b"], &digest));
+        let others = [
+            digest,
+            Seal::new(&two).keyed(&["a", "b"], &digest),
+            seal.keyed(&["ab", ""], &digest),
+            seal.keyed(&["", "ab"], &digest),
+            seal.keyed(&["a", "b"], &[8; 32]),
+        ];
+        assert!(others.iter().all(|other| *other != keyed));
     }
 
     #[test]

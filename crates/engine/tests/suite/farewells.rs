@@ -8,7 +8,8 @@ use pinfold_model::sandbox::{IdleAction, SandboxExtras};
 use pinfold_model::{Code, CommandState, Farewell, Program, SandboxId, SandboxState};
 
 use super::clock::ManualClock;
-use super::place::{Life, Place, small};
+use super::place::{Life, Place, one_life, small};
+use super::setup::text;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -27,10 +28,6 @@ fn with(lines: &[&str], patience: Duration) -> CreateSandbox {
     }
 }
 
-async fn text(life: &Life, sandbox: &SandboxId, line: &str) -> String {
-    String::from_utf8_lossy(&life.sh(sandbox, line).await.stdout).into_owned()
-}
-
 /// Whether a farewell has begun, and the sandbox does not rest yet.
 async fn leaves(life: &Life, id: &SandboxId) -> bool {
     let sandbox = life.state(id).await;
@@ -39,9 +36,7 @@ async fn leaves(life: &Life, id: &SandboxId) -> bool {
 
 #[test]
 fn commands_run_in_order_before_each_rest_and_may_fail() {
-    let place = Place::with_kept_disks();
-    let life = place.live();
-    life.run(async {
+    one_life(Place::with_kept_disks(), async |_, life| {
         let lines = [
             "id -un >> /tmp/log",
             "echo no >&2; exit 3",
@@ -52,28 +47,25 @@ fn commands_run_in_order_before_each_rest_and_may_fail() {
         let stopped = engine.stop_sandbox(ctx, &id).await.expect("stop");
         assert_eq!(stopped.state, SandboxState::Stopped);
         engine.start_sandbox(ctx, &id).await.expect("start");
-        assert_eq!(text(&life, &id, "cat /tmp/log").await, "root\nlast\n");
+        assert_eq!(text(life, &id, "cat /tmp/log").await, "root\nlast\n");
         let suspended = engine.suspend_sandbox(ctx, &id).await.expect("suspend");
         assert_eq!(suspended.state, SandboxState::Suspended);
         // It has said it already.
         engine.stop_sandbox(ctx, &id).await.expect("stop");
         engine.start_sandbox(ctx, &id).await.expect("start");
         assert_eq!(
-            text(&life, &id, "cat /tmp/log").await,
+            text(life, &id, "cat /tmp/log").await,
             "root\nlast\nroot\nlast\n"
         );
         engine.suspend_sandbox(ctx, &id).await.expect("suspend");
         engine.resume_sandbox(ctx, &id).await.expect("resume");
-        assert_eq!(text(&life, &id, "grep -c last /tmp/log").await, "3\n");
+        assert_eq!(text(life, &id, "grep -c last /tmp/log").await, "3\n");
     });
-    life.clean_up(&place);
 }
 
 #[test]
 fn nothing_begins_during_a_farewell_and_all_who_ask_wait_for_its_end() {
-    let place = Place::with_kept_disks();
-    let life = place.live();
-    life.run(async {
+    one_life(Place::with_kept_disks(), async |_, life| {
         let lines = ["while ! test -e /tmp/go; do sleep 0.02; done; echo done > /tmp/said"];
         let id = life.create(with(&lines, PATIENCE)).await.id;
         let opener = "(sleep 1; touch /tmp/go) > /dev/null 2>&1 &";
@@ -81,7 +73,7 @@ fn nothing_begins_during_a_farewell_and_all_who_ask_wait_for_its_end() {
         let (engine, ctx) = (&life.engine, &life.ctx);
         let begun = engine.rest_sandbox(ctx, &id).await.expect("it begins");
         assert_eq!(begun.state, SandboxState::Running);
-        assert!(leaves(&life, &id).await);
+        assert!(leaves(life, &id).await);
         let refused = life.try_sh(&id, "true").await.expect_err("it leaves");
         assert_eq!(refused.code(), Code::SandboxNotRunning);
         let again = engine.rest_sandbox(ctx, &id).await.expect("under way");
@@ -91,16 +83,13 @@ fn nothing_begins_during_a_farewell_and_all_who_ask_wait_for_its_end() {
             assert_eq!(stopped.expect("stop").state, SandboxState::Stopped);
         }
         engine.start_sandbox(ctx, &id).await.expect("start");
-        assert_eq!(text(&life, &id, "cat /tmp/said").await, "done\n");
+        assert_eq!(text(life, &id, "cat /tmp/said").await, "done\n");
     });
-    life.clean_up(&place);
 }
 
 #[test]
 fn a_command_that_hangs_is_killed_at_the_deadline_and_no_other_begins() {
-    let place = Place::new();
-    let life = place.live();
-    life.run(async {
+    one_life(Place::new(), async |_, life| {
         let hangs = "trap '' TERM; echo hangs > /tmp/log; while :; do sleep 0.05; done";
         let lines = [hangs, "echo after >> /tmp/log"];
         let short = Duration::from_millis(700);
@@ -109,7 +98,7 @@ fn a_command_that_hangs_is_killed_at_the_deadline_and_no_other_begins() {
         let suspended = engine.suspend_sandbox(ctx, &id).await.expect("suspend");
         assert_eq!(suspended.state, SandboxState::Suspended);
         engine.resume_sandbox(ctx, &id).await.expect("resume");
-        assert_eq!(text(&life, &id, "cat /tmp/log").await, "hangs\n");
+        assert_eq!(text(life, &id, "cat /tmp/log").await, "hangs\n");
         let page = PageRequest::new(10, None);
         let listed = engine.list_commands(ctx, &id, &page).await.expect("list");
         let hung = listed.items.last().expect("the first one");
@@ -119,7 +108,6 @@ fn a_command_that_hangs_is_killed_at_the_deadline_and_no_other_begins() {
         );
         assert!(over, "{:?}", hung.state);
     });
-    life.clean_up(&place);
 }
 
 #[test]
@@ -208,9 +196,7 @@ fn a_crash_does_not_make_a_farewell_longer() {
 /// Whatever it was that kept the rest from being recorded: it comes when that is over.
 #[test]
 fn a_rest_that_cannot_be_recorded_is_told_and_comes_later() {
-    let place = Place::with_kept_disks();
-    let life = place.live();
-    life.run(async {
+    one_life(Place::with_kept_disks(), async |place, life| {
         let id = life
             .create(with(&["echo said >> /tmp/log"], PATIENCE))
             .await
@@ -222,20 +208,17 @@ fn a_rest_that_cannot_be_recorded_is_told_and_comes_later() {
         );
         let told = engine.stop_sandbox(ctx, &id).await.expect_err("not yet");
         assert_eq!(told.code(), Code::Unavailable);
-        assert!(leaves(&life, &id).await);
+        assert!(leaves(life, &id).await);
         place.record("DROP TRIGGER no_rest");
         life.until(&id, SandboxState::Stopped).await;
         engine.start_sandbox(ctx, &id).await.expect("start");
-        assert_eq!(text(&life, &id, "cat /tmp/log").await, "said\n");
+        assert_eq!(text(life, &id, "cat /tmp/log").await, "said\n");
     });
-    life.clean_up(&place);
 }
 
 #[test]
 fn destroying_waits_for_no_farewell() {
-    let place = Place::with_kept_disks();
-    let life = place.live();
-    life.run(async {
+    one_life(Place::with_kept_disks(), async |_, life| {
         let id = life.create(with(&["exec sleep 600"], PATIENCE)).await.id;
         let (engine, ctx) = (&life.engine, &life.ctx);
         engine.rest_sandbox(ctx, &id).await.expect("it begins");
@@ -246,5 +229,4 @@ fn destroying_waits_for_no_farewell() {
         assert_eq!(destroyed.expect("destroy").state, SandboxState::Destroyed);
         assert_eq!(stopped.expect_err("gone").code(), Code::SandboxGone);
     });
-    life.clean_up(&place);
 }

@@ -46,6 +46,13 @@ impl Scene {
         }
     }
 
+    /// A case of one life; nothing is left behind it.
+    fn play(case: impl AsyncFnOnce(&Self)) {
+        let scene = Self::new();
+        scene.life.run(case(&scene));
+        scene.end();
+    }
+
     /// Processes that the guest started and that have not ended.
     fn processes(&self) -> usize {
         let listed = std::fs::read_dir("/proc").expect("processes");
@@ -124,8 +131,7 @@ impl Drop for Hold {
 /// Broken by opening the gate before the record, or by telling what the guest says before it.
 #[test]
 fn nothing_runs_and_nothing_is_told_before_the_record() {
-    let scene = Scene::new();
-    scene.life.run(async {
+    Scene::play(async |scene| {
         let hold = Hold::of(&scene.place);
         let good = scene.start(shell(RUN), "good");
         scene.until_processes(|count| count == 1).await;
@@ -154,14 +160,12 @@ fn nothing_runs_and_nothing_is_told_before_the_record() {
         assert_eq!(scene.life.output(&reads).await, "x\n");
         assert_eq!(scene.runs().await, "ran\n");
     });
-    scene.end();
 }
 
 /// Broken by opening the gate whatever the store says, or by keeping it open behind a refusal.
 #[test]
 fn a_record_that_is_refused_runs_nothing_and_leaves_no_process() {
-    let scene = Scene::new();
-    scene.life.run(async {
+    Scene::play(async |scene| {
         let first = scene.start(shell("echo first"), "k").await;
         let first = first.expect("task").expect("started").value;
         scene.life.wait(&first.id).await;
@@ -198,15 +202,13 @@ fn a_record_that_is_refused_runs_nothing_and_leaves_no_process() {
         });
         assert_eq!(lines.count(), 0);
     });
-    scene.end();
 }
 
 /// Broken by a gate that is opened for a replay, or by a process for each of them: those of one
 /// sandbox take of what it may have.
 #[test]
 fn a_hundred_equal_starts_at_their_gates_run_one() {
-    let scene = Scene::new();
-    scene.life.run(async {
+    Scene::play(async |scene| {
         let hold = Hold::of(&scene.place);
         let mut starts = JoinSet::new();
         for _ in 0..100 {
@@ -229,15 +231,13 @@ fn a_hundred_equal_starts_at_their_gates_run_one() {
         scene.until_processes(|count| count == 0).await;
         assert_eq!(scene.runs().await, "ran\n");
     });
-    scene.end();
 }
 
 /// Broken by taking the first word of a sandbox without room for the last one: what has taken it may
 /// be repeated requests at their gates.
 #[test]
 fn a_command_that_finds_no_room_for_a_moment_begins_when_there_is_some() {
-    let scene = Scene::new();
-    scene.life.run(async {
+    Scene::play(async |scene| {
         let tight = CreateSandbox {
             pids: Some(8),
             ..small()
@@ -264,7 +264,6 @@ fn a_command_that_finds_no_room_for_a_moment_begins_when_there_is_some() {
         let ended = scene.life.wait(&next.expect("accepted").value.id).await;
         assert_eq!(ended.state, CommandState::Exited(ExitStatus::Code(0)));
     });
-    scene.end();
 }
 
 /// The thread of the store may still write what was handed to it, so both are met here: a record
@@ -317,8 +316,7 @@ fn a_kill_while_it_waits_runs_it_once() {
 
 #[test]
 fn a_link_that_breaks_while_it_waits_changes_nothing() {
-    let scene = Scene::new();
-    scene.life.run(async {
+    Scene::play(async |scene| {
         let hold = Hold::of(&scene.place);
         let start = scene.start(shell(RUN), "k");
         scene.until_processes(|count| count == 1).await;
@@ -332,7 +330,6 @@ fn a_link_that_breaks_while_it_waits_changes_nothing() {
         assert_eq!(ended.state, CommandState::Exited(ExitStatus::Code(0)));
         assert_eq!(scene.life.output(&started.id).await, "ran\n");
     });
-    scene.end();
 }
 
 /// Broken by a gate that is held while its engine ends: the next one could not start it.
@@ -373,8 +370,7 @@ fn an_engine_that_ends_while_one_waits_leaves_it_to_the_next() {
 /// Whoever waits goes away before there is a record: it is recorded as what it is, and never ran.
 #[test]
 fn an_attended_command_that_nobody_waits_for_any_more_does_not_begin() {
-    let scene = Scene::new();
-    scene.life.run(async {
+    Scene::play(async |scene| {
         let hold = Hold::of(&scene.place);
         let (engine, ctx) = (scene.life.engine.clone(), scene.life.ctx.clone());
         let sandbox = scene.sandbox.clone();
@@ -404,5 +400,4 @@ fn an_attended_command_that_nobody_waits_for_any_more_does_not_begin() {
         assert_eq!(ended.state, CommandState::Cancelled(ExitStatus::Signal(9)));
         assert_eq!(scene.runs().await, "");
     });
-    scene.end();
 }

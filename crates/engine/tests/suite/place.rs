@@ -176,6 +176,13 @@ impl Place {
     }
 }
 
+/// A case of one life in a place of its own; nothing is left behind it.
+pub(crate) fn one_life(place: Place, case: impl AsyncFnOnce(&Place, &Life)) {
+    let life = place.live();
+    life.run(case(&place, &life));
+    life.clean_up(&place);
+}
+
 /// Whatever a test that failed or crashed its engine has left ends with its place.
 impl Drop for Place {
     fn drop(&mut self) {

@@ -124,15 +124,9 @@ fn a_setup_that_fails_ends_the_sandbox_and_says_why() {
         let why = failed.failure.expect("a reason");
         assert!(why.contains("status 3") && why.contains("too bad"), "{why}");
         // What it was to be set up with is kept no longer than it is of use.
-        while !life
-            .state(&made.id)
-            .await
-            .spec
-            .more
-            .setup
-            .each_start
-            .is_empty()
-        {}
+        assert!(failed.spec.more.setup.each_start.is_empty());
+        let recorded = life.state(&made.id).await.spec.more.setup;
+        assert_eq!(recorded, failed.spec.more.setup);
     });
     life.clean_up(&place);
 }
@@ -439,6 +433,13 @@ fn what_is_sealed_goes_with_a_sandbox_that_ends_amid() {
         let destroyed = destroyed.expect("destroy");
         assert!(destroyed.spec.more.setup.sealed.is_empty());
         assert!(life.state(&id).await.spec.more.setup.sealed.is_empty());
+
+        let request = with_token(vec![line("exit 3"), line("never")], 1);
+        let id = life.create(request).await.id;
+        // What ends it says so itself: nobody ever sees it ended with something left to do.
+        let failed = life.until(&id, SandboxState::Failed).await;
+        let setup = failed.spec.more.setup;
+        assert!(setup.sealed.is_empty() && !setup.is_pending());
     });
     life.clean_up(&place);
 }

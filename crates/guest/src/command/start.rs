@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use pinfold_proto::{Configure, FailureKind, Start};
-use pinfold_sys::process::{ExecStrings, Forked, SingleThreaded, fork};
+use pinfold_sys::process::{DEFAULT_PATH, ExecStrings, Forked, SingleThreaded, fork};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -18,7 +18,6 @@ use crate::terminal::{self, Terminal};
 use crate::tree::MARK;
 use crate::users::{User, Users};
 
-const FALLBACK_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const PATH_MAX_BYTES: usize = 4095;
 
 /// What starting needs of the guest.
@@ -153,7 +152,7 @@ fn prefixes(path: &str) -> Outcome<Vec<CString>> {
 
 fn environment(start: &Start, user: &User, config: &Configure) -> Vec<String> {
     let path = if config.default_path.is_empty() {
-        FALLBACK_PATH
+        DEFAULT_PATH
     } else {
         &config.default_path
     };
@@ -239,7 +238,7 @@ fn program(start: &Start, env: &[String]) -> Outcome<Program> {
 fn search_path(env: &[String]) -> &str {
     env.iter()
         .find_map(|entry| entry.strip_prefix("PATH="))
-        .unwrap_or(FALLBACK_PATH)
+        .unwrap_or(DEFAULT_PATH)
 }
 
 /// Hands out the descriptors that came with the request; see [`Start`] for their order.
@@ -322,7 +321,7 @@ mod tests {
         };
         let env = environment(&start, &user(), &Configure::default());
         assert_eq!(env[..2], [format!("{MARK}=cmd_1"), "HOME=/x".into()]);
-        assert!(env.contains(&format!("PATH={FALLBACK_PATH}")));
+        assert!(env.contains(&format!("PATH={DEFAULT_PATH}")));
         assert!(env.contains(&"USER=bob".to_owned()));
         assert!(!env.iter().any(|entry| entry.starts_with("TERM=")));
         assert_eq!(

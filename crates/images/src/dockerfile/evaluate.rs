@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pinfold_model::ImageConfig;
+use pinfold_sys::process::DEFAULT_PATH;
 
 use super::room::{self, Room};
 use super::{Base, Copy, Dockerfile, DockerfileError, Instruction, Operation, Variables, expand};
-use crate::host::DEFAULT_PATH;
 use crate::registry::Platform;
 use walk::{Walk, bounded};
 

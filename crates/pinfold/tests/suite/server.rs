@@ -383,3 +383,13 @@ fn get(address: &str, route: &str, key: &str) -> String {
     stream.read_to_string(&mut answer).expect("an answer");
     answer
 }
+
+#[test]
+fn a_run_beside_a_server_uses_what_that_knows_and_says_nothing() {
+    let world = World::new();
+    let _server = Server::start(&world);
+    // A template of the server's own database.
+    let run = finished(&mut world.pinfold(["run", "--image", "base", "--", "echo", "ran"]));
+    assert_eq!(text(&run.stderr), "");
+    assert_eq!(good(run), "ran\n");
+}

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use pinfold_model::{NetworkMode, SandboxId};
 use pinfold_sys::datagram;
+use pinfold_sys::process::DEFAULT_PATH;
 
 use super::network::needs_root;
 use super::process::Process;
@@ -14,9 +15,6 @@ use super::spawner::Refused;
 use super::{Inner, boot_step, private_directory, step};
 use crate::driver::{BootError, BootSpec};
 use crate::guest::{Configure, Guest};
-
-/// PATH of commands that bring none; what Debian gives root.
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 impl Inner {
     pub(super) async fn boot(self: &Arc<Self>, spec: &BootSpec) -> Result<Guest, BootError> {

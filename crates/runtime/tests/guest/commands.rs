@@ -41,7 +41,7 @@ async fn a_command_gets_the_environment_it_asks_for_and_sensible_defaults() {
     ]
     .into();
     let output = sandbox.run(&spec).await;
-    let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    let path = pinfold_runtime::default_path!();
     let id = &spec.id;
     assert!(
         output

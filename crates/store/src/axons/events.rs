@@ -7,8 +7,7 @@ use crate::db::{Row, Sql, statements};
 use crate::error::{QuotaKind, QuotaOf, Result, StoreError, Thing};
 use crate::idempotency::{Claim, Idempotency, IdempotencyKeys, Inserted, claim_in};
 
-/// How much one axon keeps, and all of its project together: that to within what is published to others of
-/// them at the same moment.
+/// How much one axon keeps, and all of its project together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EventBounds {
     pub events: u64,
@@ -30,15 +29,14 @@ statements! {
          WHERE project_id = $1 AND id = $2 AND deleted_at IS NULL \
              AND last_sequence < CAST($4 AS BIGINT) \
              AND event_bytes + CAST($3 AS BIGINT) <= CAST($5 AS BIGINT) \
-             AND (SELECT COALESCE(SUM(a.event_bytes), 0) FROM axons a \
-                  WHERE a.project_id = $1 AND a.deleted_at IS NULL) \
-                 + CAST($3 AS BIGINT) <= CAST($6 AS BIGINT) \
          RETURNING last_sequence",
     );
-    USED_BY_PROJECT = Sql::both(
-        "SELECT CAST(COALESCE(SUM(event_bytes), 0) AS BIGINT) AS event_bytes FROM axons \
-         WHERE project_id = $1 AND deleted_at IS NULL",
+    // Publishers of one project queue up here, each at the end of its transaction.
+    TAKE_ROOM = Sql::both(
+        "UPDATE axon_usage SET event_bytes = event_bytes + CAST($2 AS BIGINT) \
+         WHERE project_id = $1 AND event_bytes + CAST($2 AS BIGINT) <= CAST($3 AS BIGINT)",
     );
+    USED_BY_PROJECT = Sql::both("SELECT event_bytes FROM axon_usage WHERE project_id = $1");
     USED = Sql::both(
         "SELECT last_sequence, event_bytes, deleted_at FROM axons WHERE project_id = $1 AND id = $2",
     );
@@ -84,8 +82,7 @@ impl Axons<'_> {
             .bind(id.as_str())
             .bind(event.bytes())
             .bind(bounds.events)
-            .bind(bounds.bytes)
-            .bind(bounds.project_bytes);
+            .bind(bounds.bytes);
         let Some(row) = tx.row(take).await? else {
             drop(tx);
             // A repeated request is answered as the first was, whatever has become of the axon's room.
@@ -116,6 +113,14 @@ impl Axons<'_> {
             .bind(event.payload.as_str())
             .bind(now);
         tx.execute(insert).await?;
+        let room = TAKE_ROOM
+            .bind(project.as_str())
+            .bind(event.bytes())
+            .bind(bounds.project_bytes);
+        if tx.execute(room).await? == 0 {
+            drop(tx);
+            return Err(self.refusal(project, id, event, bounds).await?);
+        }
         tx.commit().await?;
         Ok(Inserted::New(AxonEvent {
             axon: id.clone(),

@@ -220,6 +220,83 @@ pub(crate) async fn the_axons_of_a_project_keep_as_many_bytes_together_as_they_m
     assert_eq!(axons.live_of(project).await.expect("ids"), [one.id.clone()]);
 }
 
+const COUNTED: &str = "SELECT CAST(SUM(event_bytes) AS BIGINT) FROM axon_usage";
+const HELD: &str =
+    "SELECT CAST(COALESCE(SUM(event_bytes), 0) AS BIGINT) FROM axons WHERE deleted_at IS NULL";
+
+pub(crate) async fn what_a_project_holds_is_counted_and_never_above_its_bound(world: World) {
+    let project = world.project();
+    let few = EventBounds {
+        project_bytes: 1000,
+        ..WIDE
+    };
+    let mut racing = JoinSet::new();
+    for n in 0..8 {
+        let (store, axon) = (world.store.clone(), new(&world, at(n)).await);
+        let claim = |event: usize| {
+            let key = format!("{n}.{event}");
+            Idempotency::new(&axon.project, None, "axon.publish", key, [1; 32])
+        };
+        let claims: Vec<_> = (0..10).map(claim).collect();
+        racing.spawn(async move {
+            let event = event(&"x".repeat(42));
+            let mut kept = 0;
+            for claim in claims.iter().chain(&claims) {
+                let (axons, place) = (store.axons(), (&axon.project, &axon.id));
+                match axons.publish(place, &event, at(9), few, Some(claim)).await {
+                    Ok(Inserted::New(_)) => kept += 1,
+                    Ok(Inserted::Replay(_)) => {}
+                    Err(StoreError::QuotaExceeded { .. }) => {}
+                    Err(other) => panic!("{other}"),
+                }
+            }
+            kept
+        });
+    }
+    let kept: i64 = racing.join_all().await.into_iter().sum();
+    assert_eq!(kept, 20, "each has 50 bytes");
+    assert_eq!(world.place.number(COUNTED).await, 1000);
+    assert_eq!(world.place.number(HELD).await, 1000);
+    for axon in world.store.axons().live_of(&project).await.expect("ids") {
+        let deleted = world.store.axons().delete(&project, &axon, at(10)).await;
+        deleted.expect("deleted");
+        let again = world.store.axons().delete(&project, &axon, at(10)).await;
+        again.expect_err("it was deleted before");
+        let held = world.place.number(HELD).await;
+        assert_eq!(world.place.number(COUNTED).await, held);
+    }
+}
+
+/// What a server of before the count has left is what is there without the count's migration.
+pub(crate) async fn what_axons_of_older_servers_hold_is_counted(world: World) {
+    let (one, two) = (new(&world, at(1)).await, new(&world, at(2)).await);
+    let gone = new(&world, at(3)).await;
+    for (axon, bytes) in [(&one, 32), (&two, 12), (&gone, 92)] {
+        publish(&world, axon, &"x".repeat(bytes)).await;
+    }
+    let axons = world.store.axons();
+    let deleted = axons.delete(&gone.project, &gone.id, at(10)).await;
+    deleted.expect("deleted");
+    let other = axon(&world.other_project().await.id, at(4));
+    axons.insert(&other, 100, None).await.expect("insert");
+    let before = "DROP TABLE axon_usage; DELETE FROM _sqlx_migrations WHERE version = 19;";
+    world.place.execute(before).await;
+    let store = world.place.open().await;
+    assert_eq!(world.place.number(COUNTED).await, 60);
+    let few = EventBounds {
+        project_bytes: 100,
+        ..WIDE
+    };
+    for (axon, bytes) in [(&two, 40), (&other, 100)] {
+        let (axons, place) = (store.axons(), (&axon.project, &axon.id));
+        let event = event(&"x".repeat(bytes - 8));
+        let fits = axons.publish(place, &event, at(9), few, None).await;
+        fits.expect("it fits");
+        let refused = axons.publish(place, &event, at(9), few, None).await;
+        refused.expect_err("it does not");
+    }
+}
+
 pub(crate) async fn an_axon_keeps_as_many_events_and_bytes_as_it_may(world: World) {
     let axons = world.store.axons();
     let one = new(&world, at(1)).await;

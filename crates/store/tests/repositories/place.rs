@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use pinfold_store::Store;
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, SqliteConnection};
 
 #[derive(Debug, Clone)]
 pub(crate) enum Place {
@@ -58,6 +58,42 @@ impl Place {
             Self::Postgres { base, schema } => {
                 let mark = if base.contains('?') { '&' } else { '?' };
                 format!("{base}{mark}options[search_path]={schema}")
+            }
+        }
+    }
+
+    /// Runs statements behind the store's back.
+    pub(crate) async fn execute(&self, sql: &'static str) {
+        match self {
+            Self::Sqlite(_) => {
+                let mut connection = SqliteConnection::connect(&self.url()).await.expect("open");
+                let done = sqlx::raw_sql(sql).execute(&mut connection).await;
+                done.expect("the statements run");
+                connection.close().await.expect("the connection closes");
+            }
+            Self::Postgres { .. } => {
+                let mut connection = PgConnection::connect(&self.url()).await.expect("open");
+                let done = sqlx::raw_sql(sql).execute(&mut connection).await;
+                done.expect("the statements run");
+                connection.close().await.expect("the connection closes");
+            }
+        }
+    }
+
+    /// The one number that a query answers with.
+    pub(crate) async fn number(&self, sql: &'static str) -> i64 {
+        match self {
+            Self::Sqlite(_) => {
+                let mut connection = SqliteConnection::connect(&self.url()).await.expect("open");
+                let found = sqlx::query_scalar(sql).fetch_one(&mut connection).await;
+                connection.close().await.expect("the connection closes");
+                found.expect("a number")
+            }
+            Self::Postgres { .. } => {
+                let mut connection = PgConnection::connect(&self.url()).await.expect("open");
+                let found = sqlx::query_scalar(sql).fetch_one(&mut connection).await;
+                connection.close().await.expect("the connection closes");
+                found.expect("a number")
             }
         }
     }

@@ -169,6 +169,8 @@ const CASES: &[Case] = cases! {
         racing_publishers_leave_no_gap_and_no_double,
         an_axon_keeps_as_many_events_and_bytes_as_it_may,
         the_axons_of_a_project_keep_as_many_bytes_together_as_they_may,
+        what_a_project_holds_is_counted_and_never_above_its_bound,
+        what_axons_of_older_servers_hold_is_counted,
         an_event_is_published_once_per_key,
         a_refused_event_takes_no_number,
         events_are_read_from_both_ends_by_their_project_alone,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use pinfold_engine::default_path;
 use pinfold_model::{CommandSpec, Program, StdinMode};
 
 use crate::runloop::errors::Refused;
@@ -9,14 +10,6 @@ use crate::runloop::wire;
 
 /// Found whatever PATH a devbox has.
 const SH: &str = "/bin/sh";
-/// What a devbox has as PATH where neither its image nor its request says one: of no interest, so what
-/// profiles make of it stays.
-macro_rules! default_path {
-    () => {
-        "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    };
-}
-
 /// A function that puts $1 before what profiles have made of PATH, and is gone then.
 const PATH_AGAIN: &str = r#"_runloop_path() {
     local part IFS=:
@@ -30,7 +23,8 @@ const PATH_AGAIN: &str = r#"_runloop_path() {
 }"#;
 /// A login shell of bash, or of sh where the image has none, for the line that the arguments behind
 /// [`PATH_AGAIN`] are together. A shell takes no argument of more than 128 KiB: a longer line has several. A
-/// shorter one stands alone, so that what it says of its last command and of errors is as ever.
+/// shorter one stands alone, so that what it says of its last command and of errors is as ever. A PATH that
+/// neither the image nor the request has said is of no interest: what profiles make of it stays.
 const LOGIN_SHELL: &str = concat!(
     r#"_runloop_again=$1; shift
 case $# in

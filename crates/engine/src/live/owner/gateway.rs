@@ -9,6 +9,7 @@ use http::{HeaderName, HeaderValue};
 use pinfold_egress::{Call, Gateways, NoCall};
 use pinfold_model::gateway::{Auth, HeaderValueSource};
 use pinfold_model::{Gateway, GatewayKind, ProjectId, SandboxId, SecretValue};
+use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use crate::engine::Shared;
@@ -44,6 +45,13 @@ impl Gateways for Calls {
             endpoint: gateway.spec.endpoint,
             headers,
         })
+    }
+
+    fn changes(&self) -> watch::Receiver<()> {
+        // Without its engine a sandbox has no connections for long.
+        let never = || watch::Sender::default().subscribe();
+        let shared = self.shared.upgrade();
+        shared.map_or_else(never, |shared| shared.gateway_changes.of(&self.project))
     }
 }
 

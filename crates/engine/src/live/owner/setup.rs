@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pinfold_model::sandbox::{EndReason, SandboxEvent};
 use pinfold_model::setup::Reached;
-use pinfold_model::{Code, CommandId, Error, Result, SandboxSpec, SandboxState, SecretEnv, Setup};
+use pinfold_model::{Code, CommandId, Error, Result, SandboxSpec, SandboxState, SecretEnv};
 use pinfold_runtime::driver::BootError;
 
 use super::Owner;
@@ -152,23 +152,15 @@ impl Owner {
                     _ => reason,
                 };
                 self.fail(reason, why).await;
-                // Nobody needs what it was to be set up with any more.
-                let mut spec = view.sandbox.spec.clone();
-                spec.more.setup = Setup {
-                    done: true,
-                    ..Setup::default()
-                };
-                self.record_spec(spec).await
+                Ok(())
             }
         }
     }
 
     /// The spec of a sandbox that ends here, where that is another one.
-    pub(super) fn without_sealed(&self, event: SandboxEvent) -> Option<SandboxSpec> {
+    pub(super) fn spec_after(&self, event: SandboxEvent) -> Option<SandboxSpec> {
         match event {
-            SandboxEvent::Fail | SandboxEvent::Destroy => {
-                self.live.view().sandbox.spec.without_sealed()
-            }
+            SandboxEvent::Fail | SandboxEvent::Destroy => self.live.view().sandbox.spec.ended(),
             SandboxEvent::Booted
             | SandboxEvent::Freeze
             | SandboxEvent::Thaw
