@@ -42,7 +42,7 @@ CREATE TABLE images (
     size_bytes INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
     deleted_at INTEGER
-, disk TEXT, step_key TEXT, used_at INTEGER) STRICT;
+, disk TEXT, step_key TEXT, used_at INTEGER, withdrawn_at INTEGER) STRICT;
 CREATE INDEX images_by_scope ON images (scope, created_at DESC, id DESC) WHERE deleted_at IS NULL;
 CREATE TABLE image_names (
     scope TEXT NOT NULL,
@@ -383,3 +383,4 @@ CREATE TABLE gateways (
 ) STRICT;
 CREATE INDEX gateways_by_project ON gateways (project_id, kind, created_at DESC, id DESC);
 CREATE INDEX gateways_by_name ON gateways (project_id, kind, name);
+CREATE INDEX images_withdrawn ON images (withdrawn_at) WHERE withdrawn_at IS NOT NULL AND deleted_at IS NULL;

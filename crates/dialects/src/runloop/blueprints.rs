@@ -95,7 +95,7 @@ pub(super) async fn list(
         blueprint::is_one(build)
             && status.is_none_or(|status| to_wire::blueprint_status(build) == status)
     };
-    let mut pages = Pages::new(query.limit, after);
+    let mut pages = Pages::new(query.limit, after)?;
     while let Some(page) = pages.wanted() {
         pages.take(engine.list_builds(&ctx, &filter, &page).await?, wanted)?;
     }
@@ -142,7 +142,7 @@ pub(super) async fn logs(
     }))
 }
 
-/// Its image goes; what is known of it stays. One that made no image is forgotten.
+/// Its image goes, with the last devbox that needs it; what is known of it stays. One that made no image is forgotten.
 pub(super) async fn delete(
     State(engine): State<Engine>,
     Caller(ctx): Caller,
@@ -159,12 +159,7 @@ pub(super) async fn delete(
     }
     match &build.image {
         None => engine.delete_build(&ctx, &id).await?,
-        Some(image) => match engine.remove_image(&ctx, image.as_str()).await {
-            Err(error) if error.code() == Code::InUse => {
-                return Err(Refused::bad(
-                    "something that was made from the blueprint is still there",
-                ));
-            }
+        Some(image) => match engine.withdraw_image(&ctx, image).await {
             Err(error) if error.code() == Code::ImageNotFound => {}
             removed => removed?,
         },

@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::http::Uri;
 use pinfold_engine::{Cursor, DescribeSnapshot, Engine};
 use pinfold_http::{Caller, Json, Path};
-use pinfold_model::{Code, Error, Snapshot};
+use pinfold_model::Snapshot;
 
 use super::errors::Refused;
 use super::metadata;
@@ -55,7 +55,7 @@ pub(super) async fn list(
                 .iter()
                 .all(|wanted| wanted.fits(&snapshot.metadata))
     };
-    let mut pages = Pages::new(query.limit, after);
+    let mut pages = Pages::new(query.limit, after)?;
     while let Some(page) = pages.wanted() {
         pages.take(
             engine.list_snapshots(&ctx, devbox.as_ref(), &page).await?,
@@ -90,18 +90,8 @@ pub(super) async fn delete(
     _: Json<wire::Anything>,
 ) -> Result<Json<wire::Empty>, Refused> {
     let id = ids::snapshot(&id)?;
-    engine.delete_snapshot(&ctx, &id).await.map_err(in_use)?;
+    engine.delete_snapshot(&ctx, &id).await?;
     Ok(Json(wire::Empty {}))
-}
-
-fn in_use(error: Error) -> Error {
-    match error.code() {
-        Code::InUse => Error::new(
-            Code::InUse,
-            "a devbox that was made from the snapshot is still there; shut it down first",
-        ),
-        _ => error,
-    }
 }
 
 fn description(request: wire::DescribeSnapshot) -> DescribeSnapshot {

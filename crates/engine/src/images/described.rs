@@ -143,15 +143,15 @@ impl Engine {
         .await
     }
 
-    /// Removes a snapshot's image, unless a live sandbox was made from it. Repeating it changes
-    /// nothing.
+    /// Removes a snapshot. Live sandboxes that were made from it keep what they need of it. Repeating
+    /// it changes nothing.
     pub async fn delete_snapshot(&self, ctx: &Ctx, id: &ImageId) -> Result<()> {
         let now = self.get_snapshot(ctx, id).await?;
         if now.deleted_at.is_some() {
             return Ok(());
         }
         match self
-            .remove_noted(ctx, Note::new("snapshot.delete"), id.as_str())
+            .withdraw_noted(ctx, Note::new("snapshot.delete"), id)
             .await
         {
             Err(error) if error.code() != Code::ImageNotFound => return Err(error),
