@@ -49,6 +49,11 @@ async def test_a_devbox_from_a_blueprint_has_what_was_built(sdk, runloop):
     assert (await sdk(upon.get_info)).base_blueprint_id == blueprint.id
     await sdk(upon.delete)
     devbox = await sdk(blueprint.create_devbox)
+    snapshot = await sdk(devbox.snapshot_disk)
+    assert (await sdk(snapshot.get_info)).snapshot.source_blueprint_id == blueprint.id
+    for source, wanted in ((blueprint, [snapshot.id]), (upon, [])):
+        listed = await sdk(runloop.snapshot.list, source_blueprint_id=source.id)
+        assert [one.id for one in listed] == wanted
     await sdk(blueprint.delete)
     result = await sdk(devbox.cmd.exec, command="cat /hello.txt")
     assert await sdk(result.stdout) == "Hello\n", "it outlives its blueprint"
@@ -242,7 +247,7 @@ async def test_what_is_copied_is_not_older_than_its_source(sdk, runloop):
     blueprint = await sdk(
         runloop.blueprint.create,
         name="times",
-        dockerfile="FROM host\nCOPY <<EOF /made/of/text\ntext\nEOF\n",
+        dockerfile=f"FROM host\nRUN echo {time.time_ns()}\nCOPY <<EOF /made/of/text\ntext\nEOF\n",
         file_mounts={"/mounted/file": "text"},
     )
     devbox = await sdk(blueprint.create_devbox)

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use pinfold_model::{Code, Ctx, Error, ImageId, Result, SandboxId, Snapshot};
+use pinfold_model::{Code, Ctx, Error, ImageId, Result, Sandbox, SandboxId, Snapshot};
 use pinfold_store::{Inserted, Page, PageRequest};
 use serde::Serialize;
 
@@ -114,6 +114,25 @@ impl Engine {
             }
             let snapshots = self.store().snapshots();
             Ok(snapshots.list(&scope(ctx), sandbox, page).await?)
+        })
+        .await
+    }
+
+    /// The sandboxes that these were taken of, whatever has become of them.
+    pub async fn origins_of_snapshots(
+        &self,
+        ctx: &Ctx,
+        snapshots: &[Snapshot],
+    ) -> Result<BTreeMap<SandboxId, Sandbox>> {
+        self.timed(ctx, "snapshot.get", async {
+            let mut origins = BTreeMap::new();
+            for snapshot in snapshots {
+                if !origins.contains_key(&snapshot.sandbox) {
+                    let origin = self.any_sandbox(ctx, &snapshot.sandbox).await?;
+                    origins.insert(snapshot.sandbox.clone(), origin);
+                }
+            }
+            Ok(origins)
         })
         .await
     }
