@@ -212,7 +212,7 @@ async def test_a_devbox_is_waited_for_as_long_as_was_said(sdk, runloop):
             launch_parameters={"launch_commands": ["sleep 60"]},
             polling_config=polling,
         )
-    # SDKs before 1.12 tell nobody how long they will wait, and are held for ten seconds at once.
+    # Older SDKs tell nobody how long they will wait, and are held for ten seconds at once.
     assert time.monotonic() - began < (5 if VERSION >= (3,) else 14)
     [slow] = [one for one in await sdk(runloop.devbox.list) if (await sdk(one.get_info)).name == name]
     await sdk(slow.shutdown)
