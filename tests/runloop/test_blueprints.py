@@ -242,6 +242,17 @@ async def test_what_was_taken_from_the_cache_is_in_the_log(sdk, runloop):
     assert "taken from the cache" not in taken[0] and taken[1] == ["taken from the cache"] * 2
 
 
+async def test_a_build_of_nothing_new_is_complete_at_once(sdk, runloop):
+    request = {"name": "at-once", "dockerfile": f"FROM host\nRUN sleep 1; echo {time.time_ns()}\n"}
+    first = await sdk(runloop.api.blueprints.create, **request)
+    assert first.status in ("queued", "building")
+    await sdk(runloop.api.blueprints.await_build_complete, first.id)
+    again = [await sdk(runloop.api.blueprints.create, **request) for _ in range(3)]
+    assert "build_complete" in [one.status for one in again]
+    for one in (first, *again):
+        await sdk(runloop.api.blueprints.delete, one.id)
+
+
 async def test_what_is_copied_is_not_older_than_its_source(sdk, runloop):
     began = int(time.time())
     blueprint = await sdk(

@@ -15,6 +15,8 @@ use super::poll::{Pages, RequestKey};
 use super::to_wire::{BuildLog, Fate};
 use super::{from_wire, ids, to_wire, wire};
 
+/// A build that is taken from the cache is over by then, and the SDK looks but once a second.
+const CREATE_WAIT: Duration = Duration::from_millis(800);
 /// A log is read as far as it is; who wants more asks again.
 const LOG_PATIENCE: Duration = Duration::from_millis(200);
 /// One that never pauses is not followed for longer.
@@ -31,7 +33,11 @@ pub(super) async fn create(
     let base = base(&engine, &ctx, &request).await?;
     let build = blueprint::build(request, &base)?;
     let made = engine.create_build(&ctx, build, key.as_deref()).await?;
-    answer(made.value, Fate::Created)
+    let id = made.value.id;
+    answer(
+        engine.wait_build(&ctx, &id, CREATE_WAIT).await?,
+        Fate::Created,
+    )
 }
 
 /// What the Dockerfile of such a request says here.
