@@ -48,7 +48,16 @@ async def test_a_devbox_from_a_blueprint_has_what_was_built(sdk, runloop):
     )
     assert (await sdk(upon.get_info)).base_blueprint_id == blueprint.id
     await sdk(upon.delete)
+    devbox = await sdk(blueprint.create_devbox)
+    snapshot = await sdk(devbox.snapshot_disk)
+    assert (await sdk(snapshot.get_info)).snapshot.source_blueprint_id == blueprint.id
+    for source, wanted in ((blueprint, [snapshot.id]), (upon, [])):
+        listed = await sdk(runloop.snapshot.list, source_blueprint_id=source.id)
+        assert [one.id for one in listed] == wanted
     await sdk(blueprint.delete)
+    result = await sdk(devbox.cmd.exec, command="cat /hello.txt")
+    assert await sdk(result.stdout) == "Hello\n", "it outlives its blueprint"
+    await sdk(devbox.shutdown)
     assert (await sdk(blueprint.get_info)).state == "deleted"
     with pytest.raises(NotFoundError):
         await sdk(runloop.api.devboxes.create, blueprint_id=blueprint.id)
@@ -220,6 +229,44 @@ async def test_a_build_that_takes_too_much_memory_says_so(sdk, runloop):
     failed, logs = await failing(sdk, runloop, line)
     assert failed.failure_reason == "out_of_memory"
     assert "ran out of memory" in logs[-1].message
+
+
+async def test_what_was_taken_from_the_cache_is_in_the_log(sdk, runloop):
+    dockerfile = f"FROM host\nRUN echo {time.time_ns()}\nRUN echo after\n"
+    taken = []
+    for name in ("first", "again"):
+        blueprint = await sdk(runloop.blueprint.create, name=name, dockerfile=dockerfile)
+        lines = [line.message for line in (await sdk(blueprint.logs)).logs]
+        taken.append([was for line, was in zip(lines, lines[1:]) if line.startswith("RUN")])
+        await sdk(blueprint.delete)
+    assert "taken from the cache" not in taken[0] and taken[1] == ["taken from the cache"] * 2
+
+
+async def test_a_build_of_nothing_new_is_complete_at_once(sdk, runloop):
+    request = {"name": "at-once", "dockerfile": f"FROM host\nRUN sleep 1; echo {time.time_ns()}\n"}
+    first = await sdk(runloop.api.blueprints.create, **request)
+    assert first.status in ("queued", "building")
+    await sdk(runloop.api.blueprints.await_build_complete, first.id)
+    again = [await sdk(runloop.api.blueprints.create, **request) for _ in range(3)]
+    assert "build_complete" in [one.status for one in again]
+    for one in (first, *again):
+        await sdk(runloop.api.blueprints.delete, one.id)
+
+
+async def test_what_is_copied_is_not_older_than_its_source(sdk, runloop):
+    began = int(time.time())
+    blueprint = await sdk(
+        runloop.blueprint.create,
+        name="times",
+        dockerfile=f"FROM host\nRUN echo {time.time_ns()}\nCOPY <<EOF /made/of/text\ntext\nEOF\n",
+        file_mounts={"/mounted/file": "text"},
+    )
+    devbox = await sdk(blueprint.create_devbox)
+    places = "/made /made/of /made/of/text /mounted /mounted/file"
+    result = await sdk(devbox.cmd.exec, command=f"stat -c %Y {places}")
+    times = [int(line) for line in (await sdk(result.stdout)).split()]
+    assert len(times) == 5 and all(began - 1 <= one <= time.time() + 1 for one in times), times
+    await sdk(devbox.shutdown)
 
 
 async def test_what_has_no_effect_is_in_the_log(sdk, runloop):

@@ -1,5 +1,6 @@
 """Devboxes: their lives, their parameters, their lists."""
 
+import asyncio
 import platform
 import time
 
@@ -12,6 +13,8 @@ from runloop_api_client import (
     NotFoundError,
     UnprocessableEntityError,
 )
+from runloop_api_client.lib.polling import PollingConfig, PollingTimeout
+from sdk import VERSION
 from server import KEY
 
 pytestmark = pytest.mark.anyio
@@ -189,6 +192,40 @@ async def test_lists_have_pages_and_filters(sdk, runloop):
     assert [one.id for one in gone.devboxes] == ids
     running = await sdk(runloop.api.devboxes.list, limit=5000, status="running")
     assert not set(ids) & {one.id for one in running.devboxes}
+
+
+async def test_a_page_has_5000_items_at_most(sdk, runloop, refused):
+    for limit in (0, -1, 5001):
+        with refused(BadRequestError, 400) as caught:
+            await sdk(runloop.api.devboxes.list, limit=limit)
+        assert "limit: must be from 1 to 5000" in caught.value.body["message"]
+
+
+async def test_a_devbox_is_waited_for_as_long_as_was_said(sdk, runloop):
+    name = f"slow-{time.time_ns()}"
+    polling = PollingConfig(timeout_seconds=2.0, interval_seconds=1.0, max_attempts=1)
+    began = time.monotonic()
+    with pytest.raises(PollingTimeout):
+        await sdk(
+            runloop.devbox.create,
+            name=name,
+            launch_parameters={"launch_commands": ["sleep 60"]},
+            polling_config=polling,
+        )
+    # Older SDKs tell nobody how long they will wait, and are held for ten seconds at once.
+    assert time.monotonic() - began < (5 if VERSION >= (3,) else 14)
+    [slow] = [one for one in await sdk(runloop.devbox.list) if (await sdk(one.get_info)).name == name]
+    await sdk(slow.shutdown)
+
+
+@pytest.mark.skipif(VERSION < (3,), reason="SDKs before 3.0 do not know it")
+async def test_nothing_evicts_a_devbox(sdk, runloop):
+    stream = await sdk(runloop.api.devboxes.watch_evictions)
+    assert stream.response.headers["content-type"].startswith("text/event-stream")
+    if sdk.name == "async":
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(anext(stream), 1)
+    await sdk(stream.response.aclose if sdk.name == "async" else stream.close)
 
 
 async def test_from_id_finds_one_that_runs(sdk, runloop, devbox):

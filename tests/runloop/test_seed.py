@@ -135,16 +135,17 @@ def test_blueprints(runloop):
     assert blueprint.id in [one.id for one in runloop.blueprint.list()]
     assert found.get_info().status == "build_complete"
     assert found.logs().logs
-    for devbox in (
+    devboxes = (
         blueprint.create_devbox(name="devbox-from-blueprint"),
         runloop.devbox.create_from_blueprint_name(
             blueprint_name="my-blueprint-name", name="my-devbox-from-blueprint"
         ),
-    ):
+    )
+    blueprint.delete()
+    for devbox in devboxes:
         result = devbox.cmd.exec(command="cat installed; ls -d /of-the-dockerfile")
         assert result.stdout() == "numpy\n/of-the-dockerfile\n"
         devbox.shutdown()
-    blueprint.delete()
 
 
 def test_snapshots(runloop):
@@ -165,11 +166,11 @@ def test_snapshots(runloop):
     other = runloop.devbox.create_from_snapshot(
         snapshot_id=snapshot.id, name="my-devbox-from-snapshot"
     )
+    found.delete()
+    assert found.get_info().status == "deleted"
     for one in (new, other):
         assert one.cmd.exec(command="cat feature").stdout() == "feature\n"
         one.shutdown()
-    found.delete()
-    assert found.get_info().status == "deleted"
     devbox.shutdown()
 
 

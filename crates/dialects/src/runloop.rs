@@ -9,6 +9,7 @@ mod axons;
 mod blueprints;
 mod devboxes;
 mod errors;
+mod evictions;
 mod executions;
 mod files;
 mod from_wire;

@@ -12,8 +12,9 @@ use std::path::PathBuf;
 use pinfold_images::{HostRoot, Importer};
 use pinfold_model::{
     Code, Ctx, Error, Image, ImageConfig, ImageId, ImageName, ImageSource, Level, Resource, Result,
+    SandboxSpec,
 };
-use pinfold_store::{Page, PageRequest, StepImage};
+use pinfold_store::{Page, PageRequest, StepImage, Withdrawal};
 
 use crate::engine::Shared;
 use crate::usecase::Note;
@@ -105,30 +106,62 @@ impl Engine {
             .await
     }
 
+    /// The same also while live sandboxes were made from it: then nobody finds it from now on, and it
+    /// goes after the last of them has ended.
+    pub async fn withdraw_image(&self, ctx: &Ctx, id: &ImageId) -> Result<()> {
+        self.withdraw_noted(ctx, Note::new("image.remove"), id)
+            .await
+    }
+
     /// As a part of the use case that the note tells of, by whose scope it is admitted.
     async fn remove_noted(&self, ctx: &Ctx, note: Note, name_or_id: &str) -> Result<()> {
         note.fact("image", name_or_id);
         self.audited(ctx, &note, async {
-            let image = self.image(ctx, name_or_id).await?;
-            note.about(image.id.as_str());
-            check_snapshot(ctx, &image, Level::Write)?;
-            if image.project.is_none() {
-                ctx.require_admin()?;
-            }
-            if image.source == ImageSource::Host {
-                return Err(Error::new(
-                    Code::InUse,
-                    "the image \"host\" is built in and cannot be removed",
-                ));
-            }
+            let image = self.removable(ctx, &note, name_or_id).await?;
             remove(self.shared(), &image).await
         })
         .await
     }
 
+    async fn withdraw_noted(&self, ctx: &Ctx, note: Note, id: &ImageId) -> Result<()> {
+        note.fact("image", id.as_str());
+        self.audited(ctx, &note, async {
+            let image = self.removable(ctx, &note, id.as_str()).await?;
+            let images = self.store().images();
+            match images.withdraw(&image.id, self.now()).await? {
+                Withdrawal::Deleted => forget_disk(self.shared(), &image).await,
+                Withdrawal::Deferred => Ok(()),
+            }
+        })
+        .await
+    }
+
+    /// The image, if it is for the caller to remove.
+    async fn removable(&self, ctx: &Ctx, note: &Note, name_or_id: &str) -> Result<Image> {
+        let image = self.image(ctx, name_or_id).await?;
+        note.about(image.id.as_str());
+        check_snapshot(ctx, &image, Level::Write)?;
+        if image.project.is_none() {
+            ctx.require_admin()?;
+        }
+        if image.source == ImageSource::Host {
+            return Err(Error::new(
+                Code::InUse,
+                "the image \"host\" is built in and cannot be removed",
+            ));
+        }
+        Ok(image)
+    }
+
+    /// What a live sandbox was made from, withdrawn or not.
+    pub(crate) async fn image_below(&self, spec: &SandboxSpec) -> Result<Image> {
+        let found = self.store().images().get(&spec.image).await?;
+        found.ok_or_else(|| not_found(spec.image.as_str()))
+    }
+
     pub(crate) async fn image(&self, ctx: &Ctx, name_or_id: &str) -> Result<Image> {
         let found = match name_or_id.parse::<ImageId>() {
-            Ok(id) => match self.store().images().get(&id).await? {
+            Ok(id) => match self.store().images().find(&id).await? {
                 Some(image) if self.sees_image(ctx, &image).await? => Some(image),
                 _ => None,
             },
@@ -228,6 +261,18 @@ pub(crate) async fn retire_step(shared: &Shared, step: &StepImage) -> Result<()>
         true => forget_disk(shared, &image).await,
         false => Ok(()),
     }
+}
+
+/// Removes what was withdrawn and has served its last sandbox.
+pub(crate) async fn remove_withdrawn(shared: &Shared) -> Result<()> {
+    for image in shared.store.images().withdrawn_unused().await? {
+        match remove(shared, &image).await {
+            // A fork began in between.
+            Err(error) if error.code() == Code::InUse => {}
+            removed => removed?,
+        }
+    }
+    Ok(())
 }
 
 /// Removes the copy of a disk that the image began with, where it was the last.

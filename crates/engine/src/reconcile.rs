@@ -49,6 +49,10 @@ async fn housekeeping(shared: Arc<Shared>) {
             "steps of builds",
             crate::builds::retire_steps(&shared).await,
         );
+        report(
+            "withdrawn images",
+            crate::images::remove_withdrawn(&shared).await,
+        );
         report("layers", sweep_layers(&shared).await);
         report("snapshots", crate::images::sweep_snapshots(&shared).await);
         match shared.store.sandboxes().list_live().await {

@@ -122,7 +122,7 @@ async fn image(
     Ok(found)
 }
 
-/// An image in use cannot be removed, so one that is missing was lost with a part of the store:
+/// An image in use is kept, also one that was withdrawn, so one that is missing was lost with a part of the store:
 /// nobody could say what its sandbox is.
 async fn abandon(shared: &Shared, sandbox: &Sandbox, commands: Vec<Command>) -> Result<()> {
     let id = &sandbox.id;

@@ -23,6 +23,8 @@ pub enum ImportError {
     Unsupported { what: String, hint: &'static str },
     #[error("no image {wanted}; the layout has {present}")]
     NoSuchImage { wanted: String, present: String },
+    #[error("there is no image for {wanted}; there is: {present}")]
+    OtherPlatform { wanted: String, present: String },
     #[error("the layout holds several images; name one of {present}")]
     Ambiguous { present: String },
     #[error("{document} of the layout: {problem}")]

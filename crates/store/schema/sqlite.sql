@@ -42,7 +42,7 @@ CREATE TABLE images (
     size_bytes INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
     deleted_at INTEGER
-, disk TEXT, step_key TEXT, used_at INTEGER) STRICT;
+, disk TEXT, step_key TEXT, used_at INTEGER, withdrawn_at INTEGER) STRICT;
 CREATE INDEX images_by_scope ON images (scope, created_at DESC, id DESC) WHERE deleted_at IS NULL;
 CREATE TABLE image_names (
     scope TEXT NOT NULL,
@@ -387,3 +387,4 @@ CREATE TABLE axon_usage (
     project_id TEXT PRIMARY KEY REFERENCES projects (id),
     event_bytes INTEGER NOT NULL
 ) STRICT;
+CREATE INDEX images_withdrawn ON images (withdrawn_at) WHERE withdrawn_at IS NOT NULL AND deleted_at IS NULL;

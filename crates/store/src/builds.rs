@@ -78,8 +78,8 @@ statements! {
     // `source` is the JSON of an enum whose variant this is.
     IMAGES = Sql::both(
         "SELECT COUNT(*) AS number FROM images \
-         WHERE scope = $1 AND deleted_at IS NULL AND step_key IS NULL \
-             AND source LIKE '{\"build\":%'",
+         WHERE scope = $1 AND deleted_at IS NULL AND withdrawn_at IS NULL \
+             AND step_key IS NULL AND source LIKE '{\"build\":%'",
     );
     GET = Sql::both(concat!(select!(), "WHERE id = $1"));
     IN_PROJECT = Sql::both(concat!(select!(), "WHERE project_id = $1", listed!()));

@@ -1,9 +1,11 @@
 //! Images and their names. Layers are named by digest; their bytes live elsewhere.
 //!
 //! A name belongs to one scope (a project, or all of them) and to one image in it; giving it to
-//! another image moves it. A deleted image keeps its row, for the sandboxes that were made from it.
+//! another image moves it. A deleted image keeps its row, for the sandboxes that were made from it. One
+//! that is withdrawn is found by nobody but the sandboxes that live on it, and is deleted behind them.
 
 mod steps;
+mod withdrawal;
 
 use std::collections::HashSet;
 
@@ -15,8 +17,10 @@ use crate::page::{Cursor, Page, PageRequest};
 use crate::scope::{owner, parse_owner};
 
 pub use steps::StepImage;
+pub use withdrawal::Withdrawal;
 
 pub(crate) use steps::ALL as STEPS;
+pub(crate) use withdrawal::ALL as WITHDRAWAL;
 
 /// Repository of images.
 #[derive(Debug, Clone, Copy)]
@@ -44,7 +48,8 @@ statements! {
     );
     NAME = Sql::both(
         "INSERT INTO image_names (scope, name, tag, image_id) \
-         SELECT scope, $2, $3, id FROM images WHERE id = $1 AND deleted_at IS NULL \
+         SELECT scope, $2, $3, id FROM images \
+         WHERE id = $1 AND deleted_at IS NULL AND withdrawn_at IS NULL \
          ON CONFLICT (scope, name, tag) DO UPDATE SET image_id = excluded.image_id",
     );
     REMOVE_NAME = Sql::both(
@@ -66,7 +71,7 @@ statements! {
         "SELECT ", columns!(), " FROM \
              (SELECT * FROM images \
               WHERE scope IN ($1, '') AND deleted_at IS NULL AND step_key IS NULL \
-                  AND (created_at, id) < ($2, $3) \
+                  AND withdrawn_at IS NULL AND (created_at, id) < ($2, $3) \
               ORDER BY created_at DESC, id DESC LIMIT $4) i \
          LEFT JOIN image_names n ON n.image_id = i.id \
          ORDER BY i.created_at DESC, i.id DESC, n.name, n.tag"
@@ -81,7 +86,8 @@ statements! {
     // `source` is the JSON of an enum whose variant this is.
     COUNT_SNAPSHOTS = Sql::both(
         "SELECT COUNT(*) AS number FROM images \
-         WHERE scope = $1 AND deleted_at IS NULL AND source LIKE '{\"snapshot\":%'",
+         WHERE scope = $1 AND deleted_at IS NULL AND withdrawn_at IS NULL \
+             AND source LIKE '{\"snapshot\":%'",
     );
     LAYERS = Sql::both("SELECT layers FROM images WHERE deleted_at IS NULL");
 }
@@ -120,7 +126,7 @@ impl<'a> Images<'a> {
         }
     }
 
-    /// The image, whosever it is; `None` also where it was deleted.
+    /// The image, whosever it is, also one that was withdrawn; `None` also where it was deleted.
     pub async fn get(&self, id: &ImageId) -> Result<Option<Image>> {
         let rows = self.db.rows(GET.bind(id.as_str())).await?;
         Ok(to_images(&rows)?.pop())

@@ -51,7 +51,7 @@ pub use commands::{Commands, Progress, Unfinished};
 pub use error::{QuotaKind, QuotaOf, Result, StoreError, Thing};
 pub use gateways::Gateways;
 pub use idempotency::{Claim, Idempotency, IdempotencyKeys, Inserted};
-pub use images::{Images, StepImage};
+pub use images::{Images, StepImage, Withdrawal};
 pub use keys::Keys;
 pub use network_policies::NetworkPolicies;
 pub use objects::{Content, ObjectFilter, ObjectStates, Objects};

@@ -19,6 +19,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Sql> {
         idempotency::ALL,
         images::ALL,
         images::STEPS,
+        images::WITHDRAWAL,
         keys::ALL,
         network_policies::ALL,
         pipeline_runs::ALL,

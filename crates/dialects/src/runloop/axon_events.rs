@@ -12,12 +12,9 @@ use pinfold_http::{Caller, Draining, Json, Path, Query};
 
 use super::errors::{Refused, status_of};
 use super::from_wire::axon as from_wire;
-use super::poll::RequestKey;
+use super::poll::{self, RequestKey};
 use super::stream::{COME_BACK, PING, error};
 use super::{ids, to_wire, wire};
-
-const LIMIT_DEFAULT: i64 = 20;
-const LIMIT_MAX: i64 = 5000;
 
 pub(super) async fn publish(
     State(engine): State<Engine>,
@@ -50,7 +47,7 @@ pub(super) async fn list(
             "events are named by their sequence numbers",
         )
     })?;
-    let limit = query.limit.unwrap_or(LIMIT_DEFAULT).clamp(1, LIMIT_MAX) as usize;
+    let limit = poll::limit(query.limit)?;
     let page = engine.list_axon_events(&ctx, &id, before, limit).await?;
     Ok(Json(wire::AxonEvents {
         events: page.events.into_iter().map(to_wire::axon_event).collect(),

@@ -78,7 +78,7 @@ pub(super) async fn list(
             })
             && metadata.iter().all(|one| one.fits(&axon.metadata))
     };
-    let mut pages = Pages::new(query.limit, after);
+    let mut pages = Pages::new(query.limit, after)?;
     while let Some(page) = pages.wanted() {
         pages.take(engine.list_axons(&ctx, &page).await?, wanted)?;
     }

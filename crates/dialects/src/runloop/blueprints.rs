@@ -15,6 +15,8 @@ use super::poll::{Pages, RequestKey};
 use super::to_wire::{BuildLog, Fate};
 use super::{from_wire, ids, to_wire, wire};
 
+/// A build that is taken from the cache is over by then, and the SDK looks but once a second.
+const CREATE_WAIT: Duration = Duration::from_millis(800);
 /// A log is read as far as it is; who wants more asks again.
 const LOG_PATIENCE: Duration = Duration::from_millis(200);
 /// One that never pauses is not followed for longer.
@@ -31,7 +33,11 @@ pub(super) async fn create(
     let base = base(&engine, &ctx, &request).await?;
     let build = blueprint::build(request, &base)?;
     let made = engine.create_build(&ctx, build, key.as_deref()).await?;
-    answer(made.value, Fate::Created)
+    let id = made.value.id;
+    answer(
+        engine.wait_build(&ctx, &id, CREATE_WAIT).await?,
+        Fate::Created,
+    )
 }
 
 /// What the Dockerfile of such a request says here.
@@ -95,7 +101,7 @@ pub(super) async fn list(
         blueprint::is_one(build)
             && status.is_none_or(|status| to_wire::blueprint_status(build) == status)
     };
-    let mut pages = Pages::new(query.limit, after);
+    let mut pages = Pages::new(query.limit, after)?;
     while let Some(page) = pages.wanted() {
         pages.take(engine.list_builds(&ctx, &filter, &page).await?, wanted)?;
     }
@@ -142,7 +148,7 @@ pub(super) async fn logs(
     }))
 }
 
-/// Its image goes; what is known of it stays. One that made no image is forgotten.
+/// Its image goes, with the last devbox that needs it; what is known of it stays. One that made no image is forgotten.
 pub(super) async fn delete(
     State(engine): State<Engine>,
     Caller(ctx): Caller,
@@ -159,12 +165,7 @@ pub(super) async fn delete(
     }
     match &build.image {
         None => engine.delete_build(&ctx, &id).await?,
-        Some(image) => match engine.remove_image(&ctx, image.as_str()).await {
-            Err(error) if error.code() == Code::InUse => {
-                return Err(Refused::bad(
-                    "something that was made from the blueprint is still there",
-                ));
-            }
+        Some(image) => match engine.withdraw_image(&ctx, image).await {
             Err(error) if error.code() == Code::ImageNotFound => {}
             removed => removed?,
         },

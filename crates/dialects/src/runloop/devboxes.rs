@@ -15,8 +15,9 @@ use super::{blueprints, from_wire, ids, to_wire, wire};
 /// How long a wait lasts whose request names no time, and at most: older SDKs read for 30 seconds.
 const WAIT: Duration = Duration::from_secs(10);
 const WAIT_MAX: Duration = Duration::from_secs(30);
-/// Well below the 30 seconds of clients, which would otherwise ask again.
-const CREATE_WAIT: Duration = Duration::from_secs(20);
+/// Most devboxes run by then. The SDK says how long it will wait for one only in the waits that it goes
+/// on with, so a longer one would outlast what its caller allows.
+const CREATE_WAIT: Duration = Duration::from_secs(1);
 /// What ends the wait for a devbox that was just made.
 const MADE: [Status; 4] = [
     Status::Running,
@@ -89,7 +90,7 @@ pub(super) async fn list(
         ..SandboxFilter::default()
     };
     let wanted = |one: &Sandbox| status.is_none_or(|status| to_wire::status(one) == status);
-    let mut pages = Pages::new(query.limit, after);
+    let mut pages = Pages::new(query.limit, after)?;
     while let Some(page) = pages.wanted() {
         pages.take(engine.list_sandboxes(&ctx, &filter, &page).await?, wanted)?;
     }

@@ -3,6 +3,8 @@
 //! The SDKs try again after 408, 409, 429 and every 5xx, five times unless told otherwise by
 //! `x-should-retry`: what another try cannot heal says so.
 
+use std::borrow::Cow;
+
 use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -19,7 +21,7 @@ pub(super) const FACADE: Facade = Facade {
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// Resources of the vendor that this server does not have (see `coverage.md`).
-const ABSENT: [&str; 12] = [
+const ABSENT: [&str; 11] = [
     "account",
     "accounts",
     "agents",
@@ -31,7 +33,6 @@ const ABSENT: [&str; 12] = [
     "scenarios",
     "devboxes/browsers",
     "devboxes/computers",
-    "devboxes/evictions",
 ];
 
 /// The status for one of our codes. Total: a new code does not compile until it has one.
@@ -199,14 +200,18 @@ fn render(failure: &Failure, _request_id: &str) -> Response {
         true => Retry::Never,
         false => Retry::Usual,
     };
-    answer(status, retry, words(error))
+    answer(status, retry, &words(error))
 }
 
-/// What our words for a sandbox's states are in the vendor's.
-fn words(error: &Error) -> &str {
+/// What our words for things and their states are in the vendor's.
+fn words(error: &Error) -> Cow<'_, str> {
     let state = error.details().get("state").and_then(Value::as_str);
     let is = |wanted: SandboxState| state == Some(wanted.as_str());
-    match error.code() {
+    let text = match error.code() {
+        Code::SandboxNotFound => return called(error, "sandbox sbx_", "devbox dbx_"),
+        Code::BuildNotFound => return called(error, "build bld_", "blueprint bpt_"),
+        Code::ImageNotFound => return called(error, "snapshot img_", "snapshot snp_"),
+        Code::InUse => return called(error, "by sbx_", "by dbx_"),
         Code::SandboxNotRunning if is(SandboxState::Stopped) || is(SandboxState::Suspended) => {
             "the devbox is suspended; resume it first"
         }
@@ -218,6 +223,15 @@ fn words(error: &Error) -> &str {
             "the devbox has failed; its logs say why"
         }
         _ => error.message(),
+    };
+    Cow::Borrowed(text)
+}
+
+/// Ids are told as they were given.
+fn called<'e>(error: &'e Error, ours: &str, theirs: &str) -> Cow<'e, str> {
+    match error.message().contains(ours) {
+        true => Cow::Owned(error.message().replace(ours, theirs)),
+        false => Cow::Borrowed(error.message()),
     }
 }
 
@@ -280,6 +294,27 @@ mod tests {
             words(&Error::new(Code::SandboxGone, "as it is")),
             "as it is"
         );
+    }
+
+    #[test]
+    fn things_are_told_by_the_ids_that_they_were_asked_for_by() {
+        for (code, ours, theirs) in [
+            (Code::SandboxNotFound, "no sandbox sbx_1", "no devbox dbx_1"),
+            (Code::BuildNotFound, "no build bld_1", "no blueprint bpt_1"),
+            (
+                Code::ImageNotFound,
+                "no snapshot img_1",
+                "no snapshot snp_1",
+            ),
+            (Code::ImageNotFound, "no image \"x\"", "no image \"x\""),
+            (
+                Code::InUse,
+                "np_1 is used by sbx_1",
+                "np_1 is used by dbx_1",
+            ),
+        ] {
+            assert_eq!(words(&Error::new(code, ours)), theirs);
+        }
     }
 
     #[test]

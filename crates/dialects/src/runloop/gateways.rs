@@ -60,7 +60,7 @@ pub(super) async fn list(
                 wanted == id || name.contains(wanted)
             })
     };
-    let mut pages = Pages::new(query.limit, after);
+    let mut pages = Pages::new(query.limit, after)?;
     while let Some(page) = pages.wanted() {
         pages.take(engine.list_gateways(&ctx, kind, &page).await?, wanted)?;
     }

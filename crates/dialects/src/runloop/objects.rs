@@ -82,7 +82,7 @@ pub(super) async fn list(
         let typed = kind.is_none_or(|kind| to_wire::content_type_of(&object.content_type) == kind);
         named && found && typed
     };
-    let mut pages = Pages::new(query.limit, after);
+    let mut pages = Pages::new(query.limit, after)?;
     while let Some(page) = pages.wanted() {
         pages.take(engine.list_objects(&ctx, &filter, &page).await?, wanted)?;
     }

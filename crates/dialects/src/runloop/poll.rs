@@ -12,8 +12,7 @@ use pinfold_model::{Error, Result as Outcome, limits};
 use super::errors::Refused;
 
 const LIMIT_DEFAULT: i64 = 20;
-/// Fewer than the vendor's: who wants more is told that there is more.
-const LIMIT_MAX: i64 = 1000;
+const LIMIT_MAX: i64 = 5000;
 /// Rows looked at for one page whose filter few of them pass.
 const LOOKED_AT_MAX: usize = 50_000;
 
@@ -61,6 +60,17 @@ pub(super) fn patience(
     Ok(wanted.min(max))
 }
 
+/// How many items a page has at most.
+pub(super) fn limit(wanted: Option<i64>) -> Result<usize, Refused> {
+    match wanted.unwrap_or(LIMIT_DEFAULT) {
+        limit @ 1..=LIMIT_MAX => Ok(limit as usize),
+        _ => Err(Refused::invalid(
+            "limit",
+            format_args!("must be from 1 to {LIMIT_MAX}"),
+        )),
+    }
+}
+
 /// One page of the vendor's out of pages of the engine's, newest first, and filtered here.
 pub(super) struct Pages<T> {
     limit: usize,
@@ -71,14 +81,14 @@ pub(super) struct Pages<T> {
 }
 
 impl<T> Pages<T> {
-    pub(super) fn new(limit: Option<i64>, after: Option<Cursor>) -> Self {
-        Self {
-            limit: limit.unwrap_or(LIMIT_DEFAULT).clamp(1, LIMIT_MAX) as usize,
+    pub(super) fn new(wanted: Option<i64>, after: Option<Cursor>) -> Result<Self, Refused> {
+        Ok(Self {
+            limit: limit(wanted)?,
             after,
             items: Vec::new(),
             looked_at: 0,
             over: false,
-        }
+        })
     }
 
     /// What to ask for next; `None` when there is enough, or no more.
@@ -116,7 +126,7 @@ mod tests {
     #[test]
     fn a_page_is_filled_from_several_and_knows_whether_more_follow() {
         let even = |limit: i64| {
-            let mut pages = Pages::new(Some(limit), None);
+            let mut pages = Pages::new(Some(limit), None).expect("in bounds");
             let mut from = 0_u32;
             while let Some(request) = pages.wanted() {
                 let items: Vec<u32> = (from..10).take(request.limit() as usize).collect();
@@ -132,7 +142,16 @@ mod tests {
         assert_eq!(even(2), (vec![0, 2], true));
         assert_eq!(even(4), (vec![0, 2, 4, 6], true));
         assert_eq!(even(5), (vec![0, 2, 4, 6, 8], false));
-        assert_eq!(even(-1), (vec![0], true));
+    }
+
+    #[test]
+    fn pages_have_a_default_and_bounds() {
+        let limit = |wanted| limit(wanted).map_err(drop);
+        assert_eq!(limit(None), Ok(20));
+        assert_eq!((limit(Some(1)), limit(Some(5000))), (Ok(1), Ok(5000)));
+        for outside in [0, -1, 5001, i64::MAX] {
+            assert_eq!(limit(Some(outside)), Err(()), "{outside}");
+        }
     }
 
     #[test]

@@ -11,8 +11,9 @@ use pinfold_http::{Authenticate, authenticated};
 use pinfold_model::GatewayKind::{Http, Mcp};
 
 use super::{
-    account, axon_events, axon_sql, axons, blueprints, devboxes, errors, executions, files,
-    gateways, logs, network_policies, objects, secrets, snapshots, ssh, stream, tunnels, usage,
+    account, axon_events, axon_sql, axons, blueprints, devboxes, errors, evictions, executions,
+    files, gateways, logs, network_policies, objects, secrets, snapshots, ssh, stream, tunnels,
+    usage,
 };
 
 #[rustfmt::skip]
@@ -21,6 +22,9 @@ pub(crate) fn router(engine: Engine, authority: Arc<dyn Authenticate>) -> Router
     let routes = Router::new()
         .route("/v1/devboxes", get(devboxes::list).post(devboxes::create))
         .route("/v1/devboxes/create_and_await_running", post(devboxes::create_and_await))
+        .route("/v1/devboxes/browsers", any(errors::not_offered))
+        .route("/v1/devboxes/computers", any(errors::not_offered))
+        .route("/v1/devboxes/evictions/watch", get(evictions::watch))
         .route("/v1/devboxes/disk_snapshots", get(snapshots::list))
         .route("/v1/devboxes/disk_snapshots/{snapshot}", post(snapshots::update))
         .route("/v1/devboxes/disk_snapshots/{snapshot}/status", get(snapshots::status))

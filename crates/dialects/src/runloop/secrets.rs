@@ -40,7 +40,7 @@ pub(super) async fn list(
     Caller(ctx): Caller,
     Query(query): Query<wire::ListSecrets>,
 ) -> Result<Json<wire::Secrets>, Refused> {
-    let mut pages = Pages::new(query.limit, None);
+    let mut pages = Pages::new(query.limit, None)?;
     while let Some(page) = pages.wanted() {
         pages.take(engine.list_secrets(&ctx, &page).await?, |_| true)?;
     }

@@ -4,11 +4,12 @@ use axum::extract::State;
 use axum::http::Uri;
 use pinfold_engine::{Cursor, DescribeSnapshot, Engine};
 use pinfold_http::{Caller, Json, Path};
-use pinfold_model::{Code, Error, Snapshot};
+use pinfold_model::{Ctx, Snapshot};
 
 use super::errors::Refused;
 use super::metadata;
 use super::poll::{Pages, RequestKey};
+use super::to_wire::{Origins, source_blueprint};
 use super::{ids, to_wire, wire};
 
 /// Takes no longer for a larger disk, so that the answer with "async" in its name is this one, too.
@@ -23,7 +24,7 @@ pub(super) async fn create(
     let made = engine
         .describe_sandbox_snapshot(&ctx, &devbox, description(request), key.as_deref())
         .await?;
-    Ok(Json(to_wire::snapshot(made.value)))
+    told(&engine, &ctx, made.value).await
 }
 
 pub(super) async fn status(
@@ -32,7 +33,10 @@ pub(super) async fn status(
     Path(id): Path<String>,
 ) -> Result<Json<wire::SnapshotStatus>, Refused> {
     let found = engine.get_snapshot(&ctx, &ids::snapshot(&id)?).await?;
-    Ok(Json(to_wire::snapshot_status(found)))
+    let origins = engine
+        .origins_of_snapshots(&ctx, std::slice::from_ref(&found))
+        .await?;
+    Ok(Json(to_wire::snapshot_status(found, &origins)))
 }
 
 pub(super) async fn list(
@@ -49,21 +53,21 @@ pub(super) async fn list(
         None => None,
     };
     let devbox = query.devbox_id.as_deref().map(ids::devbox).transpose()?;
-    let wanted = |snapshot: &Snapshot| {
-        query.source_blueprint_id.is_none()
-            && metadata
-                .iter()
-                .all(|wanted| wanted.fits(&snapshot.metadata))
-    };
-    let mut pages = Pages::new(query.limit, after);
+    let blueprint = &query.source_blueprint_id;
+    let mut pages = Pages::new(query.limit, after)?;
+    let mut origins = Origins::new();
     while let Some(page) = pages.wanted() {
-        pages.take(
-            engine.list_snapshots(&ctx, devbox.as_ref(), &page).await?,
-            wanted,
-        )?;
+        let found = engine.list_snapshots(&ctx, devbox.as_ref(), &page).await?;
+        origins.extend(engine.origins_of_snapshots(&ctx, &found.items).await?);
+        pages.take(found, |one: &Snapshot| {
+            metadata.iter().all(|wanted| wanted.fits(&one.metadata))
+                && (blueprint.is_none() || *blueprint == source_blueprint(one, &origins))
+        })?;
     }
     let (found, has_more) = pages.finish();
-    let snapshots = found.into_iter().map(to_wire::snapshot).collect();
+    let snapshots = found.into_iter();
+    let snapshots = snapshots.map(|one| to_wire::snapshot(one, &origins));
+    let snapshots = snapshots.collect();
     Ok(Json(wire::Snapshots {
         snapshots,
         has_more,
@@ -80,7 +84,7 @@ pub(super) async fn update(
     let changed = engine
         .update_snapshot(&ctx, &id, description(request))
         .await?;
-    Ok(Json(to_wire::snapshot(changed)))
+    told(&engine, &ctx, changed).await
 }
 
 pub(super) async fn delete(
@@ -90,18 +94,18 @@ pub(super) async fn delete(
     _: Json<wire::Anything>,
 ) -> Result<Json<wire::Empty>, Refused> {
     let id = ids::snapshot(&id)?;
-    engine.delete_snapshot(&ctx, &id).await.map_err(in_use)?;
+    engine.delete_snapshot(&ctx, &id).await?;
     Ok(Json(wire::Empty {}))
 }
 
-fn in_use(error: Error) -> Error {
-    match error.code() {
-        Code::InUse => Error::new(
-            Code::InUse,
-            "a devbox that was made from the snapshot is still there; shut it down first",
-        ),
-        _ => error,
-    }
+async fn told(
+    engine: &Engine,
+    ctx: &Ctx,
+    snapshot: Snapshot,
+) -> Result<Json<wire::Snapshot>, Refused> {
+    let one = std::slice::from_ref(&snapshot);
+    let origins = engine.origins_of_snapshots(ctx, one).await?;
+    Ok(Json(to_wire::snapshot(snapshot, &origins)))
 }
 
 fn description(request: wire::DescribeSnapshot) -> DescribeSnapshot {

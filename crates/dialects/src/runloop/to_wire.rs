@@ -29,7 +29,7 @@ pub(super) use network_policy::network_policy;
 pub(super) use object::{content_type, content_type_of, object, object_state};
 
 pub(super) use secret::secret;
-pub(super) use snapshot::{snapshot, snapshot_status};
+pub(super) use snapshot::{Origins, snapshot, snapshot_status, source_blueprint};
 pub(super) use tunnel::tunnel;
 pub(super) use usage::usage;
 

@@ -154,6 +154,7 @@ impl Owner {
             destination: copy.destination.clone(),
             rename: None,
             make_destination: matches!(there, There::Nothing),
+            made_at: u64::try_from(self.shared.clock.now().as_second()).unwrap_or(0),
         };
         match (only, there) {
             (Some(_), There::Nothing | There::Other) if !copy.into_directory => {

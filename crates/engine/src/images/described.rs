@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use pinfold_model::{Code, Ctx, Error, ImageId, Result, SandboxId, Snapshot};
+use pinfold_model::{Code, Ctx, Error, ImageId, Result, Sandbox, SandboxId, Snapshot};
 use pinfold_store::{Inserted, Page, PageRequest};
 use serde::Serialize;
 
@@ -118,6 +118,25 @@ impl Engine {
         .await
     }
 
+    /// The sandboxes that these were taken of, whatever has become of them.
+    pub async fn origins_of_snapshots(
+        &self,
+        ctx: &Ctx,
+        snapshots: &[Snapshot],
+    ) -> Result<BTreeMap<SandboxId, Sandbox>> {
+        self.timed(ctx, "snapshot.get", async {
+            let mut origins = BTreeMap::new();
+            for snapshot in snapshots {
+                if !origins.contains_key(&snapshot.sandbox) {
+                    let origin = self.any_sandbox(ctx, &snapshot.sandbox).await?;
+                    origins.insert(snapshot.sandbox.clone(), origin);
+                }
+            }
+            Ok(origins)
+        })
+        .await
+    }
+
     /// Changes what is said about a snapshot.
     pub async fn update_snapshot(
         &self,
@@ -143,15 +162,15 @@ impl Engine {
         .await
     }
 
-    /// Removes a snapshot's image, unless a live sandbox was made from it. Repeating it changes
-    /// nothing.
+    /// Removes a snapshot. Live sandboxes that were made from it keep what they need of it. Repeating
+    /// it changes nothing.
     pub async fn delete_snapshot(&self, ctx: &Ctx, id: &ImageId) -> Result<()> {
         let now = self.get_snapshot(ctx, id).await?;
         if now.deleted_at.is_some() {
             return Ok(());
         }
         match self
-            .remove_noted(ctx, Note::new("snapshot.delete"), id.as_str())
+            .withdraw_noted(ctx, Note::new("snapshot.delete"), id)
             .await
         {
             Err(error) if error.code() != Code::ImageNotFound => return Err(error),

@@ -84,7 +84,7 @@ impl Engine {
             let sandbox = live.sandbox();
             let images = self.store().images();
             check_count(images.count_snapshots(&sandbox.project).await?)?;
-            let base = self.image(ctx, sandbox.spec.image.as_str()).await?;
+            let base = self.image_below(&sandbox.spec).await?;
             let image = image_of(&sandbox, base, request, self.now());
             note.fact("image", image.id.as_str());
             let shared = Arc::clone(self.shared());

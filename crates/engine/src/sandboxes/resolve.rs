@@ -80,7 +80,7 @@ impl Engine {
             image_name,
         } = self.recipe(ctx, &request.from).await?;
         let image = match &fork {
-            Some(fork) => self.image(ctx, fork.spec.image.as_str()).await?,
+            Some(fork) => self.image_below(&fork.spec).await?,
             None => self.present_image(ctx, &image_name, Share::Project).await?,
         };
         let says_network = says_network(&request);

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pinfold_engine::{
-    CreateSandbox, EngineConfig, ImageOrTemplate, PageRequest, Share, SystemClock, TakeSnapshot,
+    CreateSandbox, DescribeSnapshot, EngineConfig, ImageOrTemplate, PageRequest, Share,
+    SystemClock, TakeSnapshot,
 };
 use pinfold_model::build::BuildState;
 use pinfold_model::template::TemplateSpec;
@@ -124,6 +125,79 @@ fn a_snapshot_is_an_image_that_sandboxes_boot_from() {
             engine.remove_image(ctx, name).await.expect("removed");
         }
         assert!(life.driver.snapshots().await.expect("list").is_empty());
+    });
+    life.clean_up(&place);
+}
+
+#[test]
+fn a_deleted_snapshot_serves_its_sandboxes_to_their_end_and_nobody_else() {
+    let place = Place::with_kept_disks();
+    let config = EngineConfig {
+        reconcile_every: Duration::from_millis(50),
+        ..EngineConfig::default()
+    };
+    let life = place.live_with(config.clone(), Arc::new(SystemClock));
+    let (deleted, user) = life.run(async {
+        let (engine, ctx) = (&life.engine, &life.ctx);
+        let origin = life.create(small()).await;
+        life.sh(&origin.id, "echo kept > /tmp/kept").await;
+        let said = DescribeSnapshot::default();
+        let taken = engine.describe_sandbox_snapshot(ctx, &origin.id, said, None);
+        let image = taken.await.expect("taken").value.image;
+        let user = life.create(from_image(image.as_str())).await.id;
+        for _ in 0..2 {
+            engine.delete_snapshot(ctx, &image).await.expect("deleted");
+        }
+        let refused = [
+            engine.get_image(ctx, image.as_str()).await.map(drop),
+            engine.remove_image(ctx, image.as_str()).await,
+            engine.export_image(ctx, image.as_str()).await.map(drop),
+            engine
+                .create_sandbox(ctx, from_image(image.as_str()), None)
+                .await
+                .map(drop),
+        ];
+        for refused in refused {
+            assert_eq!(refused.expect_err("nobody's").code(), Code::ImageNotFound);
+        }
+        let listed = engine.list_images(ctx, &PageRequest::default()).await;
+        assert!(
+            listed
+                .expect("listed")
+                .items
+                .iter()
+                .all(|one| one.id != image)
+        );
+        engine.stop_sandbox(ctx, &user).await.expect("stopped");
+        (image, user)
+    });
+    life.crash();
+
+    let life = place.live_with(config, Arc::new(SystemClock));
+    life.run(async {
+        let (engine, ctx) = (&life.engine, &life.ctx);
+        engine.start_sandbox(ctx, &user).await.expect("started");
+        assert_eq!(text(&life, &user, "cat /tmp/kept").await, "kept\n");
+        // What is made of such a sandbox stands on its own.
+        let again = engine.snapshot_sandbox(ctx, &user, named("again:1"));
+        again.await.expect("taken");
+        let fork = CreateSandbox {
+            from: ImageOrTemplate::Sandbox(user.clone()),
+            ..CreateSandbox::default()
+        };
+        let fork = life.create(fork).await.id;
+        assert_eq!(text(&life, &fork, "cat /tmp/kept").await, "kept\n");
+        let copies = async || life.driver.snapshots().await.expect("list");
+        engine.destroy_sandbox(ctx, &user).await.expect("gone");
+        assert!(copies().await.contains(&deleted), "a fork needs it");
+        engine.destroy_sandbox(ctx, &fork).await.expect("gone");
+        let gone = async {
+            while copies().await.contains(&deleted) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(DEADLINE, gone).await.expect("removed");
+        assert_eq!(copies().await.len(), 1);
     });
     life.clean_up(&place);
 }

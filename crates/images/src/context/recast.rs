@@ -32,6 +32,8 @@ pub struct Style {
     pub rename: Option<String>,
     /// The destination is a directory that is not there yet.
     pub make_destination: bool,
+    /// When that directory is made, and what comes out of the Dockerfile itself: Unix time in seconds.
+    pub made_at: u64,
 }
 
 impl Style {
@@ -67,13 +69,13 @@ struct Said {
 }
 
 impl Said {
-    /// Root's, of no time.
-    const fn nothing(mode: u32) -> Self {
+    /// Of what has no source: root's, of now.
+    const fn new(mode: u32, style: &Style) -> Self {
         Self {
             mode,
             uid: 0,
             gid: 0,
-            mtime: 0,
+            mtime: style.made_at,
         }
     }
 
@@ -92,7 +94,7 @@ fn begin<W: Write>(style: &Style, sink: W) -> Result<Builder<W>, ContextError> {
     let mut out = Builder::new(sink);
     let place = style.destination.trim_matches('/');
     if style.make_destination && !place.is_empty() {
-        let mut header = style.dress(Said::nothing(0o755), EntryType::Directory);
+        let mut header = style.dress(Said::new(0o755, style), EntryType::Directory);
         header.set_mode(0o755);
         let made = out.append_data(&mut header, format!("{place}/"), io::empty());
         made.map_err(ContextError::Write)?;
@@ -111,7 +113,7 @@ pub fn files(
 ) -> Result<(), ContextError> {
     let mut out = begin(style, sink)?;
     for (name, text) in files {
-        let mut header = style.dress(Said::nothing(0o644), EntryType::Regular);
+        let mut header = style.dress(Said::new(0o644, style), EntryType::Regular);
         header.set_size(text.len() as u64);
         let made = out.append_data(&mut header, style.place(name), text.as_bytes());
         made.map_err(ContextError::Write)?;

@@ -2,9 +2,9 @@
 
 use std::io::Read;
 
-use tar::{Builder, EntryType, Header};
+use tar::{Archive, Builder, EntryType, Header};
 
-use super::{Context, ContextError, Owner, Selection, Style, recast, unpacked, written};
+use super::{Context, ContextError, Owner, Selection, Style, files, recast, unpacked, written};
 
 fn tar_of(entries: &[(&str, EntryType, &str)]) -> Vec<u8> {
     let mut out = Builder::new(Vec::new());
@@ -52,7 +52,7 @@ fn sample() -> Vec<u8> {
 
 /// `name kind uid content-or-target`, in the order of the archive.
 fn listed(tar: &[u8]) -> Vec<String> {
-    let mut archive = tar::Archive::new(tar);
+    let mut archive = Archive::new(tar);
     let one = |entry: std::io::Result<tar::Entry<'_, &[u8]>>| {
         let mut entry = entry.expect("entry");
         let name = String::from_utf8(entry.path_bytes().into_owned()).expect("utf-8");
@@ -195,6 +195,39 @@ fn archives_are_told_apart_and_unpacked() {
     let mut plain = Vec::new();
     unpacked(tar.as_slice(), "x.tgz", &mut plain).expect("unpacked");
     assert_eq!(plain, inner);
+}
+
+#[test]
+fn what_has_no_time_of_its_own_is_of_the_time_that_it_is_made() {
+    let style = Style {
+        make_destination: true,
+        made_at: 1_700_000_000,
+        ..style("/d")
+    };
+    let times = |tar: &[u8]| -> Vec<(String, u64)> {
+        let mut archive = Archive::new(tar);
+        let entries = archive.entries().expect("tar").map(|entry| {
+            let entry = entry.expect("entry");
+            let name = entry.path().expect("path").display().to_string();
+            (name, entry.header().mtime().expect("time"))
+        });
+        entries.collect()
+    };
+    let mut out = Vec::new();
+    files(&[("x".to_owned(), "text".to_owned())], &style, &mut out).expect("written");
+    let now = 1_700_000_000;
+    assert_eq!(
+        times(&out),
+        [("d/".to_owned(), now), ("d/x".to_owned(), now)]
+    );
+    let tar = tar_of(&[("a", F, "1")]);
+    let mut out = Vec::new();
+    written(tar.as_slice(), &style, &mut out).expect("copied");
+    let given = times(&tar)[0].1;
+    assert_eq!(
+        times(&out),
+        [("d/".to_owned(), now), ("d/a".to_owned(), given)]
+    );
 }
 
 #[test]

@@ -19,9 +19,14 @@ pub(super) fn parse(json: &[u8], architecture: &Arch) -> Result<Configuration, I
     let parsed: ImageConfiguration =
         serde_json::from_slice(json).map_err(|error| problem(error.to_string()))?;
     if *parsed.os() != Os::Linux || parsed.architecture() != architecture {
-        return Err(ImportError::Unsupported {
-            what: format!("an image for {}/{}", parsed.os(), parsed.architecture()),
-            hint: "images have to be for Linux and this machine's architecture, or the one asked for",
+        let shown = format!("{}/{}", parsed.os(), parsed.architecture());
+        return Err(ImportError::OtherPlatform {
+            wanted: format!("linux/{architecture}"),
+            present: shown
+                .chars()
+                .filter(|c| !c.is_control())
+                .take(100)
+                .collect(),
         });
     }
     let diff_ids = parsed.rootfs().diff_ids().iter().map(|id| diff_id(id));

@@ -37,7 +37,7 @@ impl Installation {
                 .await?;
         }
         let by_id = match name.parse() {
-            Ok(id) => theirs.images().get(&id).await?,
+            Ok(id) => theirs.images().find(&id).await?,
             Err(_) => None,
         };
         match (by_id, name.parse::<ImageName>()) {

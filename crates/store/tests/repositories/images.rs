@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use pinfold_model::{Digest, Image, ImageId, ImageName, SandboxState};
-use pinfold_store::{StoreError, Transition};
+use pinfold_store::{PageRequest, StoreError, Transition, Withdrawal};
 use tokio::task::JoinSet;
 
 use crate::world::{World, all, at, image, sandbox};
@@ -138,6 +138,58 @@ pub(crate) async fn an_image_in_use_is_not_deleted(world: World) {
         .insert(&sandbox(world.project(), image.id), None)
         .await;
     assert!(matches!(late, Err(StoreError::NotFound { .. })), "{late:?}");
+}
+
+pub(crate) async fn a_withdrawn_image_is_nobodys_and_goes_with_its_last_sandbox(world: World) {
+    let images = world.store.images();
+    let (unused, used) = (image(None, &["unused"]), image(None, &["used"]));
+    for image in [&unused, &used] {
+        insert(&world, image).await;
+    }
+    let user = sandbox(world.project(), used.id.clone());
+    world.insert(&user).await;
+    let withdraw = async |id, now| images.withdraw(id, at(now)).await;
+    assert_eq!(
+        withdraw(&unused.id, 50).await.expect("it is there"),
+        Withdrawal::Deleted
+    );
+    for now in [50, 51] {
+        assert_eq!(
+            withdraw(&used.id, now).await.expect("it is there"),
+            Withdrawal::Deferred
+        );
+    }
+    assert_eq!(images.get(&unused.id).await.expect("get"), None);
+    let kept = images.get(&used.id).await.expect("get").expect("in use");
+    assert_eq!((kept.layers, kept.names), (used.layers, Vec::new()));
+    assert_eq!(images.find(&used.id).await.expect("find"), None);
+    assert_eq!(resolve(&world, "used").await, None);
+    let listed = images.list(&world.project(), &PageRequest::default()).await;
+    assert!(
+        listed
+            .expect("list")
+            .items
+            .iter()
+            .all(|one| one.id != used.id)
+    );
+    assert!(images.withdrawn_unused().await.expect("list").is_empty());
+
+    let end = Transition::new(SandboxState::Destroyed, at(60));
+    world
+        .store
+        .sandboxes()
+        .transition(&user.id, &[user.state], &end)
+        .await
+        .expect("transition");
+    let left = images.withdrawn_unused().await.expect("list");
+    assert_eq!(
+        left.iter().map(|one| &one.id).collect::<Vec<_>>(),
+        [&used.id]
+    );
+    images.delete(&used.id, at(70)).await.expect("free now");
+    assert!(images.withdrawn_unused().await.expect("list").is_empty());
+    let gone = withdraw(&used.id, 80).await;
+    assert!(matches!(gone, Err(StoreError::NotFound { .. })), "{gone:?}");
 }
 
 pub(crate) async fn deletion_and_creation_at_once_never_both_win(world: World) {

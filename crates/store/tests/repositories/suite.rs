@@ -115,6 +115,7 @@ const CASES: &[Case] = cases! {
         a_name_moves_to_the_new_image,
         a_project_s_own_name_wins_over_a_shared_one,
         an_image_in_use_is_not_deleted,
+        a_withdrawn_image_is_nobodys_and_goes_with_its_last_sandbox,
         deletion_and_creation_at_once_never_both_win,
         only_layers_of_present_images_are_referenced,
         lists_show_own_and_shared_images_once,

@@ -120,7 +120,12 @@ impl BuildLog {
                 self.end_lines();
                 self.line("warn", "what followed was not kept".to_owned());
             }
-            BuildEvent::StepEnded { .. } => self.end_lines(),
+            BuildEvent::StepEnded { result, .. } => {
+                self.end_lines();
+                if result.cached {
+                    self.line("info", "taken from the cache".to_owned());
+                }
+            }
             BuildEvent::Ended(build) => {
                 self.end_lines();
                 if let Some(failure) = build.failure {

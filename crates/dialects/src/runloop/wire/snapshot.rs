@@ -27,6 +27,8 @@ pub(in crate::runloop) struct Snapshot {
     pub(in crate::runloop) id: String,
     pub(in crate::runloop) create_time_ms: i64,
     pub(in crate::runloop) source_devbox_id: String,
+    /// What that devbox was made from.
+    pub(in crate::runloop) source_blueprint_id: Option<String>,
     pub(in crate::runloop) name: Option<String>,
     pub(in crate::runloop) commit_message: Option<String>,
     pub(in crate::runloop) metadata: Texts,
