@@ -3,7 +3,7 @@
 //! A statement by its key takes SQLite some 20 µs, and a commit no more: with a write-ahead log nothing waits
 //! for the disk. Handing each to a thread of its own, and waking up again for the answer, takes several times
 //! that. So what writes, and what reads one row by its key, runs where it is asked for; what reads many rows
-//! runs on a thread that may block. ADR 25.
+//! runs on a thread that may block. ADR 26.
 
 mod checkpoint;
 mod readers;
