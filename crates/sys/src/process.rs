@@ -14,7 +14,7 @@ macro_rules! default_path {
     };
 }
 
-/// [`default_path`](crate::default_path) as a text.
+/// [`default_path`] as a text.
 pub const DEFAULT_PATH: &str = default_path!();
 
 /// Proof that this process had one thread when it was asked. A program that takes it never starts a
