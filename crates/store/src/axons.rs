@@ -179,7 +179,7 @@ impl<'a> Axons<'a> {
         while up_to < deleted.last_sequence {
             up_to = deleted.last_sequence.min(up_to + AT_ONCE);
             let empty = EMPTY.bind(deleted.id.as_str()).bind(up_to);
-            self.db.execute(empty).await?;
+            self.db.execute_slowly(empty).await?;
         }
         Ok(())
     }
@@ -193,7 +193,7 @@ impl<'a> Axons<'a> {
     /// Forgets those of a project that were deleted before the last `kept`; answers how many that were.
     pub async fn forget(&self, project: &ProjectId, kept: u32) -> Result<u64> {
         let forget = FORGET.bind(project.as_str()).bind(i64::from(kept));
-        self.db.execute(forget).await
+        self.db.execute_slowly(forget).await
     }
 
     /// Whether there is one of that id, of whatever project, that is not deleted.

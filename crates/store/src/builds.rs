@@ -205,7 +205,7 @@ impl<'a> Builds<'a> {
     /// Forgets builds that ended before `before` and whose image, if they made one, is gone; answers
     /// how many.
     pub async fn purge(&self, before: Time) -> Result<u64> {
-        self.db.execute(PURGE.bind(before)).await
+        self.db.execute_slowly(PURGE.bind(before)).await
     }
 }
 

@@ -60,6 +60,15 @@ impl Db {
         }
     }
 
+    /// The same for what may change any number of rows, such as all that are too old: SQLite does it on a
+    /// thread that may block.
+    pub(crate) fn execute_slowly(&self, query: Query) -> Running<'_, u64> {
+        match self {
+            Self::Lite(lite) => Box::pin(lite.execute_slowly(query)),
+            Self::Pg(pool) => Box::pin(query.pg_execute(pool)),
+        }
+    }
+
     /// The same for a statement with RETURNING: its first row.
     pub(crate) fn change(&self, query: Query) -> Running<'_, Option<Row>> {
         match self {

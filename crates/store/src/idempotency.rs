@@ -151,7 +151,7 @@ impl<'a> IdempotencyKeys<'a> {
     /// Forgets what is older than 24 hours; answers how many keys that were.
     pub async fn purge(&self, now: Time) -> Result<u64> {
         self.db
-            .execute(PURGE.bind(now - limits::IDEMPOTENCY_KEPT))
+            .execute_slowly(PURGE.bind(now - limits::IDEMPOTENCY_KEPT))
             .await
     }
 }

@@ -180,7 +180,7 @@ impl<'a> Previews<'a> {
 
     /// Forgets links that have expired; answers how many.
     pub async fn purge_links(&self, now: Time) -> Result<u64> {
-        self.db.execute(PURGE_LINKS.bind(now)).await
+        self.db.execute_slowly(PURGE_LINKS.bind(now)).await
     }
 }
 

@@ -49,7 +49,8 @@ statements! {
     DELETE = Sql::both("DELETE FROM ssh_keys WHERE sandbox_id = $1 AND id = $2");
     PURGE = Sql::both(
         "DELETE FROM ssh_keys WHERE expires_at <= $1 \
-         OR sandbox_id IN (SELECT id FROM sandboxes WHERE live = 0 AND ended_at <= $2)",
+         OR EXISTS (SELECT 1 FROM sandboxes s \
+                    WHERE s.id = ssh_keys.sandbox_id AND s.live = 0 AND s.ended_at <= $2)",
     );
 }
 
@@ -112,7 +113,7 @@ impl<'a> SshKeys<'a> {
     /// Forgets what has expired, and keys of sandboxes that ended at `ended_by` or before; answers
     /// how many.
     pub async fn purge(&self, now: Time, ended_by: Time) -> Result<u64> {
-        self.db.execute(PURGE.bind(now).bind(ended_by)).await
+        self.db.execute_slowly(PURGE.bind(now).bind(ended_by)).await
     }
 }
 

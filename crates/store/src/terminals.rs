@@ -32,7 +32,9 @@ statements! {
         "DELETE FROM terminals WHERE sandbox_id = $1 AND name = $2 AND command_id = $3",
     );
     PURGE = Sql::both(
-        "DELETE FROM terminals WHERE sandbox_id IN (SELECT id FROM sandboxes WHERE live = 0)",
+        // From these few: sandboxes are never deleted.
+        "DELETE FROM terminals WHERE EXISTS \
+             (SELECT 1 FROM sandboxes s WHERE s.id = terminals.sandbox_id AND s.live = 0)",
     );
 }
 
@@ -77,7 +79,7 @@ impl<'a> Terminals<'a> {
 
     /// Forgets the names of sandboxes that have ended; answers how many.
     pub async fn purge(&self) -> Result<u64> {
-        self.db.execute(PURGE.query()).await
+        self.db.execute_slowly(PURGE.query()).await
     }
 }
 

@@ -42,8 +42,10 @@ statements! {
     );
     DELETE = Sql::both("DELETE FROM tunnels WHERE sandbox_id = $1 AND id = $2");
     PURGE = Sql::both(
-        "DELETE FROM tunnels \
-         WHERE sandbox_id IN (SELECT id FROM sandboxes WHERE live = 0 AND ended_at <= $1)",
+        // From these few: sandboxes are never deleted.
+        "DELETE FROM tunnels WHERE EXISTS \
+             (SELECT 1 FROM sandboxes s \
+              WHERE s.id = tunnels.sandbox_id AND s.live = 0 AND s.ended_at <= $1)",
     );
 }
 
@@ -91,7 +93,7 @@ impl<'a> Tunnels<'a> {
 
     /// Forgets those of sandboxes that ended by then; answers how many.
     pub async fn purge(&self, ended_by: Time) -> Result<u64> {
-        self.db.execute(PURGE.bind(ended_by)).await
+        self.db.execute_slowly(PURGE.bind(ended_by)).await
     }
 }
 

@@ -134,8 +134,9 @@ impl<'a> Usage<'a> {
     /// Reserved vCPU x time running of a sandbox's whole life, as far as it is recorded: thousandths of
     /// a vCPU x milliseconds.
     pub async fn reserved(&self, sandbox: &SandboxId) -> Result<u64> {
-        let row = self.db.row(RESERVED.bind(sandbox.as_str())).await?;
-        row.map_or(Ok(0), |row| row.number("vcpu_millis_ms"))
+        let rows = self.db.rows(RESERVED.bind(sandbox.as_str())).await?;
+        rows.first()
+            .map_or(Ok(0), |row| row.number("vcpu_millis_ms"))
     }
 
     pub async fn list(&self, sandbox: &SandboxId, page: &PageRequest) -> Result<Page<UsageRecord>> {

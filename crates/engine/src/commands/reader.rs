@@ -6,6 +6,7 @@ use std::time::Duration;
 use pinfold_model::journal::{Record, RecordBody, Stream};
 use pinfold_model::{CommandId, Ctx, Error, Result};
 use pinfold_runtime::journal::{JournalReader, OpenError};
+use tokio::time::Instant;
 
 use crate::Engine;
 use crate::errors::journal_error;
@@ -25,8 +26,8 @@ pub struct OutputReader {
     after_seq: u64,
     /// One that had not ended when this was made.
     live: Option<Arc<LiveCommand>>,
-    /// The End, until the command is said to have ended.
-    end: Option<Record>,
+    /// The End, until the command is said to have ended, and until when that is waited for.
+    end: Option<(Record, Instant)>,
 }
 
 impl Engine {
@@ -105,15 +106,17 @@ impl OutputReader {
         };
         if self.end.is_none() {
             match reader.next().await.map_err(Error::internal)? {
-                Some(record) if is_end(&record) => self.end = Some(record),
+                Some(record) if is_end(&record) => {
+                    self.end = Some((record, Instant::now() + END_PATIENCE));
+                }
                 other => return Ok(other),
             }
         }
-        if let Some(live) = &self.live {
+        if let (Some(live), Some((_, until))) = (&self.live, &self.end) {
             // Told in the end, whoever forgot to say so.
-            let _ = tokio::time::timeout(END_PATIENCE, live.ended()).await;
+            let _ = tokio::time::timeout_at(*until, live.ended()).await;
         }
-        Ok(self.end.take())
+        Ok(self.end.take().map(|(record, _)| record))
     }
 
     /// The next record, if there is one now.
@@ -123,13 +126,15 @@ impl OutputReader {
         };
         if self.end.is_none() {
             match reader.try_next().map_err(Error::internal)? {
-                Some(record) if is_end(&record) => self.end = Some(record),
+                Some(record) if is_end(&record) => {
+                    self.end = Some((record, Instant::now() + END_PATIENCE));
+                }
                 other => return Ok(other),
             }
         }
         match &self.live {
             Some(live) if !live.has_ended() => Ok(None),
-            _ => Ok(self.end.take()),
+            _ => Ok(self.end.take().map(|(record, _)| record)),
         }
     }
 
@@ -138,7 +143,7 @@ impl OutputReader {
     pub fn position(&self) -> u64 {
         let passed = self.journal.as_ref().map(JournalReader::position);
         match &self.end {
-            Some(end) => end.seq - 1,
+            Some((end, _)) => end.seq - 1,
             None => passed.unwrap_or(self.after_seq),
         }
     }

@@ -153,7 +153,10 @@ async fn answer(State(shelf): State<Arc<Shelf>>, request: Request) -> Response {
         all.push(seen.clone());
         seen
     };
-    if let Some(response) = (shelf.hook)(&seen) {
+    // A hook may wait: not on a thread that others need, who are waited for perhaps.
+    let (asked, by) = (seen.clone(), Arc::clone(&shelf));
+    let hooked = tokio::task::spawn_blocking(move || (by.hook)(&asked)).await;
+    if let Some(response) = hooked.expect("the hook of a test") {
         return response;
     }
     let name = seen.path.rsplit('/').next().unwrap_or_default();

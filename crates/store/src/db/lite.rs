@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, timeout};
@@ -109,6 +109,36 @@ impl Lite {
             .await
     }
 
+    /// The same on a thread that may block.
+    pub(super) async fn execute_slowly(&self, query: Query) -> Result<u64> {
+        let mut turn = self.turn().await?;
+        let query = Arc::new(query);
+        let deadline = Instant::now() + BUSY_TIMEOUT;
+        loop {
+            let query = Arc::clone(&query);
+            let work = move || {
+                let done = turn
+                    .connection()
+                    .and_then(|it| statement::execute(it, &query));
+                (turn, done, checkpoint::take_pages())
+            };
+            let worked = tokio::task::spawn_blocking(work).await;
+            // It does not panic; the runtime may be ending.
+            let (back, done, pages) = worked.map_err(|_| StoreError::Closed)?;
+            match done {
+                Err(error) if is_busy(&error) && Instant::now() < deadline => {
+                    turn = back;
+                    tokio::time::sleep(BUSY_PAUSE).await;
+                }
+                done => {
+                    drop(back);
+                    self.committed(pages);
+                    return done.map_err(unless_told);
+                }
+            }
+        }
+    }
+
     /// The same with RETURNING: the first row of that.
     pub(super) async fn change(&self, query: Query) -> Result<Option<Row>> {
         self.alone(|connection| statement::row(connection, &query))
@@ -135,6 +165,7 @@ impl Lite {
     pub(super) async fn close(&self) {
         if let Some(file) = &self.file {
             file.readers.close().await;
+            file.checkpoints.end().await;
         }
         self.writer.lock().await.take();
     }
@@ -144,7 +175,7 @@ impl Lite {
         let mut turn = self.turn().await?;
         let done = unless_busy(|| work(turn.connection()?)).await?;
         drop(turn);
-        self.committed();
+        self.committed(checkpoint::take_pages());
         Ok(done)
     }
 
@@ -160,9 +191,10 @@ impl Lite {
         }
     }
 
-    fn committed(&self) {
+    /// `pages`: how long the log is.
+    fn committed(&self, pages: i32) {
         if let Some(file) = &self.file {
-            file.checkpoints.begin_if_due(&self.writer);
+            file.checkpoints.begin_if_due(pages, &self.writer);
         }
     }
 }
@@ -182,7 +214,7 @@ impl LiteTx {
         statement::run(self.turn.connection()?, "COMMIT")?;
         let lite = self.lite.clone();
         drop(self);
-        lite.committed();
+        lite.committed(checkpoint::take_pages());
         Ok(())
     }
 }
@@ -194,7 +226,9 @@ impl Drop for LiteTx {
             && !connection.is_autocommit()
             && let Err(error) = statement::run(connection, "ROLLBACK")
         {
-            tracing::error!(%error, "a transaction was not rolled back");
+            // Else what is written from now on would be a part of it, and never be committed.
+            tracing::error!(%error, "a transaction was not rolled back: the database is closed");
+            self.turn.0.take();
         }
     }
 }
@@ -208,12 +242,18 @@ impl Turn {
     }
 }
 
+/// One that is there: what is made is made private, and by the migrations.
+fn open_file(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Connection::open_with_flags(path, flags)
+}
+
 const EVERYWHERE: &str = "PRAGMA foreign_keys = ON;";
 
 /// With WAL a commit survives a crash of the process; only a power cut may cost the last ones, never the
 /// file's integrity.
 fn connect(path: &Path) -> Result<Connection> {
-    let connection = Connection::open(path)?;
+    let connection = open_file(path)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
     connection.execute_batch(&format!(
@@ -227,14 +267,24 @@ async fn unless_busy<T>(mut work: impl FnMut() -> Result<T>) -> Result<T> {
     let deadline = Instant::now() + BUSY_TIMEOUT;
     loop {
         match work() {
-            Err(StoreError::Sqlite(error))
-                if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
-                    && Instant::now() < deadline =>
-            {
+            Err(error) if is_busy(&error) && Instant::now() < deadline => {
                 tokio::time::sleep(BUSY_PAUSE).await;
             }
-            other => return other,
+            other => return other.map_err(unless_told),
         }
+    }
+}
+
+fn is_busy(error: &StoreError) -> bool {
+    matches!(error, StoreError::Sqlite(error)
+        if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy))
+}
+
+/// What callers are told who waited long enough.
+fn unless_told(error: StoreError) -> StoreError {
+    match error {
+        error if is_busy(&error) => StoreError::Busy,
+        other => other,
     }
 }
 

@@ -18,7 +18,7 @@ statements! {
         "SELECT ", columns!(), " FROM images i LEFT JOIN image_names n ON n.image_id = i.id \
          WHERE i.withdrawn_at IS NOT NULL AND i.deleted_at IS NULL AND NOT EXISTS \
              (SELECT 1 FROM sandboxes s WHERE s.image_id = i.id AND s.live = 1) \
-         ORDER BY i.id"
+         ORDER BY i.withdrawn_at, i.id"
     ));
 }
 

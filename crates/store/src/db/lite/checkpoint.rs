@@ -2,14 +2,14 @@
 //! behind the commit that happens to be the thousandth.
 
 use std::cell::Cell;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use rusqlite::Connection;
 use rusqlite::hooks::Wal;
 use tokio::sync::Mutex;
 
+use super::open_file;
 use crate::error::Result;
 
 /// Pages in the log from which on it is moved.
@@ -25,7 +25,16 @@ thread_local! {
 #[derive(Debug)]
 pub(super) struct Checkpoints {
     path: Arc<PathBuf>,
-    under_way: AtomicBool,
+    state: Arc<Mutex<State>>,
+}
+
+/// Locked while one is under way.
+#[derive(Debug, Default)]
+struct State {
+    /// Pages in the log that the last one could not move: a reader needs what was before them, or the
+    /// disk refuses.
+    left: i32,
+    ended: bool,
 }
 
 /// Its commits tell how long the log is, and move nothing.
@@ -39,36 +48,56 @@ fn note(_: &Wal, pages: i32) -> rusqlite::Result<()> {
     Ok(())
 }
 
+/// Pages in the log behind the last commit of this thread, once.
+pub(super) fn take_pages() -> i32 {
+    PAGES.take()
+}
+
 impl Checkpoints {
     pub(super) fn new(path: Arc<PathBuf>) -> Self {
         Self {
             path,
-            under_way: AtomicBool::new(false),
+            state: Arc::default(),
         }
     }
 
-    /// Behind a commit on this thread.
-    pub(super) fn begin_if_due(self: &Arc<Self>, writer: &Arc<Mutex<Option<Connection>>>) {
-        let pages = PAGES.take();
-        if pages < DUE_PAGES || self.under_way.swap(true, Ordering::AcqRel) {
+    /// Where `pages` are in the log, and none is under way.
+    pub(super) fn begin_if_due(&self, pages: i32, writer: &Arc<Mutex<Option<Connection>>>) {
+        if pages < DUE_PAGES {
             return;
         }
-        let (this, writer) = (Arc::clone(self), Arc::clone(writer));
+        let Ok(mut state) = Arc::clone(&self.state).try_lock_owned() else {
+            return;
+        };
+        // Those that were left are tried again with as many more, or with a log that began anew.
+        if state.ended || (pages >= state.left && pages < state.left.saturating_add(DUE_PAGES)) {
+            return;
+        }
+        let (path, writer) = (Arc::clone(&self.path), Arc::clone(writer));
         tokio::task::spawn_blocking(move || {
             let alone = (pages >= OVERDUE_PAGES).then(|| writer.blocking_lock());
-            if let Err(error) = this.run() {
+            state.left = move_log(&path).unwrap_or_else(|error| {
                 tracing::warn!(%error, "the write-ahead log was not moved into the database");
-            }
+                pages
+            });
             drop(alone);
-            this.under_way.store(false, Ordering::Release);
         });
     }
 
-    /// Waits for nobody: what a reader still needs of the file, and what is written meanwhile, is moved next
-    /// time.
-    fn run(&self) -> Result<()> {
-        let connection = Connection::open(self.path.as_path())?;
-        connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |_| Ok(()))?;
-        Ok(())
+    /// Waits for the one that is under way; there is none from now on.
+    pub(super) async fn end(&self) {
+        self.state.lock().await.ended = true;
     }
+}
+
+/// Waits for nobody: what a reader still needs of the file, and what is written meanwhile, is moved next
+/// time. How many pages are left.
+fn move_log(path: &Path) -> Result<i32> {
+    let connection = open_file(path)?;
+    let sql = "PRAGMA wal_checkpoint(PASSIVE)";
+    let moved = connection.query_row(sql, (), |row| {
+        let (log, moved): (i32, i32) = (row.get(1)?, row.get(2)?);
+        Ok(if moved < log { log } else { 0 })
+    });
+    Ok(moved?)
 }
