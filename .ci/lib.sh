@@ -50,6 +50,7 @@ runuser util-linux
 docker-registry docker-registry
 node nodejs
 ssh openssh-client
+mmdebstrap mmdebstrap
 LIST
 }
 
