@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 pub(super) struct Process {
     pub(super) pid: i32,
     /// Clock ticks after boot of the machine (proc_pid_stat(5), field 22).
+    #[serde(alias = "started", rename = "since")]
     started: u64,
 }
 
