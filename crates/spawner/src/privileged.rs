@@ -114,7 +114,7 @@ fn equip(
     .step("open user namespace")?;
     // Taken down behind the child's back: the kernel waits for its readers at each.
     let mut attached = Attached::default();
-    let root = overlay(request, handed, ids.as_fd(), &mut attached)?;
+    let root = overlay(shared, request, handed, ids.as_fd(), &mut attached)?;
     let dev = shared_dev()?;
     for (tree, bind) in handed.binds.iter().zip(&request.binds) {
         show_inside(tree, bind, ids.as_fd())?;
@@ -162,18 +162,71 @@ fn show_inside(tree: &OwnedFd, bind: &Bind, ids: BorrowedFd<'_>) -> Result<(), F
     }
 }
 
-/// Attaches what the overlay is made of to mount points of ours until it is made and handed over:
-/// overlayfs keeps private copies, and kernels before 6.13 take its parts only by path.
 fn overlay(
+    shared: &Shared,
     request: &Boot,
     handed: &Handed,
     ids: BorrowedFd<'_>,
     attached: &mut Attached,
 ) -> Result<OwnedFd, Failed> {
-    let mut lower = Vec::new();
-    for (at, layer) in handed.layers.iter().enumerate() {
+    for layer in &handed.layers {
         let set = MountAttributes::READ_ONLY | MountAttributes::NO_DEV;
         set_mount_attributes(layer.as_fd(), set, Some(ids), Depth::One).step("idmap layer")?;
+    }
+    let memory;
+    let disk = match &handed.disk {
+        // Kept disks hold the sandbox's own ids, so that they do not depend on its slot.
+        Some(kept) => {
+            prepare_upper(kept, request, 0)?;
+            let set = MountAttributes::NO_DEV;
+            set_mount_attributes(kept.as_fd(), set, Some(ids), Depth::One).step("idmap disk")?;
+            kept
+        }
+        None => {
+            memory = memory_disk(&request.disk.unwrap_or_default())?;
+            prepare_upper(&memory, request, request.id_base)?;
+            &memory
+        }
+    };
+    // overlayfs writes with the ids of whoever mounts it, and this machine's root has none on a disk
+    // that is mapped to the sandbox's.
+    let make = |parts: &Parts<'_>| match &handed.disk {
+        Some(_) => with_file_ids(request.id_base, request.id_base, || make_overlay(parts))
+            .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::PERM))
+            .and_then(|made| made),
+        None => make_overlay(parts),
+    };
+    if !shared.overlay_by_path.get() {
+        match make(&Parts::Descriptors(&handed.layers, disk)) {
+            Err(errno) if REFUSED.contains(&errno) => shared.overlay_by_path.set(true),
+            made => return made.step("make overlay"),
+        }
+    }
+    let lower = attach_parts(&handed.layers, disk, attached)?;
+    make(&Parts::Paths(&lower)).step("make overlay")
+}
+
+/// What kernels before 6.15 say to parts that are attached nowhere: that they are no text, that a descriptor
+/// opened as a path alone is none, or that the mount is not theirs.
+const REFUSED: [Errno; 3] = [Errno::OPNOTSUPP, Errno::BADF, Errno::INVAL];
+
+/// What an overlay is made of.
+enum Parts<'a> {
+    /// The layers, the topmost last, and the disk.
+    Descriptors(&'a [OwnedFd], &'a OwnedFd),
+    /// The layers, separated, where [`attach_parts`] has put them.
+    Paths(&'a str),
+}
+
+/// Attaches the parts to mount points of ours until the overlay is made and handed over: overlayfs keeps
+/// private copies.
+fn attach_parts(
+    layers: &[OwnedFd],
+    disk: &OwnedFd,
+    attached: &mut Attached,
+) -> Result<String, Failed> {
+    let mut lower = Vec::new();
+    for (at, layer) in layers.iter().enumerate() {
         let point = format!("{LAYERS}/{at}");
         match std::fs::create_dir(&point) {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
@@ -182,51 +235,39 @@ fn overlay(
         attached.attach(layer, point.clone()).step("attach layer")?;
         lower.insert(0, point);
     }
-    let disk = request.disk.unwrap_or_default();
-    match &handed.disk {
-        // Kept disks hold the sandbox's own ids, so that they do not depend on its slot.
-        Some(kept) => {
-            prepare_upper(kept, request, 0)?;
-            let set = MountAttributes::NO_DEV;
-            set_mount_attributes(kept.as_fd(), set, Some(ids), Depth::One).step("idmap disk")?;
-            attached.attach(kept, DISK.to_owned()).step("attach disk")?;
-        }
-        None => {
-            let memory = memory_disk(&disk)?;
-            prepare_upper(&memory, request, request.id_base)?;
-            attached
-                .attach(&memory, DISK.to_owned())
-                .step("attach disk")?;
-        }
-    }
-    let lower = lower.join(":");
-    match &handed.disk {
-        // overlayfs writes with the ids of whoever mounts it, and this machine's root has none on
-        // a disk that is mapped to the sandbox's.
-        Some(_) => with_file_ids(request.id_base, request.id_base, || {
-            make_overlay(&lower, DISK)
-        })
-        .step("take the sandbox's ids")?,
-        None => make_overlay(&lower, DISK),
-    }
+    attached.attach(disk, DISK.to_owned()).step("attach disk")?;
+    Ok(lower.join(":"))
 }
 
-fn make_overlay(lower: &str, base: &str) -> Result<OwnedFd, Failed> {
-    let context =
-        rustix::mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).step("open overlay")?;
+fn make_overlay(parts: &Parts<'_>) -> rustix::io::Result<OwnedFd> {
+    let context = rustix::mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
     let context = context.as_fd();
     let set = |key: &str, value: &str| rustix::mount::fsconfig_set_string(context, key, value);
-    set("source", "pinfold").step("overlay source")?;
-    set("lowerdir", lower).step("overlay lowerdir")?;
-    set("upperdir", &format!("{base}/upper")).step("overlay upperdir")?;
-    set("workdir", &format!("{base}/work")).step("overlay workdir")?;
+    match parts {
+        Parts::Descriptors(layers, disk) => {
+            for layer in layers.iter().rev() {
+                rustix::mount::fsconfig_set_fd(context, "lowerdir+", layer.as_fd())?;
+            }
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            for (key, name) in [("upperdir", "upper"), ("workdir", "work")] {
+                let part = rustix::fs::openat(disk, name, flags, Mode::empty())?;
+                rustix::mount::fsconfig_set_fd(context, key, part.as_fd())?;
+            }
+        }
+        Parts::Paths(lower) => {
+            set("lowerdir", lower)?;
+            set("upperdir", &format!("{DISK}/upper"))?;
+            set("workdir", &format!("{DISK}/work"))?;
+        }
+    }
+    set("source", "pinfold")?;
     // An image is hostile: it must not be able to point a directory of its own elsewhere.
-    set("redirect_dir", "nofollow").step("overlay redirect_dir")?;
-    set("metacopy", "off").step("overlay metacopy")?;
-    set("index", "off").step("overlay index")?;
-    rustix::mount::fsconfig_create(context).step("make overlay")?;
+    set("redirect_dir", "nofollow")?;
+    set("metacopy", "off")?;
+    set("index", "off")?;
+    rustix::mount::fsconfig_create(context)?;
     let attributes = MountAttrFlags::MOUNT_ATTR_NODEV;
-    rustix::mount::fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).step("mount overlay")
+    rustix::mount::fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
 }
 
 fn memory_disk(disk: &Disk) -> Result<OwnedFd, Failed> {

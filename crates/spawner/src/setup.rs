@@ -1,5 +1,6 @@
 //! What all sandboxes share: the spawner's own mount namespace, the prepared /dev, the filter.
 
+use std::cell::Cell;
 use std::io;
 use std::os::fd::OwnedFd;
 
@@ -34,6 +35,8 @@ const LINKS: [(&str, &str); 5] = [
 pub(crate) struct Shared {
     pub(crate) seccomp: Vec<Instruction>,
     pub(crate) rootless: bool,
+    /// This kernel takes the parts of an overlay only by where they are attached.
+    pub(crate) overlay_by_path: Cell<bool>,
     /// Locked: as long as this process or a child on its way to becoming a guest is there, no other
     /// server works in the directory.
     _hold: OwnedFd,
@@ -55,6 +58,7 @@ pub(crate) fn prepare(request: Setup, mut fds: Vec<OwnedFd>) -> Result<Shared, F
         _hold: hold,
         seccomp: instructions(&request.seccomp),
         rootless: request.rootless,
+        overlay_by_path: Cell::new(false),
     };
     // Ended guests vanish without anybody waiting: the server watches pidfds.
     pinfold_sys::signal::ignore_children();

@@ -58,11 +58,12 @@ pub(crate) fn assemble(request: &Boot, mounts: Vec<OwnedFd>) -> Result<(), Faile
     enter(ROOT)?;
     make_points(request)?;
     attach(&next("dev")?, "dev")?;
+    let empty = empty_directory()?;
     for bind in &request.binds {
         attach_inside(&next("bind")?, bind)?;
     }
     fill_dev()?;
-    mount_proc()?;
+    mount_proc(&empty)?;
     pivot()
 }
 
@@ -77,11 +78,12 @@ pub(crate) fn assemble_rootless(request: &Boot) -> Result<(), Failed> {
     enter(ROOT)?;
     make_points(request)?;
     rootless_dev()?;
+    let empty = empty_directory()?;
     for (mount, bind) in binds.iter().zip(&request.binds) {
         attach_inside(mount, bind)?;
     }
     fill_dev()?;
-    mount_proc()?;
+    mount_proc(&empty)?;
     pivot()
 }
 
@@ -175,7 +177,7 @@ fn fill_dev() -> Result<(), Failed> {
 }
 
 /// A fresh proc with what concerns the host hidden, and all settings read-only.
-fn mount_proc() -> Result<(), Failed> {
+fn mount_proc(empty: &OwnedFd) -> Result<(), Failed> {
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     mount("proc", "proc", "proc", flags, c"").step("mount /proc")?;
     // No user namespaces inside: they would hand out capabilities again (seccomp says so too).
@@ -183,14 +185,7 @@ fn mount_proc() -> Result<(), Failed> {
     for file in MASKED_FILES {
         masked(mount_bind("dev/null", format!("proc/{file}")), file)?;
     }
-    let read_only = flags | MountFlags::RDONLY;
-    for directory in MASKED_DIRECTORIES {
-        let path = format!("proc/{directory}");
-        masked(
-            mount("tmpfs", path, "tmpfs", read_only, c"size=0,nr_inodes=2"),
-            directory,
-        )?;
-    }
+    mask_directories(empty)?;
     mount_bind("proc/sys", "proc/sys").step("bind /proc/sys")?;
     let settings =
         open_tree(CWD, "proc/sys", OpenTreeFlags::OPEN_TREE_CLOEXEC).step("open /proc/sys")?;
@@ -201,6 +196,40 @@ fn mount_proc() -> Result<(), Failed> {
         Depth::One,
     )
     .step("make /proc/sys read-only")
+}
+
+/// The directory that /dev keeps for terminals, as long as nothing is mounted there, which no bind can be before.
+fn empty_directory() -> Result<OwnedFd, Failed> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let empty = open_tree(CWD, "dev/pts", flags).step("open an empty directory")?;
+    let set = MountAttributes::READ_ONLY
+        | MountAttributes::NO_SUID
+        | MountAttributes::NO_DEV
+        | MountAttributes::NO_EXEC;
+    set_mount_attributes(empty.as_fd(), set, None, Depth::One)
+        .step("make the empty directory read-only")?;
+    Ok(empty)
+}
+
+/// Hides them all behind one directory: a file system of its own for each would cost every sandbox six of them.
+fn mask_directories(empty: &OwnedFd) -> Result<(), Failed> {
+    let mut first: Option<String> = None;
+    for directory in MASKED_DIRECTORIES {
+        let path = format!("proc/{directory}");
+        let result = match &first {
+            // A copy has the attributes of what it is made from.
+            Some(first) => mount_bind(first, &path),
+            None => {
+                let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+                move_mount(empty.as_fd(), "", CWD, &path, flags)
+            }
+        };
+        if result.is_ok() && first.is_none() {
+            first = Some(path);
+        }
+        masked(result, directory)?;
+    }
+    Ok(())
 }
 
 /// Not every kernel has every file.

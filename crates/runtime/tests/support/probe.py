@@ -85,8 +85,12 @@ for path in ["/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/sched_debug
              "/proc/interrupts", "/proc/kmsg", "/dev/mem", "/dev/kmsg", "/etc/shadow",
              "/sys/kernel/notes", "/sys/fs/cgroup/cgroup.procs"]:
     attempt("read " + path, lambda: "ok" if read(path) else "empty")
-for directory in ["/proc/acpi", "/proc/irq", "/proc/fs", "/proc/bus", "/proc/scsi", "/sys", "/root", "/home"]:
+MASKED = ["/proc/" + name for name in ("acpi", "asound", "bus", "driver", "dynamic_debug", "fs", "irq",
+                                       "pressure", "scsi")]
+for directory in MASKED + ["/sys", "/root", "/home"]:
     attempt("list " + directory, lambda: "ok" if os.listdir(directory) else "empty")
+for directory in MASKED:
+    attempt("write " + directory + "/new", lambda: write(directory + "/new", "1"))
 
 for label, family, kind in [("packet", 17, socket.SOCK_RAW), ("vsock", 40, socket.SOCK_STREAM),
                             ("alg", 38, socket.SOCK_SEQPACKET), ("raw_inet", 2, socket.SOCK_RAW),
