@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Response;
@@ -16,7 +17,12 @@ use tokio_util::task::AbortOnDropHandle;
 use super::gateway::Denied;
 use super::{Body, BoxError};
 use crate::gate::Inner;
-use crate::gateways::Call;
+use crate::gateways::{Call, NoCall};
+
+/// How long a call may go on while nobody can say whether it may.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Between the first two questions; each is twice as long as the one before.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Lives as long as its call: the answer's body holds it, and what the call is upgraded to.
 pub(super) struct Standing {
@@ -46,8 +52,21 @@ impl Standing {
                 let Some((kind, gateways, _)) = inner.gateways_at(&host) else {
                     break;
                 };
+                let now = async {
+                    let mut pause = PAUSE;
+                    loop {
+                        match gateways.call(kind, &token).await {
+                            // Most changes are of something else, which ends no call while a database
+                            // is busy.
+                            Err(NoCall::Unavailable(_)) => tokio::time::sleep(pause).await,
+                            call => return call,
+                        }
+                        pause *= 2;
+                    }
+                };
+                let now = tokio::time::timeout(PATIENCE, now).await;
                 // Where nobody can say, it has no ground to go on.
-                if gateways.call(kind, &token).await.as_ref() != Ok(&granted) {
+                if now != Ok(Ok(granted.clone())) {
                     revoke.cancel();
                     return;
                 }

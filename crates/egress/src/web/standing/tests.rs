@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use super::super::whole;
 use super::super::world::{World, pieces, post, refusal, request, said};
+use super::PATIENCE;
 use crate::gateways::NoCall;
 
 const PING: &str = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
@@ -47,6 +48,38 @@ async fn an_answer_breaks_off_where_its_call_would_be_another_now() {
         // The server behind it has lost it as well.
         bytes.closed().await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_outlives_a_database_that_is_busy_for_a_moment_and_no_longer() {
+    let world = World::new();
+    let mut granted = Err(NoCall::Gone);
+    world.change(|call| granted = call.clone());
+    let (asked, mut heard) = mpsc::channel::<()>(1);
+    let server = move |_| {
+        let asked = asked.clone();
+        async move {
+            asked.send(()).await.expect("the test waits");
+            std::future::pending().await
+        }
+    };
+    let mut client = world.connect(server).await;
+    let mut answer = tokio::spawn(async move { client.send_request(post(PING)).await });
+    heard.recv().await.expect("it arrived");
+    let busy = || Err(NoCall::Unavailable("try again".to_owned()));
+    world.change(|call| *call = busy());
+    tokio::time::sleep(PATIENCE / 2).await;
+    world.change(|call| *call = granted);
+    tokio::time::sleep(PATIENCE * 2).await;
+    assert!(!answer.is_finished(), "it goes on");
+    world.change(|call| *call = busy());
+    let within = tokio::time::timeout(PATIENCE * 2, &mut answer);
+    let answer = within
+        .await
+        .expect("in time")
+        .expect("task")
+        .expect("an answer");
+    assert_eq!(answer.status(), StatusCode::FORBIDDEN);
 }
 
 #[tokio::test(start_paused = true)]
