@@ -1,14 +1,15 @@
 //! Bodies too large for memory, both ways, with progress.
 
 use std::fmt;
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::path::Path;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use reqwest::Response;
 use reqwest::header::CONTENT_RANGE;
-use tokio::io::AsyncWriteExt;
-use tokio_util::io::ReaderStream;
+use tokio::sync::mpsc;
 
 use crate::error::{Error, Result};
 
@@ -17,6 +18,8 @@ pub type Progress = Box<dyn FnMut(u64) + Send>;
 
 /// Read from a file at a time.
 const PIECE_BYTES: usize = 256 << 10;
+/// Pieces between a local file and the connection.
+const PIECES_AHEAD: usize = 4;
 
 /// What to send as a body.
 pub struct Upload {
@@ -26,7 +29,7 @@ pub struct Upload {
 
 enum Source {
     Bytes(Bytes),
-    Stream(futures::stream::BoxStream<'static, std::io::Result<Bytes>>),
+    Stream(futures::stream::BoxStream<'static, io::Result<Bytes>>),
 }
 
 impl fmt::Debug for Upload {
@@ -57,13 +60,13 @@ impl Upload {
                 path: path.display().to_string(),
                 source,
             })?;
-        Ok(Self::stream(ReaderStream::with_capacity(file, PIECE_BYTES)))
+        Ok(Self::stream(pieces_of(file.into_std().await)))
     }
 
     /// Whatever comes, as fast as the server takes it.
     pub fn stream<S>(stream: S) -> Self
     where
-        S: Stream<Item = std::io::Result<Bytes>> + Send + 'static,
+        S: Stream<Item = io::Result<Bytes>> + Send + 'static,
     {
         Self {
             source: Source::Stream(stream.boxed()),
@@ -91,6 +94,27 @@ impl Upload {
     }
 }
 
+/// Read by a thread of its own, which is some pieces ahead of who takes them.
+fn pieces_of(file: File) -> impl Stream<Item = io::Result<Bytes>> + Send {
+    let (pieces, mut taken) = mpsc::channel(PIECES_AHEAD);
+    tokio::task::spawn_blocking(move || {
+        loop {
+            let mut piece = Vec::with_capacity(PIECE_BYTES);
+            let read = (&file).take(PIECE_BYTES as u64).read_to_end(&mut piece);
+            let piece = match read {
+                Ok(0) => return,
+                read => read.map(|_| Bytes::from(piece)),
+            };
+            let last = piece.is_err();
+            // Nobody takes them any more: the request is over.
+            if pieces.blocking_send(piece).is_err() || last {
+                return;
+            }
+        }
+    });
+    futures::stream::poll_fn(move |context| taken.poll_recv(context))
+}
+
 fn split(mut bytes: Bytes) -> impl Iterator<Item = Bytes> + Send {
     std::iter::from_fn(move || {
         let piece = bytes.split_to(bytes.len().min(PIECE_BYTES));
@@ -99,7 +123,7 @@ fn split(mut bytes: Bytes) -> impl Iterator<Item = Bytes> + Send {
 }
 
 fn counted(
-    stream: futures::stream::BoxStream<'static, std::io::Result<Bytes>>,
+    stream: futures::stream::BoxStream<'static, io::Result<Bytes>>,
     mut progress: Option<Progress>,
 ) -> reqwest::Body {
     let mut sent = 0;
@@ -205,11 +229,29 @@ impl ByteStream {
             path: path.display().to_string(),
             source,
         };
-        let mut file = tokio::fs::File::create(path).await.map_err(fault)?;
-        while let Some(chunk) = self.chunk().await? {
-            file.write_all(&chunk).await.map_err(fault)?;
-        }
-        file.flush().await.map_err(fault)?;
+        let file = tokio::fs::File::create(path).await.map_err(fault)?;
+        let mut file = file.into_std().await;
+        let (pieces, mut taken) = mpsc::channel::<Bytes>(PIECES_AHEAD);
+        let writer = tokio::task::spawn_blocking(move || {
+            while let Some(piece) = taken.blocking_recv() {
+                file.write_all(&piece)?;
+            }
+            Ok(())
+        });
+        let received = async {
+            while let Some(piece) = self.chunk().await? {
+                // It has ended, and says why below.
+                if pieces.send(piece).await.is_err() {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        let received = received.await;
+        drop(pieces);
+        let written = writer.await.map_err(io::Error::other);
+        received?;
+        written.and_then(|written| written).map_err(fault)?;
         Ok(self.received)
     }
 }
