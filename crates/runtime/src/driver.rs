@@ -130,14 +130,27 @@ pub trait Driver: Send + Sync + 'static {
     }
 
     /// Keeps what the sandbox's disk holds now as a snapshot, which any number of boots can begin
-    /// with. It costs what the sandbox has written and not yet flushed, whatever the disk holds.
-    async fn snapshot(&self, _: &SandboxId, _: &ImageId, _: Moment) -> Result<(), DriverError> {
+    /// with. It costs what the sandbox has written and not yet flushed, whatever the disk holds. The
+    /// sandbox, of these limits, may write as much as on a fresh disk from then on.
+    async fn snapshot(
+        &self,
+        _: &SandboxId,
+        _: &ImageId,
+        _: Moment,
+        _: &Resources,
+    ) -> Result<(), DriverError> {
         self.check_copy()
     }
 
     /// Makes the disk of a sandbox that has none yet from what that of the first one holds now; its
-    /// first boot finds it.
-    async fn fork(&self, _: &SandboxId, _: &SandboxId, _: Moment) -> Result<(), DriverError> {
+    /// first boot finds it. Its original is bounded anew as by a snapshot.
+    async fn fork(
+        &self,
+        _: &SandboxId,
+        _: &SandboxId,
+        _: Moment,
+        _: &Resources,
+    ) -> Result<(), DriverError> {
         self.check_copy()
     }
 
@@ -222,7 +235,7 @@ pub enum BootError {
         source: std::io::Error,
     },
     #[error("the guest did not answer")]
-    Guest(#[source] crate::guest::GuestError),
+    Guest(#[from] crate::guest::GuestError),
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -16,6 +16,7 @@ mod transfer;
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,6 +60,25 @@ struct Inner {
     pid: Option<Pid>,
 }
 
+impl Inner {
+    /// Before anything is known of who is at the other end.
+    fn new(link: OwnedFd) -> Result<Self, GuestError> {
+        let link = Arc::new(Link::new(link)?);
+        let reader = tokio::spawn(Arc::clone(&link).read());
+        Ok(Self {
+            link,
+            reader,
+            boot_id: 0,
+            minor: 0,
+            pid: None,
+        })
+    }
+
+    fn met(&mut self, theirs: proto::Hello) {
+        (self.boot_id, self.minor) = (theirs.boot, theirs.minor);
+    }
+}
+
 impl Drop for Inner {
     fn drop(&mut self) {
         self.link.close(GuestError::Lost);
@@ -84,22 +104,47 @@ impl Guest {
         config: Configure,
         pid: Option<Pid>,
     ) -> Result<Self, GuestError> {
-        let link = Arc::new(Link::new(link)?);
-        let reader = tokio::spawn(Arc::clone(&link).read());
-        let mut inner = Inner {
-            link,
-            reader,
-            boot_id: 0,
-            minor: 0,
-            pid,
-        };
-        let theirs = hello(&inner.link).await?;
-        (inner.boot_id, inner.minor) = (theirs.boot, theirs.minor);
+        let mut inner = Inner::new(link)?;
+        inner.pid = pid;
+        let theirs = tokio::time::timeout(HELLO_DEADLINE, hello(&inner.link));
+        inner.met(theirs.await.map_err(|_| GuestError::Timeout)??);
         let guest = Self {
             inner: Arc::new(inner),
         };
         guest.done(request::Body::Configure(config)).await?;
         Ok(guest)
+    }
+
+    /// The same for a guest that `made` is only about to make, which ends with its process. It finds what
+    /// it is told waiting: it is of this program, so that nothing depends on which version it says it has.
+    pub async fn connect_to_new<E: From<GuestError>>(
+        link: OwnedFd,
+        config: Configure,
+        made: impl Future<Output = Result<Option<Pid>, E>>,
+    ) -> Result<Self, E> {
+        let mut inner = Inner::new(link)?;
+        let link = Arc::clone(&inner.link);
+        let mut greeting = pin!(greet(&link, config));
+        let mut greeted = None;
+        let mut made = pin!(made);
+        inner.pid = loop {
+            tokio::select! {
+                biased;
+                made = &mut made => break made?,
+                // Why it was not made says more than that its socket closed.
+                result = &mut greeting, if greeted.is_none() => greeted = Some(result),
+            }
+        };
+        let theirs = match greeted {
+            Some(theirs) => theirs?,
+            None => tokio::time::timeout(HELLO_DEADLINE + DEADLINE, greeting)
+                .await
+                .map_err(|_| GuestError::Timeout)??,
+        };
+        inner.met(theirs);
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
     }
 
     /// What the guest tells without being asked. Every event goes to one of the handles, so there
@@ -226,16 +271,37 @@ impl Guest {
 }
 
 async fn hello(link: &Arc<Link>) -> Result<proto::Hello, GuestError> {
-    let ours = proto::Hello {
+    let call = link.call();
+    let asked = call.begin(our_hello(), &[]).await?;
+    their_hello(asked.answer().await?)
+}
+
+/// Both questions at once; a guest takes them in their order.
+async fn greet(link: &Arc<Link>, config: Configure) -> Result<proto::Hello, GuestError> {
+    let (hello, configure) = (link.call(), link.call());
+    let hello = hello.begin(our_hello(), &[]).await?;
+    let configure = configure
+        .begin(request::Body::Configure(config), &[])
+        .await?;
+    let theirs = their_hello(hello.answer().await?)?;
+    match configure.answer().await? {
+        (reply::Body::Done(_), fds) if fds.is_empty() => Ok(theirs),
+        (other, _) => Err(GuestError::Protocol(format!(
+            "wanted Done, got {other:.100?}"
+        ))),
+    }
+}
+
+fn our_hello() -> request::Body {
+    request::Body::Hello(proto::Hello {
         major: proto::PROTOCOL_MAJOR,
         minor: proto::PROTOCOL_MINOR,
         release: env!("CARGO_PKG_VERSION").to_owned(),
         boot: 0,
-    };
-    let answer = link
-        .call()
-        .ask(request::Body::Hello(ours), &[], HELLO_DEADLINE)
-        .await?;
+    })
+}
+
+fn their_hello(answer: link::Answer) -> Result<proto::Hello, GuestError> {
     let (reply::Body::Hello(theirs), _) = answer else {
         return Err(GuestError::Protocol("the first answer is no Hello".into()));
     };

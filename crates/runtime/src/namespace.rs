@@ -44,7 +44,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use pinfold_model::usage::Gauge;
-use pinfold_model::{ImageId, Isolation, NetworkMode, SandboxId};
+use pinfold_model::{ImageId, Isolation, NetworkMode, Resources, SandboxId};
 use pinfold_proto::spawn::Setup;
 
 use crate::driver::{
@@ -304,8 +304,9 @@ impl Driver for NamespaceDriver {
         id: &SandboxId,
         snapshot: &ImageId,
         moment: Moment,
+        limits: &Resources,
     ) -> Result<(), DriverError> {
-        self.inner.snapshot(id, snapshot, moment).await
+        self.inner.snapshot(id, snapshot, moment, limits).await
     }
 
     async fn fork(
@@ -313,8 +314,9 @@ impl Driver for NamespaceDriver {
         id: &SandboxId,
         fork: &SandboxId,
         moment: Moment,
+        limits: &Resources,
     ) -> Result<(), DriverError> {
-        self.inner.fork(id, fork, moment).await
+        self.inner.fork(id, fork, moment, limits).await
     }
 
     async fn snapshots(&self) -> Result<Vec<ImageId>, DriverError> {
@@ -351,10 +353,7 @@ impl Driver for NamespaceDriver {
     }
 
     async fn gauge(&self, id: &SandboxId) -> Result<Gauge, DriverError> {
-        self.inner
-            .cgroups
-            .gauge(id.as_str())
-            .map_err(step("read cgroups"))
+        Ok(self.inner.cgroups.gauge(id.as_str()))
     }
 
     async fn settle(&self) {

@@ -98,7 +98,9 @@ async fn a_snapshot_holds_one_moment_and_any_number_of_disks_begin_with_it() {
     assert_eq!(origin.sh(prepare).await.status, ExitStatus::Code(0));
     let snapshot = ImageId::generate();
     let driver = world.driver();
-    let taken = driver.snapshot(&spec.id, &snapshot, Moment::Frozen).await;
+    let taken = driver
+        .snapshot(&spec.id, &snapshot, Moment::Frozen, &spec.resources)
+        .await;
     taken.expect("taken");
     assert_eq!(
         driver.snapshots().await.expect("listed"),
@@ -162,7 +164,9 @@ async fn a_fork_begins_with_the_disk_of_its_original() {
     let driver = world.driver();
     driver.freeze(&origin.id).await.expect("frozen");
     let spec = world.spec();
-    let forked = driver.fork(&origin.id, &spec.id, Moment::Still).await;
+    let forked = driver
+        .fork(&origin.id, &spec.id, Moment::Still, &spec.resources)
+        .await;
     forked.expect("forked");
     driver.thaw(&origin.id).await.expect("thawed");
     let fork = world.boot(&spec).await;
@@ -173,7 +177,9 @@ async fn a_fork_begins_with_the_disk_of_its_original() {
     drop(fork);
     for _ in 0..5 {
         driver.destroy(&spec.id).await.expect("destroyed");
-        let forked = driver.fork(&origin.id, &spec.id, Moment::Frozen).await;
+        let forked = driver
+            .fork(&origin.id, &spec.id, Moment::Frozen, &spec.resources)
+            .await;
         forked.expect("forked again");
         let fork = world.boot(&spec).await;
         assert_eq!(fork.sh("cat /workspace/file").await.stdout, "theirs\n");
@@ -186,6 +192,106 @@ async fn a_fork_begins_with_the_disk_of_its_original() {
     destroy(&world, origin).await;
     assert_eq!(fork.sh("cat /workspace/file").await.stdout, "ours\n");
     destroy(&world, fork).await;
+}
+
+#[tokio::test]
+async fn what_a_copy_keeps_does_not_count_for_its_original() {
+    let world = World::with_disks(POOL);
+    let spec = world.spec();
+    let origin = world.boot(&spec).await;
+    // Of 64 MiB, so that two of them are too many at once.
+    let write =
+        "rm -f /workspace/big; head -c 40M /dev/urandom > /workspace/big && sync -f /workspace";
+    assert_eq!(origin.sh(write).await.status, ExitStatus::Code(0));
+    let driver = world.driver();
+    let snapshot = ImageId::generate();
+    let taken = driver.snapshot(&spec.id, &snapshot, Moment::Frozen, &spec.resources);
+    taken.await.expect("taken");
+    // The first 40 MiB are the snapshot's now, which keeps them.
+    assert_eq!(origin.sh(write).await.status, ExitStatus::Code(0));
+    let copy = world.spec();
+    let forked = driver.fork(&spec.id, &copy.id, Moment::Frozen, &spec.resources);
+    forked.await.expect("forked");
+    assert_eq!(origin.sh(write).await.status, ExitStatus::Code(0));
+    let fork = world.boot(&copy).await;
+    assert_eq!(fork.sh(write).await.status, ExitStatus::Code(0));
+    // A bound it is all the same, also behind a stop.
+    let fill = "head -c 100M /dev/urandom > /workspace/more";
+    assert_ne!(origin.sh(fill).await.status, ExitStatus::Code(0));
+    assert_ne!(fork.sh(fill).await.status, ExitStatus::Code(0));
+    driver.stop(&spec.id).await.expect("stop");
+    drop(origin);
+    let origin = world.boot(&spec).await;
+    assert_ne!(origin.sh(fill).await.status, ExitStatus::Code(0));
+    destroy(&world, origin).await;
+    destroy(&world, fork).await;
+    world
+        .driver()
+        .remove_snapshot(&snapshot)
+        .await
+        .expect("removed");
+    world.driver().settle().await;
+}
+
+#[tokio::test]
+async fn snapshots_that_are_removed_again_make_a_disk_no_larger_than_twice_its_size() {
+    let world = World::with_disks(POOL);
+    let spec = world.spec();
+    let origin = world.boot(&spec).await;
+    let driver = world.driver();
+    let mut written = Vec::new();
+    for round in 0..4 {
+        let write = format!("head -c 40M /dev/urandom > /workspace/{round} && sync -f /workspace");
+        written.push(origin.sh(&write).await.status == ExitStatus::Code(0));
+        let snapshot = ImageId::generate();
+        let taken = driver.snapshot(&spec.id, &snapshot, Moment::Frozen, &spec.resources);
+        taken.await.expect("taken");
+        driver.remove_snapshot(&snapshot).await.expect("removed");
+    }
+    // Of 64 MiB, and never 160.
+    assert!(written[0] && !written[3], "{written:?}");
+    destroy(&world, origin).await;
+    world.driver().settle().await;
+}
+
+/// As an earlier release, or an older kernel, has made it.
+#[tokio::test]
+async fn in_a_pool_with_full_quotas_copies_are_bounded_by_their_own_size() {
+    let world = World::with_disks(POOL);
+    let point = world.temp.path().join("sandboxes/.pool");
+    for action in ["disable", "enable"] {
+        let mut btrfs = std::process::Command::new("btrfs");
+        let done = btrfs.args(["quota", action]).arg(&point).status();
+        assert!(done.expect("btrfs").success(), "quota {action}");
+    }
+    let spec = world.spec();
+    let origin = world.boot(&spec).await;
+    let write = "head -c 40M /dev/urandom > /workspace/big && sync -f /workspace";
+    assert_eq!(origin.sh(write).await.status, ExitStatus::Code(0));
+    let driver = world.driver();
+    let snapshot = ImageId::generate();
+    let taken = driver.snapshot(&spec.id, &snapshot, Moment::Frozen, &spec.resources);
+    taken.await.expect("taken");
+    for (disk_mib, holds) in [(16, false), (256, true)] {
+        let mut copy = world.spec();
+        copy.root.disk = Some(snapshot.clone());
+        copy.resources.disk_mib = disk_mib;
+        let copy = world.boot(&copy).await;
+        let write = "head -c 120M /dev/urandom > /workspace/more && sync -f /workspace";
+        let wrote = copy.sh(write).await.status == ExitStatus::Code(0);
+        assert_eq!(wrote, holds, "{disk_mib} MiB");
+        destroy(&world, copy).await;
+    }
+    // What it shows is what counts, so its own bound is what it was.
+    let fill = "head -c 60M /dev/urandom > /workspace/more && sync -f /workspace";
+    assert_ne!(origin.sh(fill).await.status, ExitStatus::Code(0));
+    destroy(&world, origin).await;
+    world
+        .driver()
+        .remove_snapshot(&snapshot)
+        .await
+        .expect("removed");
+    world.driver().settle().await;
 }
 
 #[tokio::test]
@@ -216,7 +322,9 @@ async fn disks_in_memory_are_not_copied() {
     let sandbox = world.boot_default().await;
     let driver = world.driver();
     let image = ImageId::generate();
-    let refused = driver.snapshot(&sandbox.id, &image, Moment::Frozen).await;
+    let refused = driver
+        .snapshot(&sandbox.id, &image, Moment::Frozen, &world.spec().resources)
+        .await;
     assert!(
         matches!(refused, Err(DriverError::Unsupported(_))),
         "{refused:?}"

@@ -43,6 +43,28 @@ struct LimitArgs {
     reserved_exclusive: u64,
 }
 
+/// `struct btrfs_ioctl_quota_ctl_args`.
+#[repr(C)]
+struct QuotaArgs {
+    command: u64,
+    status: u64,
+}
+
+/// `struct btrfs_ioctl_search_args`.
+#[repr(C)]
+struct SearchArgs {
+    tree: u64,
+    objects: [u64; 2],
+    offsets: [u64; 2],
+    transactions: [u64; 2],
+    types: [u32; 2],
+    items: u32,
+    unused: [u32; 9],
+    found: [u8; 3992],
+}
+
+const _: () = assert!(size_of::<QuotaArgs>() == 16);
+const _: () = assert!(size_of::<SearchArgs>() == 4096);
 const _: () = assert!(size_of::<VolumeArgs>() == 4096);
 const _: () = assert!(size_of::<SnapshotArgs>() == 4096);
 const _: () = assert!(size_of::<LookupArgs>() == 4096);
@@ -53,9 +75,22 @@ const SNAPSHOT_CREATE: u64 = 0x5000_9417;
 const SNAPSHOT_DESTROY: u64 = 0x5000_940f;
 const INODE_LOOKUP: u64 = 0xd000_9412;
 const GROUP_LIMIT: u64 = 0x8030_942b;
+const QUOTA_CONTROL: u64 = 0xc010_9428;
+const TREE_SEARCH: u64 = 0xd000_9411;
+const ENABLE_QUOTAS: u64 = 1;
+const ENABLE_SIMPLE_QUOTAS: u64 = 4;
+const QUOTA_TREE: u64 = 8;
+const QUOTA_STATUS: u32 = 240;
+const STATUS_SIMPLE: u64 = 1 << 3;
+const GROUP_INFO: u32 = 242;
+const GROUP_BOUNDS: u32 = 244;
+/// `struct btrfs_ioctl_search_header`.
+const FOUND_HEADER_BYTES: usize = 32;
 /// The object that every subvolume's root directory is.
 const FIRST_FREE_OBJECT: u64 = 256;
 const LIMIT_REFERENCED: u64 = 1;
+/// Takes a limit away.
+const NO_LIMIT: u64 = u64::MAX;
 const READ_ONLY: u64 = 1 << 1;
 
 /// Whether a snapshot can be written to.
@@ -126,13 +161,75 @@ pub fn remove_subvolume(parent: impl AsFd, name: &str) -> io::Result<()> {
     check(result)
 }
 
-/// Bounds what the subvolume of this directory may hold, metadata included. Quotas must be on.
-pub fn limit_subvolume(subvolume: &Path, bytes: u64) -> io::Result<()> {
+/// How btrfs counts what a subvolume holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Quotas {
+    /// What it has allocated, for as long as anything holds that.
+    Simple,
+    /// What it shows.
+    Full,
+}
+
+/// Turns quotas on where they are not: simple ones, or full ones on kernels before 6.7.
+pub fn enable_quotas(filesystem: impl AsFd) -> io::Result<()> {
+    let enable = |command| {
+        let args = QuotaArgs { command, status: 0 };
+        // SAFETY: the command takes a btrfs_ioctl_quota_ctl_args, which `args` is by layout; it is
+        // only read.
+        let result = unsafe {
+            libc::ioctl(
+                raw(&filesystem),
+                QUOTA_CONTROL as _,
+                std::ptr::from_ref(&args),
+            )
+        };
+        check(result)
+    };
+    match enable(ENABLE_SIMPLE_QUOTAS) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => enable(ENABLE_QUOTAS),
+        other => other,
+    }
+}
+
+/// Which are on: those that were turned on first stay.
+pub fn quotas(filesystem: impl AsFd) -> io::Result<Quotas> {
+    let status = item(filesystem.as_fd(), QUOTA_STATUS, 0)?.ok_or(io::ErrorKind::NotFound)?;
+    // Version, generation, flags.
+    Ok(match status[2] & STATUS_SIMPLE {
+        0 => Quotas::Full,
+        _ => Quotas::Simple,
+    })
+}
+
+/// What a subvolume counts as holding, as of the last commit, and what it may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    pub bytes: u64,
+    pub bound: Option<u64>,
+}
+
+/// Quotas must be on.
+pub fn held(subvolume: &Path) -> io::Result<Held> {
+    let directory = File::open(subvolume)?;
+    let group = subvolume_id(directory.as_fd())?;
+    let info = item(directory.as_fd(), GROUP_INFO, group)?;
+    let bounds = item(directory.as_fd(), GROUP_BOUNDS, group)?;
+    Ok(Held {
+        // Generation, then bytes; none before its first commit.
+        bytes: info.map_or(0, |info| info[1]),
+        bound: bounds
+            .and_then(|[flags, bytes, _]| (flags & LIMIT_REFERENCED != 0).then_some(bytes)),
+    })
+}
+
+/// Bounds what the subvolume of this directory may hold, metadata included, or takes its bound away.
+/// Quotas must be on.
+pub fn bound_subvolume(subvolume: &Path, bytes: Option<u64>) -> io::Result<()> {
     let directory = File::open(subvolume)?;
     let args = LimitArgs {
         group: subvolume_id(directory.as_fd())?,
         flags: LIMIT_REFERENCED,
-        max_referenced: bytes,
+        max_referenced: bytes.unwrap_or(NO_LIMIT),
         max_exclusive: 0,
         reserved_referenced: 0,
         reserved_exclusive: 0,
@@ -142,6 +239,38 @@ pub fn limit_subvolume(subvolume: &Path, bytes: u64) -> io::Result<()> {
     let result =
         unsafe { libc::ioctl(raw(&directory), GROUP_LIMIT as _, std::ptr::from_ref(&args)) };
     check(result)
+}
+
+/// The first three numbers of an item in the tree of quotas.
+fn item(directory: BorrowedFd<'_>, kind: u32, group: u64) -> io::Result<Option<[u64; 3]>> {
+    let mut args = Box::new(SearchArgs {
+        tree: QUOTA_TREE,
+        objects: [0, 0],
+        offsets: [group, group],
+        transactions: [0, u64::MAX],
+        types: [kind, kind],
+        items: 1,
+        unused: [0; 9],
+        found: [0; 3992],
+    });
+    // SAFETY: the command takes a btrfs_ioctl_search_args, which `args` is by layout, and writes no
+    // more than it holds.
+    let result = unsafe {
+        libc::ioctl(
+            raw(&directory),
+            TREE_SEARCH as _,
+            std::ptr::from_mut(&mut *args),
+        )
+    };
+    check(result)?;
+    if args.items == 0 {
+        return Ok(None);
+    }
+    let number = |at: usize| {
+        let bytes = &args.found[FOUND_HEADER_BYTES + at * 8..][..8];
+        u64::from_le_bytes(bytes.try_into().expect("eight bytes"))
+    };
+    Ok(Some([number(0), number(1), number(2)]))
 }
 
 fn subvolume_id(directory: BorrowedFd<'_>) -> io::Result<u64> {

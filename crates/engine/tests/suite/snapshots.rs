@@ -227,7 +227,10 @@ fn a_snapshot_needs_its_base_no_more_than_its_layers() {
         let stray = ImageId::generate();
         let other = life.create(from_image("kept")).await;
         let moment = pinfold_runtime::driver::Moment::Frozen;
-        let copied = life.driver.snapshot(&other.id, &stray, moment).await;
+        let copied = life
+            .driver
+            .snapshot(&other.id, &stray, moment, &other.spec.resources)
+            .await;
         copied.expect("copied");
         let swept = async {
             while life.driver.snapshots().await.expect("list").len() > 1 {

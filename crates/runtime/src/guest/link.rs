@@ -14,7 +14,7 @@ use std::time::Duration;
 use pinfold_proto::{Reply, Request, TransferEnded, reply, request, transport};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
-use tokio::sync::{Notify, Semaphore, SetOnce, oneshot};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit, SetOnce, oneshot};
 
 use super::error::GuestError;
 use super::event::{ExitReport, GuestEvent};
@@ -236,33 +236,36 @@ impl Call {
         fds: &[BorrowedFd<'_>],
         deadline: Duration,
     ) -> Result<Answer, GuestError> {
-        let asked = async {
-            let _permit = self
-                .link
-                .in_flight
-                .acquire()
-                .await
-                .map_err(|_| GuestError::Lost)?;
-            let answer = self.expect()?;
-            let _entry = Entry { call: self };
-            self.link
-                .send(
-                    &Request {
-                        id: self.id,
-                        body: Some(body),
-                    },
-                    fds,
-                )
-                .await?;
-            answer.await.map_err(|_| self.link.cause())
-        };
-        match tokio::time::timeout(deadline, asked)
+        let asked = async { self.begin(body, fds).await?.answer().await };
+        tokio::time::timeout(deadline, asked)
             .await
-            .map_err(|_| GuestError::Timeout)??
-        {
-            (reply::Body::Failure(failure), _) => Err(failure.into()),
-            answer => Ok(answer),
-        }
+            .map_err(|_| GuestError::Timeout)?
+    }
+
+    /// Asks, and leaves it to the caller when to wait for the answer.
+    pub(super) async fn begin(
+        &self,
+        body: request::Body,
+        fds: &[BorrowedFd<'_>],
+    ) -> Result<Asked<'_>, GuestError> {
+        let permit = self
+            .link
+            .in_flight
+            .acquire()
+            .await
+            .map_err(|_| GuestError::Lost)?;
+        let answer = self.expect()?;
+        let entry = Entry { call: self };
+        let request = Request {
+            id: self.id,
+            body: Some(body),
+        };
+        self.link.send(&request, fds).await?;
+        Ok(Asked {
+            answer,
+            entry,
+            _permit: permit,
+        })
     }
 
     /// Tells the guest something without waiting for its answer, from a destructor for instance.
@@ -301,6 +304,23 @@ impl Call {
         }
         state.answers.insert(self.id, sender);
         Ok(receiver)
+    }
+}
+
+/// A question on its way.
+pub(super) struct Asked<'a> {
+    answer: oneshot::Receiver<Answer>,
+    entry: Entry<'a>,
+    _permit: SemaphorePermit<'a>,
+}
+
+impl Asked<'_> {
+    pub(super) async fn answer(self) -> Result<Answer, GuestError> {
+        let link = &self.entry.call.link;
+        match self.answer.await.map_err(|_| link.cause())? {
+            (reply::Body::Failure(failure), _) => Err(failure.into()),
+            answer => Ok(answer),
+        }
     }
 }
 

@@ -72,27 +72,27 @@ impl Inner {
             .write(directory)
             .map_err(boot_step("record the boot"))?;
         let (ours, theirs) = datagram::pair().map_err(boot_step("make the first link"))?;
-        let (boot, fds) = self.prepare(spec, directory, slot, theirs)?;
-        let booted = self
-            .spawner
-            .boot(boot, fds)
-            .await
-            .map_err(|Refused { step, source }| BootError::Step { step, source })?;
-        record.process =
-            Some(Process::of(booted.pid).map_err(boot_step("look at the guest's process"))?);
-        self.remember(&spec.id, booted.pidfd);
-        record
-            .write(directory)
-            .map_err(boot_step("record the process"))?;
-        let pid = rustix::process::Pid::from_raw(booted.pid);
         let config = Configure {
             workdir: spec.workdir.clone(),
             user: spec.user.clone(),
             ..configure(spec.die_with_host)
         };
-        Guest::connect(ours, config, pid)
-            .await
-            .map_err(BootError::Guest)
+        let made = async {
+            let (boot, fds) = self.prepare(spec, directory, slot, theirs)?;
+            let booted = self
+                .spawner
+                .boot(boot, fds)
+                .await
+                .map_err(|Refused { step, source }| BootError::Step { step, source })?;
+            record.process =
+                Some(Process::of(booted.pid).map_err(boot_step("look at the guest's process"))?);
+            self.remember(&spec.id, booted.pidfd);
+            record
+                .write(directory)
+                .map_err(boot_step("record the process"))?;
+            Ok(rustix::process::Pid::from_raw(booted.pid))
+        };
+        Guest::connect_to_new(ours, config, made).await
     }
 
     /// After a boot that failed: a stopped sandbox is stopped again, a new one is gone.

@@ -68,18 +68,19 @@ impl Cgroups {
 
     pub(super) fn create(&self, sandbox: &str, limits: &Resources) -> io::Result<Entry> {
         let mut entry = Entry::default();
-        for (directory, version) in self.directories(sandbox) {
+        for hierarchy in self.layout.hierarchies() {
+            let directory = hierarchy.path.join(sandbox);
             make(&directory)?;
-            match version {
+            match hierarchy.version {
                 layout::Version::V1 => {
-                    v1::limit(&directory, limits)?;
+                    v1::limit(hierarchy, &directory, limits)?;
                     let tasks = directory.join("tasks");
                     entry
                         .join
                         .push(File::options().write(true).open(tasks)?.into());
                 }
                 layout::Version::V2 => {
-                    v2::limit(&directory, limits)?;
+                    v2::limit(hierarchy, &directory, limits)?;
                     entry.directory = Some(open_directory(&directory)?);
                 }
             }
@@ -88,28 +89,32 @@ impl Cgroups {
     }
 
     pub(super) fn set_frozen(&self, sandbox: &str, frozen: bool) -> io::Result<()> {
-        match self.find(sandbox, "freezer") {
-            Some((directory, layout::Version::V1)) => v1::set_frozen(&directory, frozen),
-            Some((directory, layout::Version::V2)) => v2::set_frozen(&directory, frozen),
-            None => Err(io::Error::new(io::ErrorKind::Unsupported, "no freezer")),
+        let Some(hierarchy) = self.layout.hierarchy_of("freezer") else {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "no freezer"));
+        };
+        let directory = hierarchy.path.join(sandbox);
+        match hierarchy.version {
+            layout::Version::V1 => v1::set_frozen(&directory, frozen),
+            layout::Version::V2 => v2::set_frozen(&directory, frozen),
         }
     }
 
-    pub(super) fn gauge(&self, sandbox: &str) -> io::Result<Gauge> {
+    pub(super) fn gauge(&self, sandbox: &str) -> Gauge {
         let mut gauge = Gauge::default();
-        for (directory, version) in self.directories(sandbox) {
-            match version {
-                layout::Version::V1 => v1::read(&directory, &mut gauge)?,
-                layout::Version::V2 => v2::read(&directory, &mut gauge)?,
+        for hierarchy in self.layout.hierarchies() {
+            let directory = hierarchy.path.join(sandbox);
+            match hierarchy.version {
+                layout::Version::V1 => v1::read(hierarchy, &directory, &mut gauge),
+                layout::Version::V2 => v2::read(&directory, &mut gauge),
             }
         }
-        Ok(gauge)
+        gauge
     }
 
     /// Removes the groups; they are empty once the guest's process is gone. `Busy` says that some
     /// process is still on its way out.
     pub(super) fn remove(&self, sandbox: &str) -> io::Result<()> {
-        for (directory, _) in self.directories(sandbox) {
+        for directory in self.directories(sandbox) {
             match std::fs::remove_dir(&directory) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
@@ -120,16 +125,16 @@ impl Cgroups {
 
     /// Removes what this instance has left in the hierarchies, where it is empty.
     pub(super) fn remove_instance(&self) {
-        for (hierarchy, _) in self.layout.hierarchies() {
-            let _ = std::fs::remove_dir(hierarchy);
+        for hierarchy in self.layout.hierarchies() {
+            let _ = std::fs::remove_dir(&hierarchy.path);
         }
     }
 
     /// Sandboxes that have a group, in any hierarchy.
     pub(super) fn sandboxes(&self) -> io::Result<Vec<String>> {
         let mut found = BTreeMap::new();
-        for (hierarchy, _) in self.layout.hierarchies() {
-            let Ok(entries) = std::fs::read_dir(hierarchy) else {
+        for hierarchy in self.layout.hierarchies() {
+            let Ok(entries) = std::fs::read_dir(&hierarchy.path) else {
                 continue;
             };
             for entry in entries {
@@ -144,7 +149,7 @@ impl Cgroups {
 
     /// Every process in the sandbox's groups, as this machine numbers them.
     pub(super) fn processes(&self, sandbox: &str) -> io::Result<Vec<i32>> {
-        let Some((directory, _)) = self.directories(sandbox).into_iter().next() else {
+        let Some(directory) = self.directories(sandbox).next() else {
             return Ok(Vec::new());
         };
         match std::fs::read_to_string(directory.join("cgroup.procs")) {
@@ -154,16 +159,9 @@ impl Cgroups {
         }
     }
 
-    fn directories(&self, sandbox: &str) -> Vec<(PathBuf, layout::Version)> {
-        self.layout
-            .hierarchies()
-            .map(|(path, version)| (path.join(sandbox), version))
-            .collect()
-    }
-
-    fn find(&self, sandbox: &str, controller: &str) -> Option<(PathBuf, layout::Version)> {
-        let (path, version) = self.layout.hierarchy_of(controller)?;
-        Some((path.join(sandbox), version))
+    fn directories(&self, sandbox: &str) -> impl Iterator<Item = PathBuf> {
+        let hierarchies = self.layout.hierarchies().iter();
+        hierarchies.map(move |hierarchy| hierarchy.path.join(sandbox))
     }
 }
 
@@ -192,18 +190,29 @@ fn set(directory: &Path, file: &str, value: impl std::fmt::Display) -> io::Resul
     result.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
 }
 
+/// What not every kernel offers.
+fn optional(set: io::Result<()>) -> io::Result<()> {
+    match set {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
 fn number(directory: &Path, file: &str) -> Option<u64> {
-    std::fs::read_to_string(directory.join(file))
-        .ok()?
-        .trim()
-        .parse()
-        .ok()
+    read(directory, file)?.trim().parse().ok()
+}
+
+/// What a file of the kernel's says, in one read: none that is asked for here is longer.
+fn read(directory: &Path, file: &str) -> Option<String> {
+    let mut buffer = [0; 4096];
+    let mut file = File::open(directory.join(file)).ok()?;
+    let len = io::Read::read(&mut file, &mut buffer).ok()?;
+    Some(str::from_utf8(&buffer[..len]).ok()?.to_owned())
 }
 
 /// The value behind `key` in a file of `key value` lines.
 fn field(directory: &Path, file: &str, key: &str) -> Option<u64> {
-    let text = std::fs::read_to_string(directory.join(file)).ok()?;
-    text.lines().find_map(|line| {
+    read(directory, file)?.lines().find_map(|line| {
         let (name, value) = line.split_once(' ')?;
         (name == key).then(|| value.trim().parse().ok())?
     })

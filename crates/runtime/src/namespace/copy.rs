@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use pinfold_model::{ImageId, SandboxId};
+use pinfold_model::{ImageId, Resources, SandboxId};
 use pinfold_sys::btrfs::Access;
 
 use super::{Inner, etc, step};
@@ -24,8 +24,9 @@ impl Inner {
         id: &SandboxId,
         snapshot: &ImageId,
         moment: Moment,
+        limits: &Resources,
     ) -> Result<(), DriverError> {
-        self.copy(id, snapshot.as_str(), Access::ReadOnly, moment)
+        self.copy(id, snapshot.as_str(), Access::ReadOnly, moment, limits)
             .await
     }
 
@@ -34,10 +35,12 @@ impl Inner {
         id: &SandboxId,
         fork: &SandboxId,
         moment: Moment,
+        limits: &Resources,
     ) -> Result<(), DriverError> {
         // What is still removed behind a destroy of that id would take the new disk along.
         self.teardown.over(fork).await;
-        self.copy(id, fork.as_str(), Access::Writable, moment).await
+        self.copy(id, fork.as_str(), Access::Writable, moment, limits)
+            .await
     }
 
     async fn copy(
@@ -46,6 +49,7 @@ impl Inner {
         name: &str,
         access: Access,
         moment: Moment,
+        limits: &Resources,
     ) -> Result<(), DriverError> {
         self.check_copy()?;
         // The copy writes out what is left; most of it now, while the sandbox still runs.
@@ -59,9 +63,9 @@ impl Inner {
             let _ = self.set_frozen(id, false).await;
             return Err(error);
         }
-        let (from, name) = (id.to_string(), name.to_owned());
+        let (from, name, limits) = (id.to_string(), name.to_owned(), *limits);
         let copied = self
-            .blocking(move |inner| inner.disks.copy(&from, &name, access))
+            .blocking(move |inner| inner.disks.copy(&from, &name, access, &limits))
             .await;
         if moment == Moment::Frozen {
             self.set_frozen(id, false).await?;

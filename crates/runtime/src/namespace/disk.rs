@@ -14,7 +14,7 @@ use std::sync::{Mutex, PoisonError};
 
 use pinfold_model::{ImageId, Resources};
 use pinfold_proto::spawn::Disk;
-use pinfold_sys::btrfs::{self, Access};
+use pinfold_sys::btrfs::{self, Access, Quotas};
 use rustix::fs::{CWD, StatVfsMountFlags};
 use rustix::mount::{OpenTreeFlags, UnmountFlags, open_tree};
 
@@ -86,7 +86,7 @@ impl Store {
         match self {
             Self::Memory { .. } => Ok((memory(limits), None)),
             Self::Pool(pool) => {
-                let tree = pool.make(name, u64::from(limits.disk_mib) << 20, snapshot)?;
+                let tree = pool.make(name, bytes(limits), snapshot)?;
                 Ok((
                     Disk {
                         kept: true,
@@ -115,10 +115,19 @@ impl Store {
     }
 
     /// What the disk `from` holds, as the disk or snapshot `name`.
-    pub(super) fn copy(&self, from: &str, name: &str, access: Access) -> io::Result<()> {
+    pub(super) fn copy(
+        &self,
+        from: &str,
+        name: &str,
+        access: Access,
+        limits: &Resources,
+    ) -> io::Result<()> {
         match self {
             Self::Memory { .. } => Err(io::ErrorKind::Unsupported.into()),
-            Self::Pool(pool) => pool.copy(from, name, access),
+            Self::Pool(pool) => {
+                pool.copy(from, name, access)?;
+                pool.make_room(from, bytes(limits))
+            }
         }
     }
 
@@ -146,6 +155,10 @@ impl Store {
             pool.unmount();
         }
     }
+}
+
+fn bytes(limits: &Resources) -> u64 {
+    u64::from(limits.disk_mib) << 20
 }
 
 /// A full disk must be an error inside and not the end of the sandbox, so a disk in memory takes at
@@ -188,10 +201,7 @@ impl Pool {
         run(Command::new("mount")
             .args(["-t", "btrfs", "-o", options])
             .args([&self.image, &self.point]))?;
-        // Simple quotas cost least; kernels before 6.7 have the full ones only.
-        let enable = |args: &[&str]| run(Command::new("btrfs").args(args).arg(&self.point));
-        let enabled =
-            enable(&["quota", "enable", "--simple"]).or_else(|_| enable(&["quota", "enable"]));
+        let enabled = File::open(&self.point).and_then(btrfs::enable_quotas);
         if let Err(error) = enabled {
             let _ = rustix::mount::unmount(&self.point, UnmountFlags::empty());
             return Err(error);
@@ -231,7 +241,11 @@ impl Pool {
             _ => {}
         }
         let path = self.point.join(name);
-        btrfs::limit_subvolume(&path, bytes)?;
+        let held = btrfs::held(&path)?;
+        if held.bound.is_none() {
+            // What it begins with does not count.
+            btrfs::bound_subvolume(&path, Some(held.bytes.saturating_add(bytes)))?;
+        }
         let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
         Ok(open_tree(CWD, &path, flags)?)
     }
@@ -246,8 +260,26 @@ impl Pool {
             // sandboxes differ.
             Access::Writable => {
                 let disk = self.point.join(name);
+                // Full quotas hand the bound down; its own is set when it is first used.
+                btrfs::bound_subvolume(&disk, None)?;
                 std::fs::rename(disk.join("upper"), disk.join("new"))
             }
+        }
+    }
+
+    /// Behind a copy. Simple quotas go on counting what a disk has allocated when it has removed that and
+    /// only the copy still shows it. So its bound grows by what it holds now, but never to more than twice
+    /// the size of the disk: copies may be removed again, and a bound that grew with each were none.
+    fn make_room(&self, name: &str, bytes: u64) -> io::Result<()> {
+        if btrfs::quotas(File::open(&self.point)?)? == Quotas::Full {
+            return Ok(());
+        }
+        let path = self.point.join(name);
+        let held = btrfs::held(&path)?;
+        let wanted = held.bytes.min(bytes).saturating_add(bytes);
+        match held.bound {
+            Some(bound) if bound < wanted => btrfs::bound_subvolume(&path, Some(wanted)),
+            _ => Ok(()),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Hosts that come and go, and peers that are not what they should be.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 use pinfold_model::ExitStatus;
 use pinfold_proto::{self as proto, Reply, Request, reply, request, transport};
@@ -235,6 +236,87 @@ async fn another_version_of_guest_is_refused_by_name() {
         "{refused:?}"
     );
     within(guest).await.expect("guest");
+}
+
+/// A new guest as its host finds it: whatever it is `told` waits for it, and `made` says when it is there.
+#[tokio::test]
+async fn what_a_new_guest_is_told_waits_until_it_is_there() {
+    let (ours, theirs) = pinfold_sys::datagram::pair().expect("pair");
+    let made = async {
+        let heard = tokio::task::spawn_blocking(move || {
+            let mut buffer = vec![0; transport::BUFFER_BYTES];
+            let mut heard = Vec::new();
+            for _ in 0..2 {
+                let received = transport::receive::<Request>(&theirs, &mut buffer);
+                let (request, _) = received.expect("a request").expect("a request");
+                let body = match request.body.expect("a body") {
+                    request::Body::Hello(hello) => {
+                        heard.push("hello");
+                        reply::Body::Hello(proto::Hello { boot: 7, ..hello })
+                    }
+                    request::Body::Configure(config) => {
+                        assert_eq!(config.workdir, "/there");
+                        heard.push("configure");
+                        reply::Body::Done(proto::Done {})
+                    }
+                    other => panic!("{other:?}"),
+                };
+                let reply = Reply {
+                    id: request.id,
+                    body: Some(body),
+                };
+                transport::send(&theirs, &reply, &[]).expect("send");
+            }
+            (theirs, heard)
+        });
+        // It answers before its host is told that it was made.
+        let (link, heard) = heard.await.expect("guest");
+        assert_eq!(heard, ["hello", "configure"]);
+        tokio::spawn(async move {
+            let _link = link;
+            std::future::pending::<()>().await;
+        });
+        Ok::<_, GuestError>(rustix::process::Pid::from_raw(42))
+    };
+    let config = Configure {
+        workdir: "/there".to_owned(),
+        ..Configure::default()
+    };
+    let guest = within(Guest::connect_to_new(ours, config, made)).await;
+    let guest = guest.expect("greeted");
+    assert_eq!(guest.boot_id(), 7);
+    assert_eq!(guest.pid(), rustix::process::Pid::from_raw(42));
+}
+
+#[tokio::test]
+async fn a_new_guest_that_hangs_up_or_talks_nonsense_is_none_and_why_it_was_not_made_comes_first() {
+    for nonsense in [None, Some(b"\xff\xff".as_slice())] {
+        for refused in [false, true] {
+            let (ours, theirs) = pinfold_sys::datagram::pair().expect("pair");
+            if let Some(nonsense) = nonsense {
+                pinfold_sys::datagram::send(&theirs, nonsense, &[]).expect("send");
+            }
+            drop(theirs);
+            let made = async {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                match refused {
+                    true => Err(GuestError::Timeout),
+                    false => Ok(None),
+                }
+            };
+            let guest = within(Guest::connect_to_new(ours, Configure::default(), made)).await;
+            let error = guest.expect_err("no guest");
+            assert_eq!(matches!(error, GuestError::Timeout), refused, "{error:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_guest_that_says_nothing_is_waited_for_until_a_deadline() {
+    let (ours, _theirs) = pinfold_sys::datagram::pair().expect("pair");
+    let made = async { Ok::<_, GuestError>(None) };
+    let guest = Guest::connect_to_new(ours, Configure::default(), made).await;
+    assert!(matches!(guest, Err(GuestError::Timeout)), "{guest:?}");
 }
 
 #[tokio::test]

@@ -16,10 +16,11 @@ impl Owner {
             other => return Err(illegal(other, SandboxEvent::Freeze)),
         };
         let began = std::time::Instant::now();
-        let driver = &self.shared.driver;
+        let (driver, id) = (&self.shared.driver, self.live.id());
+        let limits = self.live.view.borrow().sandbox.spec.resources;
         let done = match copy {
-            DiskCopy::Snapshot(image) => driver.snapshot(self.live.id(), &image, moment).await,
-            DiskCopy::Fork(fork) => driver.fork(self.live.id(), &fork, moment).await,
+            DiskCopy::Snapshot(image) => driver.snapshot(id, &image, moment, &limits).await,
+            DiskCopy::Fork(fork) => driver.fork(id, &fork, moment, &limits).await,
         };
         done.map_err(driver_error)?;
         metrics::histogram!("pinfold_disk_copy_seconds").record(began.elapsed());

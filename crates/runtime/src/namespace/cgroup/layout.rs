@@ -1,6 +1,5 @@
 //! Which controllers this machine has, and where.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Controllers that sandboxes use. `cpuacct` counts on v1 what v2's `cpu` counts itself.
@@ -12,56 +11,64 @@ pub(crate) enum Version {
     V2,
 }
 
-/// Controller -> the hierarchy that can limit it, ready to hold sandboxes.
+/// The hierarchies that can limit anything, ready to hold sandboxes.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Layout {
-    controllers: BTreeMap<&'static str, (PathBuf, Version)>,
+    hierarchies: Vec<Hierarchy>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Hierarchy {
+    pub(crate) path: PathBuf,
+    pub(crate) version: Version,
+    controllers: Vec<&'static str>,
+}
+
+impl Hierarchy {
+    pub(crate) fn has(&self, controller: &str) -> bool {
+        self.controllers.contains(&controller)
+    }
 }
 
 impl Layout {
     /// Finds the hierarchies and makes `parent` in each; one that cannot be written is not used.
     pub(crate) fn detect(parent: &str) -> Self {
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        let mut controllers = BTreeMap::new();
+        let mut hierarchies: Vec<Hierarchy> = Vec::new();
         for (mount, kind, options) in mounts.lines().filter_map(parse_mount) {
             let (names, version) = match kind {
                 "cgroup" => (v1_controllers(options), Version::V1),
                 "cgroup2" => (v2_controllers(&mount), Version::V2),
                 _ => continue,
             };
-            let directory = mount.join(parent);
-            if names.is_empty() || !usable(&mount, &directory, version, &names) {
+            let path = mount.join(parent);
+            if names.is_empty() || !usable(&mount, &path, version, &names) {
                 continue;
             }
-            for name in names {
-                controllers
-                    .entry(name)
-                    .or_insert((directory.clone(), version));
+            let mut controllers = names;
+            controllers.retain(|name| !hierarchies.iter().any(|known| known.has(name)));
+            if !controllers.is_empty() {
+                hierarchies.push(Hierarchy {
+                    path,
+                    version,
+                    controllers,
+                });
             }
         }
-        Self { controllers }
+        Self { hierarchies }
     }
 
     pub(crate) fn has(&self, controller: &str) -> bool {
-        self.controllers.contains_key(controller)
+        self.hierarchy_of(controller).is_some()
     }
 
-    pub(crate) fn hierarchy_of(&self, controller: &str) -> Option<(&Path, Version)> {
-        self.controllers
-            .get(controller)
-            .map(|(path, version)| (path.as_path(), *version))
+    pub(crate) fn hierarchy_of(&self, controller: &str) -> Option<&Hierarchy> {
+        self.hierarchies.iter().find(|it| it.has(controller))
     }
 
-    /// Each hierarchy once.
-    pub(crate) fn hierarchies(&self) -> impl Iterator<Item = (&Path, Version)> {
-        let mut seen: Vec<(&Path, Version)> = self
-            .controllers
-            .values()
-            .map(|(path, version)| (path.as_path(), *version))
-            .collect();
-        seen.sort();
-        seen.dedup();
-        seen.into_iter()
+    /// Each hierarchy once, with its controllers.
+    pub(crate) fn hierarchies(&self) -> &[Hierarchy] {
+        &self.hierarchies
     }
 }
 

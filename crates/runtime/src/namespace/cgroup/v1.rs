@@ -1,4 +1,4 @@
-//! Limits and readings in a v1 hierarchy, whatever controllers it holds: each is known by its files.
+//! Limits and readings in a v1 hierarchy, whatever controllers it holds.
 
 use std::io;
 use std::path::Path;
@@ -6,23 +6,21 @@ use std::path::Path;
 use pinfold_model::Resources;
 use pinfold_model::usage::Gauge;
 
-use super::{PERIOD_US, field, number, quota_us, set};
+use super::layout::Hierarchy;
+use super::{field, number, optional, quota_us, set};
 
-pub(super) fn limit(directory: &Path, limits: &Resources) -> io::Result<()> {
-    let has = |file: &str| directory.join(file).exists();
-    if has("memory.limit_in_bytes") {
+pub(super) fn limit(of: &Hierarchy, directory: &Path, limits: &Resources) -> io::Result<()> {
+    if of.has("memory") {
         let bytes = u64::from(limits.memory_mib) << 20;
         set(directory, "memory.limit_in_bytes", bytes)?;
         // Memory and swap together, where swap is counted: the same bound, so no swap.
-        if has("memory.memsw.limit_in_bytes") {
-            set(directory, "memory.memsw.limit_in_bytes", bytes)?;
-        }
+        optional(set(directory, "memory.memsw.limit_in_bytes", bytes))?;
     }
-    if has("cpu.cfs_quota_us") {
-        set(directory, "cpu.cfs_period_us", PERIOD_US)?;
-        set(directory, "cpu.cfs_quota_us", quota_us(limits))?;
+    // Without fair-group bandwidth the kernel has no such files. The period is the kernel's own.
+    if of.has("cpu") {
+        optional(set(directory, "cpu.cfs_quota_us", quota_us(limits)))?;
     }
-    if has("pids.max") {
+    if of.has("pids") {
         set(directory, "pids.max", limits.pids)?;
     }
     Ok(())
@@ -32,9 +30,12 @@ pub(super) fn limit(directory: &Path, limits: &Resources) -> io::Result<()> {
 pub(super) fn set_frozen(directory: &Path, frozen: bool) -> io::Result<()> {
     const TRIES: u32 = 2000;
     let wanted = if frozen { "FROZEN" } else { "THAWED" };
+    if is(directory, wanted) {
+        return Ok(());
+    }
     for _ in 0..TRIES {
         set(directory, "freezer.state", wanted)?;
-        if std::fs::read_to_string(directory.join("freezer.state"))?.trim() == wanted {
+        if is(directory, wanted) {
             return Ok(());
         }
         std::thread::sleep(std::time::Duration::from_millis(1));
@@ -45,17 +46,26 @@ pub(super) fn set_frozen(directory: &Path, frozen: bool) -> io::Result<()> {
     ))
 }
 
-pub(super) fn read(directory: &Path, gauge: &mut Gauge) -> io::Result<()> {
-    if let Some(bytes) = number(directory, "memory.usage_in_bytes") {
+fn is(directory: &Path, state: &str) -> bool {
+    super::read(directory, "freezer.state").is_some_and(|now| now.trim() == state)
+}
+
+pub(super) fn read(of: &Hierarchy, directory: &Path, gauge: &mut Gauge) {
+    if of.has("memory")
+        && let Some(bytes) = number(directory, "memory.usage_in_bytes")
+    {
         gauge.memory_bytes = bytes;
         gauge.memory_peak_bytes = number(directory, "memory.max_usage_in_bytes").unwrap_or(bytes);
         gauge.oom_kills = field(directory, "memory.oom_control", "oom_kill").unwrap_or(0);
     }
-    if let Some(nanoseconds) = number(directory, "cpuacct.usage") {
+    if of.has("cpuacct")
+        && let Some(nanoseconds) = number(directory, "cpuacct.usage")
+    {
         gauge.cpu_used_us = nanoseconds / 1000;
     }
-    if let Some(processes) = number(directory, "pids.current") {
+    if of.has("pids")
+        && let Some(processes) = number(directory, "pids.current")
+    {
         gauge.processes = processes;
     }
-    Ok(())
 }

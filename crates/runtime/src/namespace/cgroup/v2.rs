@@ -6,24 +6,21 @@ use std::path::Path;
 use pinfold_model::Resources;
 use pinfold_model::usage::Gauge;
 
-use super::{PERIOD_US, field, number, quota_us, set};
+use super::layout::Hierarchy;
+use super::{PERIOD_US, field, number, optional, quota_us, set};
 
-pub(super) fn limit(directory: &Path, limits: &Resources) -> io::Result<()> {
-    let has = |file: &str| directory.join(file).exists();
-    if has("memory.max") {
+pub(super) fn limit(of: &Hierarchy, directory: &Path, limits: &Resources) -> io::Result<()> {
+    if of.has("memory") {
         set(directory, "memory.max", u64::from(limits.memory_mib) << 20)?;
-        if has("memory.swap.max") {
-            set(directory, "memory.swap.max", 0)?;
-        }
+        // Not there where swap is not counted.
+        optional(set(directory, "memory.swap.max", 0))?;
     }
-    if has("cpu.max") {
-        set(
-            directory,
-            "cpu.max",
-            format!("{} {PERIOD_US}", quota_us(limits)),
-        )?;
+    if of.has("cpu") {
+        let quota = format!("{} {PERIOD_US}", quota_us(limits));
+        // Without fair-group bandwidth the kernel has no such file.
+        optional(set(directory, "cpu.max", quota))?;
     }
-    if has("pids.max") {
+    if of.has("pids") {
         set(directory, "pids.max", limits.pids)?;
     }
     Ok(())
@@ -44,7 +41,7 @@ pub(super) fn set_frozen(directory: &Path, frozen: bool) -> io::Result<()> {
     ))
 }
 
-pub(super) fn read(directory: &Path, gauge: &mut Gauge) -> io::Result<()> {
+pub(super) fn read(directory: &Path, gauge: &mut Gauge) {
     if let Some(bytes) = number(directory, "memory.current") {
         gauge.memory_bytes = bytes;
         gauge.memory_peak_bytes = number(directory, "memory.peak").unwrap_or(bytes);
@@ -56,5 +53,4 @@ pub(super) fn read(directory: &Path, gauge: &mut Gauge) -> io::Result<()> {
     if let Some(processes) = number(directory, "pids.current") {
         gauge.processes = processes;
     }
-    Ok(())
 }
