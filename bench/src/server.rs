@@ -52,7 +52,8 @@ impl Server {
         let client = loop {
             if let Some(url) = announced(&data)
                 && let Ok(client) = Client::new(&url, KEY)
-                && client.health().await.is_ok()
+                // Once: the notice may be of the server before, and patience with that would count.
+                && client.health_now(READY_WITHIN).await.is_ok()
             {
                 break client;
             }
