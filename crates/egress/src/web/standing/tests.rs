@@ -1,9 +1,11 @@
 //! Calls whose gateway is changed while they are under way.
 
 use bytes::Bytes;
-use http::{Method, StatusCode};
+use http::{Method, Response, StatusCode};
 use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::super::whole;
 use super::super::world::{World, pieces, post, refusal, request, said};
@@ -11,6 +13,22 @@ use super::PATIENCE;
 use crate::gateways::NoCall;
 
 const PING: &str = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
+
+/// A call that has arrived where nobody answers it.
+async fn unanswered(world: &World) -> JoinHandle<hyper::Result<Response<Incoming>>> {
+    let (asked, mut heard) = mpsc::channel::<()>(1);
+    let server = move |_| {
+        let asked = asked.clone();
+        async move {
+            asked.send(()).await.expect("the test waits");
+            std::future::pending().await
+        }
+    };
+    let mut client = world.connect(server).await;
+    let answer = tokio::spawn(async move { client.send_request(post(PING)).await });
+    heard.recv().await.expect("it arrived");
+    answer
+}
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_breaks_off_where_its_call_would_be_another_now() {
@@ -30,7 +48,7 @@ async fn an_answer_breaks_off_where_its_call_would_be_another_now() {
         let mut client = world.connect(server).await;
         let answer = client.send_request(request(Method::GET, whole(""))).await;
         let mut answer = answer.expect("an answer").into_body();
-        let next = async |text: &'static str, answer: &mut hyper::body::Incoming| {
+        let next = async |text: &'static str, answer: &mut Incoming| {
             bytes
                 .send(Bytes::from_static(text.as_bytes()))
                 .await
@@ -55,17 +73,7 @@ async fn a_call_outlives_a_database_that_is_busy_for_a_moment_and_no_longer() {
     let world = World::new();
     let mut granted = Err(NoCall::Gone);
     world.change(|call| granted = call.clone());
-    let (asked, mut heard) = mpsc::channel::<()>(1);
-    let server = move |_| {
-        let asked = asked.clone();
-        async move {
-            asked.send(()).await.expect("the test waits");
-            std::future::pending().await
-        }
-    };
-    let mut client = world.connect(server).await;
-    let mut answer = tokio::spawn(async move { client.send_request(post(PING)).await });
-    heard.recv().await.expect("it arrived");
+    let mut answer = unanswered(&world).await;
     let busy = || Err(NoCall::Unavailable("try again".to_owned()));
     world.change(|call| *call = busy());
     tokio::time::sleep(PATIENCE / 2).await;
@@ -85,17 +93,7 @@ async fn a_call_outlives_a_database_that_is_busy_for_a_moment_and_no_longer() {
 #[tokio::test(start_paused = true)]
 async fn a_call_without_an_answer_yet_is_told_why_it_gets_none() {
     let world = World::new();
-    let (asked, mut heard) = mpsc::channel::<()>(1);
-    let server = move |_| {
-        let asked = asked.clone();
-        async move {
-            asked.send(()).await.expect("the test waits");
-            std::future::pending().await
-        }
-    };
-    let mut client = world.connect(server).await;
-    let answer = tokio::spawn(async move { client.send_request(post(PING)).await });
-    heard.recv().await.expect("it arrived");
+    let answer = unanswered(&world).await;
     world.change(|call| *call = Err(NoCall::Gone));
     let answer = answer.await.expect("task").expect("an answer");
     let refused = (StatusCode::FORBIDDEN, "gateway_changed".to_owned());
