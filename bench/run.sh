@@ -15,12 +15,12 @@ if command -v apt-get >/dev/null; then
     done
 fi
 
-cargo build --release --locked -p pinfold -p pinfold-bench
+cargo build --profile dist --locked -p pinfold -p pinfold-bench
 target=${CARGO_TARGET_DIR:-target}
 # crun, and podman with it, refuse a hybrid layout of cgroups. There everybody sees its v1 part alone.
 alone=()
 if mountpoint -q /sys/fs/cgroup/unified; then
     alone=(unshare --mount --propagation private sh -c 'umount /sys/fs/cgroup/unified && exec "$@"' alone)
 fi
-"${alone[@]}" "$target/release/pinfold-bench" measure --results bench/results "$@"
-"$target/release/pinfold-bench" report bench/results --document BENCHMARKS.md
+"${alone[@]}" "$target/dist/pinfold-bench" measure --results bench/results "$@"
+"$target/dist/pinfold-bench" report bench/results --document BENCHMARKS.md
