@@ -131,7 +131,7 @@ pub trait Driver: Send + Sync + 'static {
 
     /// Keeps what the sandbox's disk holds now as a snapshot, which any number of boots can begin
     /// with. It costs what the sandbox has written and not yet flushed, whatever the disk holds. The
-    /// sandbox, of these limits, may write as much as on a fresh disk from then on.
+    /// sandbox, of these limits, gets room for what the snapshot keeps of it, up to twice its disk in all.
     async fn snapshot(
         &self,
         _: &SandboxId,
@@ -143,7 +143,7 @@ pub trait Driver: Send + Sync + 'static {
     }
 
     /// Makes the disk of a sandbox that has none yet from what that of the first one holds now; its
-    /// first boot finds it. Its original is bounded anew as by a snapshot.
+    /// first boot finds it. Its original, of these limits, gets room as by a snapshot.
     async fn fork(
         &self,
         _: &SandboxId,

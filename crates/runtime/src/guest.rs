@@ -115,8 +115,8 @@ impl Guest {
         Ok(guest)
     }
 
-    /// The same for a guest that `made` is only about to make, which ends with its process. It finds what
-    /// it is told waiting: it is of this program, so that nothing depends on which version it says it has.
+    /// The same for a guest that `made` is only about to make, and which is of this program: `config` need
+    /// not wait for its version, so both questions wait in its socket. `made` ends with its process.
     pub async fn connect_to_new<E: From<GuestError>>(
         link: OwnedFd,
         config: Configure,

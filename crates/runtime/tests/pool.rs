@@ -194,6 +194,12 @@ async fn a_fork_begins_with_the_disk_of_its_original() {
     destroy(&world, fork).await;
 }
 
+async fn gone(world: &World, snapshot: &ImageId) {
+    let driver = world.driver();
+    driver.remove_snapshot(snapshot).await.expect("removed");
+    driver.settle().await;
+}
+
 #[tokio::test]
 async fn what_a_copy_keeps_does_not_count_for_its_original() {
     let world = World::with_disks(POOL);
@@ -225,12 +231,7 @@ async fn what_a_copy_keeps_does_not_count_for_its_original() {
     assert_ne!(origin.sh(fill).await.status, ExitStatus::Code(0));
     destroy(&world, origin).await;
     destroy(&world, fork).await;
-    world
-        .driver()
-        .remove_snapshot(&snapshot)
-        .await
-        .expect("removed");
-    world.driver().settle().await;
+    gone(&world, &snapshot).await;
 }
 
 #[tokio::test]
@@ -286,12 +287,7 @@ async fn in_a_pool_with_full_quotas_copies_are_bounded_by_their_own_size() {
     let fill = "head -c 60M /dev/urandom > /workspace/more && sync -f /workspace";
     assert_ne!(origin.sh(fill).await.status, ExitStatus::Code(0));
     destroy(&world, origin).await;
-    world
-        .driver()
-        .remove_snapshot(&snapshot)
-        .await
-        .expect("removed");
-    world.driver().settle().await;
+    gone(&world, &snapshot).await;
 }
 
 #[tokio::test]

@@ -202,7 +202,7 @@ pub fn quotas(filesystem: impl AsFd) -> io::Result<Quotas> {
 }
 
 /// What a subvolume counts as holding, as of the last commit, and what it may hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Held {
     pub bytes: u64,
     pub bound: Option<u64>,

@@ -66,7 +66,7 @@ impl Standing {
                 };
                 let now = tokio::time::timeout(PATIENCE, now).await;
                 // Where nobody can say, it has no ground to go on.
-                if now != Ok(Ok(granted.clone())) {
+                if !matches!(now, Ok(Ok(call)) if call == granted) {
                     revoke.cancel();
                     return;
                 }

@@ -14,7 +14,7 @@ use std::sync::{Mutex, PoisonError};
 
 use pinfold_model::{ImageId, Resources};
 use pinfold_proto::spawn::Disk;
-use pinfold_sys::btrfs::{self, Access, Quotas};
+use pinfold_sys::btrfs::{self, Access, Held, Quotas};
 use rustix::fs::{CWD, StatVfsMountFlags};
 use rustix::mount::{OpenTreeFlags, UnmountFlags, open_tree};
 
@@ -236,12 +236,13 @@ impl Pool {
             Some(_) if self.point.join(name).exists() => Ok(()),
             Some(snapshot) => self.copy(snapshot.as_str(), name, Access::Writable),
         };
-        match made {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
-        }
         let path = self.point.join(name);
-        let held = btrfs::held(&path)?;
+        let held = match made {
+            // Nothing has to be asked about what was not there a moment ago.
+            Ok(()) if snapshot.is_none() => Held::default(),
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => btrfs::held(&path)?,
+        };
         if held.bound.is_none() {
             // What it begins with does not count.
             btrfs::bound_subvolume(&path, Some(held.bytes.saturating_add(bytes)))?;

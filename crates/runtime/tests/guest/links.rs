@@ -238,7 +238,6 @@ async fn another_version_of_guest_is_refused_by_name() {
     within(guest).await.expect("guest");
 }
 
-/// A new guest as its host finds it: whatever it is `told` waits for it, and `made` says when it is there.
 #[tokio::test]
 async fn what_a_new_guest_is_told_waits_until_it_is_there() {
     let (ours, theirs) = pinfold_sys::datagram::pair().expect("pair");
