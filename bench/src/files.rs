@@ -13,7 +13,7 @@ use crate::stats::{Figure, Series, Unit};
 const MEBIBYTES: usize = 1024;
 const INSIDE: &str = "/workspace/file";
 
-/// Each one writes where its bytes were written before, so none pays for more than the others.
+/// Each one begins when nothing waits for the disk: what the one before has left would be written out at its cost.
 pub(crate) async fn measure(program: &Path, rounds: usize) -> Result<Vec<Figure>> {
     let place = tempfile::tempdir()?;
     let server = Server::start(program, place.path()).await?;
@@ -30,14 +30,17 @@ pub(crate) async fn measure(program: &Path, rounds: usize) -> Result<Vec<Figure>
     let mut plain = Series::new("cp", "process");
     let speed = |start: Instant| MEBIBYTES as f64 / start.elapsed().as_secs_f64();
     for _ in 0..rounds.div_ceil(25) {
+        rustix::fs::sync();
         let start = Instant::now();
         let body = Upload::file(&source).await?;
         files.write(INSIDE, body, &WriteOptions::default()).await?;
         up.push(speed(start));
+        rustix::fs::sync();
         let start = Instant::now();
         let read = files.read(INSIDE).await?.save(&back).await?;
         ensure!(read == (MEBIBYTES as u64) << 20, "{read} bytes came");
         down.push(speed(start));
+        rustix::fs::sync();
         let start = Instant::now();
         cp.run().await?;
         plain.push(speed(start));

@@ -2,6 +2,7 @@
 
 mod attended;
 mod collect;
+mod kept;
 mod logs;
 mod reader;
 mod run;
@@ -30,6 +31,8 @@ pub use text::{TextChunk, TextPage, TextReader, TextTail};
 pub use utf8::TextDecoder;
 
 pub(crate) use collect::Collecting;
+pub(crate) use kept::{find_journal, kept_journal};
+pub(crate) use run::may_have_written;
 pub(crate) use start::{absolute, new_command, start, start_spec};
 
 /// Bytes of one write to a command's stdin; more is for several writes.

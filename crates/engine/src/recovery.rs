@@ -176,7 +176,11 @@ async fn end(
     for command in &commands {
         match ending(shared, command) {
             Some(step) => record(shared, &command.id, &step).await?,
-            None => end_journal(shared, &command.id, how)?,
+            None => {
+                if let Some(step) = end_journal(shared, command, how)? {
+                    record(shared, &command.id, &step).await?;
+                }
+            }
         }
     }
     let now = shared.clock.now();
@@ -203,17 +207,25 @@ fn forget_inputs(shared: &Shared, unfinished: &[Command]) -> Result<()> {
     Ok(())
 }
 
-fn end_journal(shared: &Shared, id: &CommandId, how: Unfinished) -> Result<()> {
-    match shared
-        .journals
-        .reopen(id, limits::JOURNAL_DEFAULT_CAP_BYTES)
-    {
-        Ok(mut writer) => {
-            writer.end(how.state()).map_err(Error::internal)?;
+/// Appends End; what is to be recorded then.
+fn end_journal(shared: &Shared, command: &Command, how: Unfinished) -> Result<Option<Progress>> {
+    let (id, cap) = (&command.id, limits::JOURNAL_DEFAULT_CAP_BYTES);
+    let mut writer = match shared.journals.reopen(id, cap) {
+        Ok(writer) => writer,
+        Err(error) => {
+            tracing::warn!(command = %id, %error, "journal without end");
+            return Ok(None);
         }
-        Err(error) => tracing::warn!(command = %id, %error, "journal without end"),
-    }
-    Ok(())
+    };
+    writer.end(how.state()).map_err(Error::internal)?;
+    let status = *writer.status();
+    Ok(status.end.map(|end| Progress {
+        started_at: command.started_at,
+        ended_at: Some(end.time),
+        last_seq: Some(end.seq),
+        truncated: status.truncated,
+        ..Progress::new(end.state)
+    }))
 }
 
 /// How the command ended, if its journal says that it did. One that cannot be read says nothing.
@@ -228,12 +240,10 @@ fn ending(shared: &Shared, command: &Command) -> Option<Progress> {
     };
     let status = journal.status();
     let end = status.end?;
-    let record = journal.page(end.seq - 1, 1, None).ok();
-    let at = record.and_then(|page| Some(page.records.first()?.time));
     Some(Progress {
         // When it began was not recorded if that was less than a second before the end.
         started_at: command.started_at.or(Some(command.created_at)),
-        ended_at: at,
+        ended_at: Some(end.time),
         last_seq: Some(end.seq),
         truncated: status.truncated,
         ..Progress::new(end.state)

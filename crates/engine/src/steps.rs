@@ -17,11 +17,13 @@ use std::time::Duration;
 
 use pinfold_model::journal::{Record, RecordBody, Stream};
 use pinfold_model::pipeline::{StepRun, StepState};
-use pinfold_model::{Code, CommandId, Error, Result, Time};
-use pinfold_runtime::journal::{JournalReader, Journals, OpenError};
+use pinfold_model::{Code, Error, Result, Time};
+use pinfold_runtime::journal::{JournalReader, Journals};
+use pinfold_store::Store;
 use tokio::sync::watch;
 
-use crate::errors::journal_error;
+use crate::commands::find_journal;
+use crate::config::Parts;
 
 const STEP_BITS: u32 = 32;
 /// Far above the records that fit into one journal.
@@ -63,6 +65,7 @@ pub(crate) enum StepEvent {
 pub(crate) struct StepReader<T> {
     view: watch::Receiver<T>,
     journals: Journals,
+    store: Store,
     after_seq: u64,
     at: At,
 }
@@ -113,11 +116,12 @@ type Told = (u64, StepEvent);
 
 impl<T: Stepped> StepReader<T> {
     /// From behind the event `after_seq`; 0 is from the beginning.
-    pub(crate) fn new(view: watch::Receiver<T>, journals: Journals, after_seq: u64) -> Self {
+    pub(crate) fn new(view: watch::Receiver<T>, parts: &Parts, after_seq: u64) -> Self {
         let at = At::behind(after_seq, view.borrow().steps());
         Self {
             view,
-            journals,
+            journals: parts.journals.clone(),
+            store: parts.store.clone(),
             after_seq,
             at,
         }
@@ -187,7 +191,11 @@ impl<T: Stepped> StepReader<T> {
         let over = now.as_ref().is_none_or(|step| step.state.is_terminal());
         if reader.is_none() {
             let command = now.as_ref().and_then(|step| step.command.as_ref());
-            *reader = open(&self.journals, command, *record)?;
+            *reader = match command {
+                Some(id) => find_journal(&self.journals, &self.store, id).await?,
+                None => None,
+            }
+            .map(|journal| journal.reader(*record));
             let ran = now.is_some_and(|step| step.exit_code.is_some());
             if reader.is_none() && over && ran && *record == 0 {
                 // Nothing of it is kept any more.
@@ -270,22 +278,6 @@ fn told(step: usize, record: Record) -> Option<StepEvent> {
         }),
         RecordBody::Truncated => Some(StepEvent::Truncated(step)),
         RecordBody::End { .. } => None,
-    }
-}
-
-/// `None`: nothing of it is kept, or it never began.
-fn open(
-    journals: &Journals,
-    command: Option<&CommandId>,
-    after: u64,
-) -> Result<Option<JournalReader>> {
-    let Some(id) = command else {
-        return Ok(None);
-    };
-    match journals.reader(id, after) {
-        Ok(reader) => Ok(Some(reader)),
-        Err(OpenError::NotFound(_)) => Ok(None),
-        Err(error) => Err(journal_error(error)),
     }
 }
 

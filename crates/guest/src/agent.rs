@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use pinfold_proto::{Configure, TransferEnded, reply};
 use pinfold_sys::process::{Reaped, SignalNumber, SingleThreaded, kill_everybody, peer_pid, reap};
+use pinfold_sys::spawn::Sharing;
 use rustix::io::Errno;
 
 use crate::boot::Boot;
@@ -42,6 +43,7 @@ pub(crate) struct Agent {
     listen_registration: Registration,
     child_signals: OwnedFd,
     single: SingleThreaded,
+    sharing: Sharing,
     powers: Powers,
     config: Configure,
     users: Users,
@@ -73,6 +75,7 @@ impl Agent {
             listen_registration: Registration::default(),
             child_signals: boot.child_signals,
             single: boot.single,
+            sharing: boot.sharing,
             powers: Powers::find()?,
             config: Configure::default(),
             users: Users::default(),
@@ -230,7 +233,7 @@ impl Agent {
     fn reap(&mut self) {
         for _ in 0..REAP_BATCH {
             match reap() {
-                Ok(Some(reaped)) => self.reaped(reaped),
+                Ok(Some(reaped)) => self.reaped(&reaped),
                 Ok(None) => {
                     self.more_to_reap = false;
                     return;
@@ -247,7 +250,7 @@ impl Agent {
         }
     }
 
-    fn reaped(&mut self, reaped: Reaped) {
+    fn reaped(&mut self, reaped: &Reaped) {
         if self.commands.reaped(reaped, &self.poller, &mut self.timers) {
             return;
         }

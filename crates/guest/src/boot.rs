@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use pinfold_sys::process::{SingleThreaded, child_signals, reset_signals};
+use pinfold_sys::spawn::Sharing;
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{DumpableBehavior, Resource, Rlimit};
 use rustix::rand::GetRandomFlags;
@@ -18,12 +19,17 @@ pub(crate) struct Boot {
     pub(crate) first_link: OwnedFd,
     pub(crate) child_signals: OwnedFd,
     pub(crate) single: SingleThreaded,
+    pub(crate) sharing: Sharing,
     pub(crate) boot_id: u64,
     /// Descriptors this process may open.
     pub(crate) files_max: u64,
 }
 
-pub(crate) fn prepare(sockets: Sockets) -> io::Result<Boot> {
+pub(crate) fn prepare(
+    single: SingleThreaded,
+    sharing: Sharing,
+    sockets: Sockets,
+) -> io::Result<Boot> {
     if std::process::id() != 1 {
         return Err(io::Error::other("runs as PID 1 of a sandbox only"));
     }
@@ -40,7 +46,8 @@ pub(crate) fn prepare(sockets: Sockets) -> io::Result<Boot> {
         listen,
         first_link,
         child_signals: child_signals()?,
-        single: SingleThreaded::claim()?,
+        single,
+        sharing,
         boot_id: u64::from_ne_bytes(boot_id),
         files_max: raise_file_limit(),
     })

@@ -8,19 +8,17 @@
 //! The guest keeps the host's ends of the pipes until `Forget`, so that neither a dead host nor the
 //! end of the command loses a byte.
 
-mod child;
-mod gate;
 mod start;
 mod table;
 
 use std::os::fd::OwnedFd;
 
 use pinfold_proto::Exited;
+use pinfold_sys::gate::{self, Verdict};
 use pinfold_sys::process::{End, Reaped};
 
 use crate::terminal::Terminal;
 use crate::timers::Key;
-use gate::Verdict;
 
 pub(crate) use start::Ground;
 pub(crate) use table::Commands;
@@ -55,8 +53,6 @@ pub(crate) struct Command {
     terminal: Option<Terminal>,
     /// Decides whether this is a command at all; `None` where that is decided.
     gate: Option<OwnedFd>,
-    /// Brings the errno of an exec that failed.
-    failure: Option<OwnedFd>,
     timer: Option<Key>,
     timed_out: bool,
     killed: bool,
@@ -67,11 +63,8 @@ impl Command {
         gate::verdict(self.gate.as_ref())
     }
 
-    fn exited(&mut self, reaped: Reaped) -> Exited {
-        let start_errno = self
-            .failure
-            .take()
-            .map_or(0, |pipe| child::read_failure(&pipe));
+    /// `start_errno`: of a program that could not be executed, else 0.
+    fn exited(&self, reaped: &Reaped, start_errno: i32) -> Exited {
         let (code, signal) = match reaped.end {
             End::Code(code) => (Some(code), None),
             End::Signal(signal) => (None, Some(signal)),

@@ -1,9 +1,9 @@
-//! Becoming a user: ids, groups and capabilities of everything that is not PID 1 itself.
+//! Who a process that is not PID 1 itself may be.
 
 use pinfold_proto::FailureKind;
+use pinfold_sys::identity::Identity;
 use rustix::fs::{Gid, Uid};
-use rustix::io::Errno;
-use rustix::thread::{CapabilitySet, CapabilitySets};
+use rustix::thread::CapabilitySet;
 
 use crate::failure::{Outcome, Refusal};
 use crate::users::User;
@@ -61,81 +61,30 @@ impl Powers {
     }
 }
 
-/// A user ready to be taken on: everything is prepared, so that [`Identity::assume`] may run
-/// between fork and exec.
-#[derive(Debug)]
-pub(crate) struct Identity {
-    uid: Option<Uid>,
-    gid: Option<Gid>,
-    groups: Option<Vec<Gid>>,
-    surplus: CapabilitySet,
-    kept: CapabilitySet,
-}
-
-impl Identity {
-    pub(crate) fn of(user: &User, powers: &Powers) -> Outcome<Self> {
-        let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
-        if !powers.uids.contains(user.uid) {
-            return Err(unmapped("user", user.uid));
-        }
-        if !powers.gids.contains(user.gid) {
-            return Err(unmapped("group", user.gid));
-        }
-        let may_set_groups = powers.held.contains(CapabilitySet::SETGID);
-        let groups = user.groups.iter().filter(|gid| powers.gids.contains(**gid));
-        // Without a range of ids of its own (rootless), a sandbox may not set groups at all.
-        let may_set_groups = may_set_groups && !powers.gids.is_single();
-        Ok(Self {
-            uid: (uid != powers.uid).then_some(uid),
-            gid: (gid != powers.gid).then_some(gid),
-            groups: may_set_groups.then(|| groups.map(|gid| Gid::from_raw(*gid)).collect()),
-            surplus: powers.surplus,
-            kept: if user.uid == 0 {
-                powers.held & ROOT
-            } else {
-                CapabilitySet::empty()
-            },
-        })
+/// The user, where this sandbox has it, ready to be taken on.
+pub(crate) fn identity(user: &User, powers: &Powers) -> Outcome<Identity> {
+    let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
+    if !powers.uids.contains(user.uid) {
+        return Err(unmapped("user", user.uid));
     }
-
-    /// Makes this process that user, for good. Async-signal-safe.
-    pub(crate) fn assume(&self) -> rustix::io::Result<()> {
-        for one in self.surplus.iter_singles() {
-            match rustix::thread::remove_capability_from_bounding_set(one) {
-                // Without CAP_SETPCAP there is nothing that could come back either.
-                Ok(()) | Err(Errno::PERM) => {}
-                Err(errno) => return Err(errno),
-            }
-        }
-        if let Some(groups) = &self.groups {
-            rustix::thread::set_thread_groups(groups)?;
-        }
-        if let Some(gid) = self.gid {
-            rustix::thread::set_thread_res_gid(gid, gid, gid)?;
-        }
-        if let Some(uid) = self.uid {
-            rustix::thread::set_thread_res_uid(uid, uid, uid)?;
-        }
-        let sets = CapabilitySets {
-            effective: self.kept,
-            permitted: self.kept,
-            inheritable: CapabilitySet::empty(),
-        };
-        rustix::thread::set_capabilities(None, sets)
+    if !powers.gids.contains(user.gid) {
+        return Err(unmapped("group", user.gid));
     }
-}
-
-trait Singles {
-    fn iter_singles(self) -> impl Iterator<Item = CapabilitySet>;
-}
-
-impl Singles for CapabilitySet {
-    /// Like `iter`, also for capabilities that this build has no name for.
-    fn iter_singles(self) -> impl Iterator<Item = CapabilitySet> {
-        (0..CAPABILITIES_END)
-            .map(|number| Self::from_bits_retain(1 << number))
-            .filter(move |one| self.contains(*one))
-    }
+    let may_set_groups = powers.held.contains(CapabilitySet::SETGID);
+    let groups = user.groups.iter().filter(|gid| powers.gids.contains(**gid));
+    // Without a range of ids of its own (rootless), a sandbox may not set groups at all.
+    let may_set_groups = may_set_groups && !powers.gids.is_single();
+    Ok(Identity {
+        uid: (uid != powers.uid).then_some(uid),
+        gid: (gid != powers.gid).then_some(gid),
+        groups: may_set_groups.then(|| groups.map(|gid| Gid::from_raw(*gid)).collect()),
+        surplus: powers.surplus,
+        kept: if user.uid == 0 {
+            powers.held & ROOT
+        } else {
+            CapabilitySet::empty()
+        },
+    })
 }
 
 fn unmapped(what: &str, id: u32) -> Refusal {

@@ -32,6 +32,8 @@ use std::os::fd::OwnedFd;
 
 use pinfold_proto::{GUEST_FIRST_LINK_FD, GUEST_LISTEN_FD};
 use pinfold_sys::namespace::inherited;
+use pinfold_sys::process::SingleThreaded;
+use pinfold_sys::spawn::Sharing;
 
 /// What a guest begins with.
 #[derive(Debug)]
@@ -61,7 +63,7 @@ impl Sockets {
 ///
 /// # Errors
 /// When this is no PID 1.
-pub fn serve(sockets: Sockets) -> io::Result<()> {
-    let boot = boot::prepare(sockets)?;
+pub fn serve(single: SingleThreaded, sharing: Sharing, sockets: Sockets) -> io::Result<()> {
+    let boot = boot::prepare(single, sharing, sockets)?;
     agent::Agent::new(boot)?.serve()
 }

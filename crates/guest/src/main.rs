@@ -3,12 +3,21 @@
 
 use std::process::ExitCode;
 
+use pinfold_guest::Sockets;
+use pinfold_sys::process::SingleThreaded;
+use pinfold_sys::spawn::Sharing;
+
 fn main() -> ExitCode {
-    match pinfold_guest::Sockets::inherited().and_then(pinfold_guest::serve) {
+    match serve() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("pinfold-guest: {error}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn serve() -> std::io::Result<()> {
+    let sockets = Sockets::inherited()?;
+    pinfold_guest::serve(SingleThreaded::claim()?, Sharing::found(), sockets)
 }

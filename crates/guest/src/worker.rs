@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use pinfold_proto::{Failure, FailureKind, Reply, TransferEnded, reply, transport};
+use pinfold_sys::identity::Identity;
 use pinfold_sys::namespace::exit_now;
 use pinfold_sys::process::{self, End, Forked, Reaped, SignalNumber, SingleThreaded};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -19,7 +20,6 @@ use rustix::process::{Resource, Rlimit};
 
 use crate::failure::{Outcome, Refusal};
 use crate::files::{self, FileJob};
-use crate::identity::Identity;
 use crate::timers::{Due, Key, Timers};
 use crate::transfer::{self, TransferJob};
 
@@ -75,7 +75,7 @@ pub(crate) struct Obituary {
 impl Workers {
     pub(crate) fn start(
         &mut self,
-        single: &SingleThreaded,
+        single: SingleThreaded,
         identity: &Identity,
         link: (u32, BorrowedFd<'_>),
         request: u64,
@@ -136,8 +136,8 @@ impl Workers {
     }
 
     /// A child ended; `None` when it is no worker or has said all itself.
-    pub(crate) fn reaped(&mut self, reaped: Reaped, timers: &mut Timers) -> Option<Obituary> {
-        let worker = self.by_pid.remove(&reaped.pid)?;
+    pub(crate) fn reaped(&mut self, reaped: &Reaped, timers: &mut Timers) -> Option<Obituary> {
+        let worker = self.by_pid.remove(&reaped.pid())?;
         if let Some(timer) = worker.timer {
             timers.remove(timer);
         }

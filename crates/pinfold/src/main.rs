@@ -27,15 +27,15 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Parser;
 
-use cli::{Cli, Command, Global};
+use cli::{Cli, Command, Global, Late};
 use exit::Ending;
 
 fn main() -> ExitCode {
     let Cli { global, command } = Cli::parse();
     let own_failure = match command {
         Command::Run(_) => Ending::Ourselves,
-        Command::Sandbox(ref sandbox) if sandbox.runs_a_command() => Ending::Ourselves,
-        Command::Pipeline(ref pipeline) if pipeline.runs_steps() => Ending::Ourselves,
+        Command::Sandbox(Late(ref sandbox)) if sandbox.runs_a_command() => Ending::Ourselves,
+        Command::Pipeline(Late(ref pipeline)) if pipeline.runs_steps() => Ending::Ourselves,
         _ => Ending::Failed,
     };
     match dispatch(&global, command) {
@@ -51,23 +51,23 @@ fn main() -> ExitCode {
 
 fn dispatch(global: &Global, command: Command) -> Result<Ending> {
     match command {
-        Command::Run(args) => alone(commands::run::run(global, args)),
-        Command::Serve(args) => commands::serve::run(global, args),
-        Command::Sandbox(command) => alone(commands::sandbox::run(global, command)),
-        Command::Pipeline(command) => alone(commands::pipeline::run(global, command)),
-        Command::Preview(command) => alone(commands::preview::run(global, command)),
-        Command::Images(command) => alone(commands::images::run(global, command)),
-        Command::Templates(command) => alone(commands::templates::run(global, command)),
-        Command::Objects(command) => alone(commands::objects::run(global, command)),
-        Command::Secrets(command) => alone(commands::secrets::run(global, command)),
-        Command::Keys(command) => alone(commands::keys::run(global, command)),
+        Command::Run(Late(args)) => alone(commands::run::run(global, args)),
+        Command::Serve(Late(args)) => commands::serve::run(global, args),
+        Command::Sandbox(Late(command)) => alone(commands::sandbox::run(global, command)),
+        Command::Pipeline(Late(command)) => alone(commands::pipeline::run(global, command)),
+        Command::Preview(Late(command)) => alone(commands::preview::run(global, command)),
+        Command::Images(Late(command)) => alone(commands::images::run(global, command)),
+        Command::Templates(Late(command)) => alone(commands::templates::run(global, command)),
+        Command::Objects(Late(command)) => alone(commands::objects::run(global, command)),
+        Command::Secrets(Late(command)) => alone(commands::secrets::run(global, command)),
+        Command::Keys(Late(command)) => alone(commands::keys::run(global, command)),
         Command::Mcp => alone(commands::mcp::run(global)),
-        Command::Projects(command) => alone(commands::projects::run(global, command)),
-        Command::Usage(args) => alone(commands::usage::run(global, args)),
-        Command::Audit(args) => alone(commands::audit::run(global, args)),
-        Command::Doctor(args) => alone(commands::doctor::run(global, args)),
-        Command::Completion(args) => commands::completion::run(&args),
-        Command::Version(args) => alone(commands::version::run(global, args)),
+        Command::Projects(Late(command)) => alone(commands::projects::run(global, command)),
+        Command::Usage(Late(args)) => alone(commands::usage::run(global, args)),
+        Command::Audit(Late(args)) => alone(commands::audit::run(global, args)),
+        Command::Doctor(Late(args)) => alone(commands::doctor::run(global, args)),
+        Command::Completion(Late(args)) => commands::completion::run(&args),
+        Command::Version(Late(args)) => alone(commands::version::run(global, args)),
     }
 }
 

@@ -79,5 +79,9 @@ impl Driver for Planning {
         Ok(Gauge::default())
     }
 
+    fn cpu_used_us(&self, _: &SandboxId) -> Option<u64> {
+        None
+    }
+
     async fn settle(&self) {}
 }

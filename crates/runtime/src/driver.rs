@@ -197,6 +197,9 @@ pub trait Driver: Send + Sync + 'static {
     /// What the sandbox uses now; all zero when it is not running.
     async fn gauge(&self, id: &SandboxId) -> Result<Gauge, DriverError>;
 
+    /// Microseconds of CPU since its boot; `None` where that cannot be read (any more).
+    fn cpu_used_us(&self, id: &SandboxId) -> Option<u64>;
+
     /// Returns when the clean-up behind every `destroy` so far is done. For tests and `--ephemeral`.
     async fn settle(&self);
 

@@ -32,7 +32,8 @@
 //!
 //! One file for both streams, not one each beside an index: a command with little output then costs
 //! one `open`, and the order between the streams is the order of the file. A command that has not
-//! written anything has no file.
+//! written anything has no file, also when it has ended: its End stands among those of its like in
+//! `DIR/silent`, until its record says the same.
 //!
 //! Records are not forced to the disk one by one. They survive the death of this process, not a
 //! loss of power: after that, recovery keeps the records up to the first one that is not whole.
@@ -59,6 +60,7 @@ mod pump;
 mod reader;
 mod registry;
 mod scan;
+mod silent;
 mod source;
 mod status;
 mod tail;

@@ -30,6 +30,7 @@ mod record;
 mod report;
 mod seccomp;
 mod slots;
+mod spare;
 mod spawner;
 mod subnet;
 mod teardown;
@@ -82,6 +83,7 @@ struct Inner {
     rootless: bool,
     cgroups: Cgroups,
     slots: Slots,
+    spares: spare::Spares,
     disks: disk::Store,
     spawner: Spawner,
     networks: Option<netns::Pool>,
@@ -123,6 +125,11 @@ impl NamespaceDriver {
         };
         let disks = disk::Store::open(wanted, &config.directory);
         let hold = hold::take(&scratch).map_err(step("take the sandboxes' directory"))?;
+        let spares =
+            spare::Spares::open(&config.directory).map_err(step("remove unused directories"))?;
+        cgroups
+            .remove_ahead()
+            .map_err(step("remove unused cgroups"))?;
         if !rootless {
             keep_slots(&slots, &config.directory).map_err(step("keep the sandboxes' slots"))?;
         }
@@ -130,19 +137,20 @@ impl NamespaceDriver {
             .map_err(|Refused { step, source }| DriverError::Step { step, source })?;
         let networks = match rootless {
             true => None,
-            false => Some(netns::Pool::start().map_err(step("start the network pool"))?),
+            false => Some(netns::Pool::start(&cgroups).map_err(step("start the network pool"))?),
         };
         let inner = Inner {
             config,
             rootless,
             cgroups,
             slots,
+            spares,
             disks,
             spawner,
             networks,
             processes: Mutex::default(),
             uplink: uplink::Uplink::new(subnet),
-            teardown: teardown::Teardown::default(),
+            teardown: teardown::Teardown::start().map_err(step("start the threads that remove"))?,
         };
         Ok(Self {
             inner: Arc::new(inner),
@@ -170,6 +178,8 @@ fn keep_slots(slots: &Slots, sandboxes: &Path) -> io::Result<()> {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.disks.close();
+        drop(self.networks.take());
+        self.spares.close();
         self.cgroups.remove_instance();
     }
 }
@@ -344,11 +354,12 @@ impl Driver for NamespaceDriver {
     }
 
     async fn destroy(&self, id: &SandboxId) -> Result<(), DriverError> {
+        let mounts = self.inner.mounts(id);
         self.inner
             .kill(id)
             .await
             .map_err(step("end the sandbox's processes"))?;
-        self.inner.clean_behind(id);
+        self.inner.clean_behind(id, mounts);
         Ok(())
     }
 
@@ -356,8 +367,16 @@ impl Driver for NamespaceDriver {
         Ok(self.inner.cgroups.gauge(id.as_str()))
     }
 
+    fn cpu_used_us(&self, id: &SandboxId) -> Option<u64> {
+        self.inner.cgroups.cpu_used_us(id.as_str())
+    }
+
     async fn settle(&self) {
         self.inner.teardown.settle().await;
+        if let Some(networks) = &self.inner.networks {
+            networks.close();
+        }
+        self.inner.spares.close();
         self.inner.cgroups.remove_instance();
         self.inner.disks.close();
     }

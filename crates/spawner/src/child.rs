@@ -50,7 +50,9 @@ pub(crate) fn run(shared: &Shared, request: &Boot, handed: &Handed, link: OwnedF
         Ok(sockets) => {
             // Its end is the news that nothing failed.
             drop(link);
-            namespace::exit_now(i32::from(pinfold_guest::serve(sockets).is_err()))
+            namespace::exit_now(i32::from(
+                pinfold_guest::serve(shared.single, shared.sharing, sockets).is_err(),
+            ))
         }
         Err(failed) => {
             // If even this does not get through, the parent sees the end without a report.
@@ -72,7 +74,7 @@ fn become_guest(
     if len == 0 {
         return Err(std::io::Error::from(rustix::io::Errno::PIPE)).step("wait for mounts");
     }
-    namespace::unshare(UnshareFlags::NEWCGROUP).step("unshare cgroup")?;
+    namespace::unshare(shared.single, UnshareFlags::NEWCGROUP).step("unshare cgroup")?;
     become_root(shared)?;
     if shared.rootless || !request.net {
         pinfold_sys::loopback::up().step("bring up loopback")?;

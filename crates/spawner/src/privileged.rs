@@ -47,7 +47,7 @@ pub(crate) fn boot(
     }
     let (ours, theirs) = datagram::pair().step("socket pair")?;
     let cgroup = handed.cgroup.as_ref().map(AsFd::as_fd);
-    let clone = || clone_process(namespaces(shared, request), cgroup);
+    let clone = || clone_process(shared.single, namespaces(shared, request), cgroup);
     let cloned = if shared.rootless {
         clone()
     } else {
@@ -112,9 +112,9 @@ fn equip(
         Mode::empty(),
     )
     .step("open user namespace")?;
-    // Taken down behind the child's back: the kernel waits for its readers at each.
-    let mut attached = Attached::default();
-    let root = overlay(shared, request, handed, ids.as_fd(), &mut attached)?;
+    // Let go of behind the child's back: the kernel waits for its readers at each mount that goes.
+    let mut parts = Parts::default();
+    let root = overlay(shared, request, handed, ids.as_fd(), &mut parts)?;
     let dev = shared_dev()?;
     for (tree, bind) in handed.binds.iter().zip(&request.binds) {
         show_inside(tree, bind, ids.as_fd())?;
@@ -167,13 +167,12 @@ fn overlay(
     request: &Boot,
     handed: &Handed,
     ids: BorrowedFd<'_>,
-    attached: &mut Attached,
+    parts: &mut Parts,
 ) -> Result<OwnedFd, Failed> {
     for layer in &handed.layers {
         let set = MountAttributes::READ_ONLY | MountAttributes::NO_DEV;
         set_mount_attributes(layer.as_fd(), set, Some(ids), Depth::One).step("idmap layer")?;
     }
-    let memory;
     let disk = match &handed.disk {
         // Kept disks hold the sandbox's own ids, so that they do not depend on its slot.
         Some(kept) => {
@@ -183,35 +182,35 @@ fn overlay(
             kept
         }
         None => {
-            memory = memory_disk(&request.disk.unwrap_or_default())?;
+            let memory = memory_disk(&request.disk.unwrap_or_default())?;
             prepare_upper(&memory, request, request.id_base)?;
-            &memory
+            parts.memory.insert(memory)
         }
     };
     // overlayfs writes with the ids of whoever mounts it, and this machine's root has none on a disk
     // that is mapped to the sandbox's.
-    let make = |parts: &Parts<'_>| match &handed.disk {
-        Some(_) => with_file_ids(request.id_base, request.id_base, || make_overlay(parts))
+    let make = |from: &Source<'_>| match &handed.disk {
+        Some(_) => with_file_ids(request.id_base, request.id_base, || make_overlay(from))
             .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::PERM))
             .and_then(|made| made),
-        None => make_overlay(parts),
+        None => make_overlay(from),
     };
     if !shared.overlay_by_path.get() {
-        match make(&Parts::Descriptors(&handed.layers, disk)) {
+        match make(&Source::Descriptors(&handed.layers, disk)) {
             Err(errno) if REFUSED.contains(&errno) => shared.overlay_by_path.set(true),
             made => return made.step("make overlay"),
         }
     }
-    let lower = attach_parts(&handed.layers, disk, attached)?;
-    make(&Parts::Paths(&lower)).step("make overlay")
+    let lower = attach_parts(&handed.layers, disk, &mut parts.attached)?;
+    make(&Source::Paths(&lower)).step("make overlay")
 }
 
 /// What kernels before 6.15 say to parts that are attached nowhere: that they are no text, that a descriptor
 /// opened as a path alone is none, or that the mount is not theirs.
 const REFUSED: [Errno; 3] = [Errno::OPNOTSUPP, Errno::BADF, Errno::INVAL];
 
-/// What an overlay is made of.
-enum Parts<'a> {
+/// How an overlay is told what it is made of.
+enum Source<'a> {
     /// The layers, the topmost last, and the disk.
     Descriptors(&'a [OwnedFd], &'a OwnedFd),
     /// The layers, separated, where [`attach_parts`] has put them.
@@ -239,12 +238,12 @@ fn attach_parts(
     Ok(lower.join(":"))
 }
 
-fn make_overlay(parts: &Parts<'_>) -> rustix::io::Result<OwnedFd> {
+fn make_overlay(from: &Source<'_>) -> rustix::io::Result<OwnedFd> {
     let context = rustix::mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
     let context = context.as_fd();
     let set = |key: &str, value: &str| rustix::mount::fsconfig_set_string(context, key, value);
-    match parts {
-        Parts::Descriptors(layers, disk) => {
+    match from {
+        Source::Descriptors(layers, disk) => {
             for layer in layers.iter().rev() {
                 rustix::mount::fsconfig_set_fd(context, "lowerdir+", layer.as_fd())?;
             }
@@ -254,7 +253,7 @@ fn make_overlay(parts: &Parts<'_>) -> rustix::io::Result<OwnedFd> {
                 rustix::mount::fsconfig_set_fd(context, key, part.as_fd())?;
             }
         }
-        Parts::Paths(lower) => {
+        Source::Paths(lower) => {
             set("lowerdir", lower)?;
             set("upperdir", &format!("{DISK}/upper"))?;
             set("workdir", &format!("{DISK}/work"))?;
@@ -344,6 +343,13 @@ fn place(upper: &OwnedFd, file: &File, owner: u32) -> rustix::io::Result<()> {
         left = &left[rustix::io::write(&opened, left)?..];
     }
     Ok(())
+}
+
+/// What an overlay was made of and has copies of its own of.
+#[derive(Default)]
+struct Parts {
+    attached: Attached,
+    memory: Option<OwnedFd>,
 }
 
 /// Mounts attached to paths of ours, detached again when this goes.

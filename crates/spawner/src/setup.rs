@@ -5,7 +5,9 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use pinfold_proto::spawn::{Boot, Setup};
+use pinfold_sys::process::SingleThreaded;
 use pinfold_sys::seccomp::Instruction;
+use pinfold_sys::spawn::Sharing;
 use rustix::fs::{FileType, Mode};
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
 use rustix::thread::UnshareFlags;
@@ -33,6 +35,8 @@ const LINKS: [(&str, &str); 5] = [
 
 /// Prepared once, used by every boot.
 pub(crate) struct Shared {
+    pub(crate) single: SingleThreaded,
+    pub(crate) sharing: Sharing,
     pub(crate) seccomp: Vec<Instruction>,
     pub(crate) rootless: bool,
     /// This kernel takes the parts of an overlay only by where they are attached.
@@ -55,6 +59,8 @@ pub(crate) fn prepare(request: Setup, mut fds: Vec<OwnedFd>) -> Result<Shared, F
         .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput));
     let hold = hold.step("hold")?;
     let shared = Shared {
+        single: SingleThreaded::claim().step("count threads")?,
+        sharing: Sharing::found(),
         _hold: hold,
         seccomp: instructions(&request.seccomp),
         rootless: request.rootless,
@@ -63,7 +69,7 @@ pub(crate) fn prepare(request: Setup, mut fds: Vec<OwnedFd>) -> Result<Shared, F
     // Ended guests vanish without anybody waiting: the server watches pidfds.
     pinfold_sys::signal::ignore_children();
     if !shared.rootless {
-        own_mounts()?;
+        own_mounts(shared.single)?;
     }
     rustix::process::chdir(&request.scratch).step("enter the scratch directory")?;
     // Its own parent directories are what keeps others out.
@@ -87,8 +93,8 @@ fn instructions(bytes: &[u8]) -> Vec<Instruction> {
 }
 
 /// A mount namespace of our own, which follows the host's mounts but never changes them.
-fn own_mounts() -> Result<(), Failed> {
-    pinfold_sys::namespace::unshare(UnshareFlags::NEWNS).step("unshare mounts")?;
+fn own_mounts(single: SingleThreaded) -> Result<(), Failed> {
+    pinfold_sys::namespace::unshare(single, UnshareFlags::NEWNS).step("unshare mounts")?;
     let slave = MountPropagationFlags::REC | MountPropagationFlags::DOWNSTREAM;
     mount_change("/", slave).step("make mounts slaves")
 }

@@ -43,6 +43,14 @@ impl Db {
         }
     }
 
+    /// The few rows of a query that only reads, and finds them by a key, as [`Self::row`] does.
+    pub(crate) fn few(&self, query: Query) -> Running<'_, Vec<Row>> {
+        match self {
+            Self::Lite(lite) => Box::pin(lite.few(query)),
+            Self::Pg(pool) => Box::pin(query.pg_rows(pool)),
+        }
+    }
+
     /// The first row of a query that only reads, and finds it by a key: SQLite looks for it in the thread of
     /// the caller.
     pub(crate) fn row(&self, query: Query) -> Running<'_, Option<Row>> {

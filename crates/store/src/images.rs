@@ -128,7 +128,7 @@ impl<'a> Images<'a> {
 
     /// The image, whosever it is, also one that was withdrawn; `None` also where it was deleted.
     pub async fn get(&self, id: &ImageId) -> Result<Option<Image>> {
-        let rows = self.db.rows(GET.bind(id.as_str())).await?;
+        let rows = self.db.few(GET.bind(id.as_str())).await?;
         Ok(to_images(&rows)?.pop())
     }
 
@@ -138,7 +138,7 @@ impl<'a> Images<'a> {
             .bind(project.as_str())
             .bind(name.name())
             .bind(name.version());
-        let rows = self.db.rows(resolve).await?;
+        let rows = self.db.few(resolve).await?;
         Ok(to_images(&rows)?.pop())
     }
 

@@ -7,6 +7,7 @@ pub(crate) mod list;
 use std::time::Duration;
 
 use pinfold_model::sandbox::EndReason;
+use pinfold_model::usage::UsageRecord;
 use pinfold_model::{Sandbox, SandboxId, SandboxSpec, SandboxState, Time, Tunnel};
 
 use crate::db::{Db, Query, Row, Sql, statements, to_json};
@@ -15,6 +16,7 @@ use crate::idempotency::{Claim, Idempotency, IdempotencyKeys, Inserted, claim_in
 use crate::page::{Page, PageRequest};
 use crate::scope::Scope;
 use crate::tunnels;
+use crate::usage::append_and_advance_in;
 
 pub use list::{METADATA_FILTERS_MAX, SandboxFilter, States};
 
@@ -195,18 +197,27 @@ impl<'a> Sandboxes<'a> {
         from: &[SandboxState],
         change: &Transition,
     ) -> Result<Option<Sandbox>> {
-        let update = TRANSITION
-            .bind(id.as_str())
-            .bind(change.to.as_str())
-            .bind(i64::from(change.to.is_live()))
-            .bind(change.reason.map(EndReason::as_str))
-            // The text may quote what came out of a sandbox; a NUL in it must not keep the failure
-            // itself from being recorded.
-            .bind(change.failure.as_ref().map(|text| text.replace('\0', "\u{fffd}")))
-            .bind(change.at);
-        let update = bind_states(update, from).bind(change.spec.as_ref().map(to_json));
-        let row = self.db.change(update).await?;
+        let row = self.db.change(transition(id, from, change)).await?;
         row.as_ref().map(to_sandbox).transpose()
+    }
+
+    /// The same together with a record of what was used before, which
+    /// [`Usage::append_and_advance`](crate::Usage::append_and_advance) describes: both or neither.
+    pub async fn transition_metered(
+        &self,
+        id: &SandboxId,
+        from: &[SandboxState],
+        change: &Transition,
+        used: (&UsageRecord, u64),
+    ) -> Result<Option<Sandbox>> {
+        let mut tx = self.db.begin().await?;
+        let Some(row) = tx.row(transition(id, from, change)).await? else {
+            return Ok(None);
+        };
+        let (record, cpu_counter_us) = used;
+        append_and_advance_in(&mut tx, record, cpu_counter_us).await?;
+        tx.commit().await?;
+        to_sandbox(&row).map(Some)
     }
 
     /// Lets the absolute lifetime end `ttl` after `now`, in one transaction with the claim of the
@@ -284,6 +295,19 @@ fn set_spec(id: &SandboxId, spec: &SandboxSpec) -> Query {
         .bind(id.as_str())
         .bind(to_json(spec))
         .bind(spec.network_policy_id.as_ref().map(|id| id.as_str()))
+}
+
+fn transition(id: &SandboxId, from: &[SandboxState], change: &Transition) -> Query {
+    let update = TRANSITION
+        .bind(id.as_str())
+        .bind(change.to.as_str())
+        .bind(i64::from(change.to.is_live()))
+        .bind(change.reason.map(EndReason::as_str))
+        // The text may quote what came out of a sandbox; a NUL in it must not keep the failure
+        // itself from being recorded.
+        .bind(change.failure.as_ref().map(|text| text.replace('\0', "\u{fffd}")))
+        .bind(change.at);
+    bind_states(update, from).bind(change.spec.as_ref().map(to_json))
 }
 
 fn get(id: &SandboxId) -> Query {

@@ -6,7 +6,7 @@
 use pinfold_model::usage::{UsageRecord, UsageTotals};
 use pinfold_model::{ProjectId, SandboxId, Time};
 
-use crate::db::{Db, Query, Row, Sql, statements};
+use crate::db::{Db, Query, Row, Sql, Tx, statements};
 use crate::error::{Result, Thing};
 use crate::page::{Page, PageRequest};
 
@@ -110,19 +110,11 @@ impl<'a> Usage<'a> {
         cpu_counter_us: u64,
     ) -> Result<Metered> {
         let mut tx = self.db.begin().await?;
-        let advance = ADVANCE
-            .bind(record.sandbox.as_str())
-            .bind(record.to)
-            .bind(cpu_counter_us)
-            .bind(record.from);
-        let moved = tx.row(advance).await;
-        let moved = moved.map_err(|e| e.on_missing(Thing::Sandbox, record.sandbox.as_str()))?;
-        if moved.is_none() {
-            return Ok(Metered::AlreadyCounted);
+        let metered = append_and_advance_in(&mut tx, record, cpu_counter_us).await?;
+        if metered == Metered::Appended {
+            tx.commit().await?;
         }
-        tx.execute(bind_record(record)).await?;
-        tx.commit().await?;
-        Ok(Metered::Appended)
+        Ok(metered)
     }
 
     /// `None` before the first record.
@@ -177,6 +169,25 @@ impl<'a> Usage<'a> {
             Ok((sandbox, totals))
         })
     }
+}
+
+pub(crate) async fn append_and_advance_in(
+    tx: &mut Tx,
+    record: &UsageRecord,
+    cpu_counter_us: u64,
+) -> Result<Metered> {
+    let advance = ADVANCE
+        .bind(record.sandbox.as_str())
+        .bind(record.to)
+        .bind(cpu_counter_us)
+        .bind(record.from);
+    let moved = tx.row(advance).await;
+    let moved = moved.map_err(|e| e.on_missing(Thing::Sandbox, record.sandbox.as_str()))?;
+    if moved.is_none() {
+        return Ok(Metered::AlreadyCounted);
+    }
+    tx.execute(bind_record(record)).await?;
+    Ok(Metered::Appended)
 }
 
 fn bind_record(record: &UsageRecord) -> Query {

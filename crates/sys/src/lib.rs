@@ -6,12 +6,16 @@
 pub mod btrfs;
 pub mod datagram;
 pub mod fsid;
+pub mod gate;
 pub mod handover;
+pub mod identity;
 pub mod loopback;
 pub mod namespace;
 pub mod process;
+pub mod schedule;
 pub mod seccomp;
 pub mod signal;
+pub mod spawn;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 #[cfg(feature = "async")]

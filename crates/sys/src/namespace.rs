@@ -6,6 +6,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use bitflags::bitflags;
 
+use crate::process::SingleThreaded;
+
 bitflags! {
     /// Namespaces a new process gets (clone(2), `CLONE_NEW*`).
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,15 +51,13 @@ const _: () = assert!(size_of::<CloneArgs>() == 88);
 /// Forks into new namespaces, and on cgroup v2 straight into a cgroup (its directory's descriptor),
 /// which spares the slow move afterwards.
 ///
-/// # Panics
-/// When this process has more than one thread: the child of a threaded process may call next to
-/// nothing, and callers of this want to do a lot.
-pub fn clone_process(namespaces: Namespaces, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Cloned> {
-    assert_eq!(
-        threads()?,
-        1,
-        "clone_process needs a single-threaded process"
-    );
+/// The child of a process with several threads may call next to nothing, and callers of this want to do a
+/// lot: hence the proof, which holds for the child too.
+pub fn clone_process(
+    _: SingleThreaded,
+    namespaces: Namespaces,
+    cgroup: Option<BorrowedFd<'_>>,
+) -> io::Result<Cloned> {
     let mut pidfd: c_int = -1;
     let mut args = CloneArgs {
         flags: namespaces.bits() | libc::CLONE_PIDFD as u64,
@@ -72,7 +72,7 @@ pub fn clone_process(namespaces: Namespaces, cgroup: Option<BorrowedFd<'_>>) -> 
     }
     // SAFETY: `args` is a live, correctly laid out clone_args of the stated size; `pidfd` outlives
     // the call; no CLONE_VM is among the flags, so the child has its own copy of all memory and
-    // goes on from here like after fork(2); the process has one thread (checked above), so no lock
+    // goes on from here like after fork(2); the process has one thread (the proof), so no lock
     // of another thread can stay held in the child.
     let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<CloneArgs>()) };
     match pid {
@@ -90,11 +90,7 @@ pub fn clone_process(namespaces: Namespaces, cgroup: Option<BorrowedFd<'_>>) -> 
 }
 
 /// Moves this process into new namespaces.
-///
-/// # Panics
-/// When this process has more than one thread, for the same reason as [`clone_process`].
-pub fn unshare(flags: rustix::thread::UnshareFlags) -> io::Result<()> {
-    assert_eq!(threads()?, 1, "unshare needs a single-threaded process");
+pub fn unshare(_: SingleThreaded, flags: rustix::thread::UnshareFlags) -> io::Result<()> {
     unshare_thread(flags)
 }
 
@@ -109,8 +105,18 @@ pub fn unshare_thread(flags: rustix::thread::UnshareFlags) -> io::Result<()> {
     Ok(unsafe { rustix::thread::unshare_unsafe(flags) }?)
 }
 
-fn threads() -> io::Result<usize> {
-    Ok(std::fs::read_dir("/proc/self/task")?.count())
+/// The mount namespace of the process behind a pidfd (Linux 6.11). As long as it is held, what is mounted
+/// there is not taken apart.
+pub fn mounts_of(pidfd: impl AsFd) -> io::Result<OwnedFd> {
+    /// `PIDFD_GET_MNT_NAMESPACE` of linux/pidfd.h: `_IO(0xff, 3)`.
+    const GET_MOUNT_NAMESPACE: libc::Ioctl = 0xff03;
+    // SAFETY: the descriptor is open for the length of the call, which takes no argument.
+    let fd = unsafe { libc::ioctl(pidfd.as_fd().as_raw_fd(), GET_MOUNT_NAMESPACE, 0_usize) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call returned a fresh descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// `struct mount_attr` of linux/mount.h.
@@ -228,13 +234,6 @@ pub fn inherited(fd: i32) -> io::Result<OwnedFd> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_threaded_process_may_not_clone() {
-        // The test harness runs tests on threads of their own.
-        let result = std::panic::catch_unwind(|| clone_process(Namespaces::empty(), None));
-        assert!(result.is_err());
-    }
 
     #[test]
     fn attributes_need_a_mount() {

@@ -1,7 +1,8 @@
-//! Processes: fork, exec, signals by number, reaping. For single-threaded programs.
+//! Processes: fork, signals by number, reaping. For single-threaded programs.
 
-use std::ffi::{CStr, CString, c_char, c_int};
+use std::ffi::{CString, c_char, c_int};
 use std::io;
+use std::marker::PhantomData;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
@@ -18,15 +19,15 @@ macro_rules! default_path {
 pub const DEFAULT_PATH: &str = default_path!();
 
 /// Proof that this process had one thread when it was asked. A program that takes it never starts a
-/// thread afterwards.
-#[derive(Debug)]
-pub struct SingleThreaded(());
+/// thread afterwards; what it forks begins with one.
+#[derive(Debug, Clone, Copy)]
+pub struct SingleThreaded(PhantomData<*const ()>);
 
 impl SingleThreaded {
     /// Fails where this process has more than one thread, or where `/proc` is not there to tell.
     pub fn claim() -> io::Result<Self> {
         match std::fs::read_dir("/proc/self/task")?.count() {
-            1 => Ok(Self(())),
+            1 => Ok(Self(PhantomData)),
             _ => Err(io::Error::other("this process has more than one thread")),
         }
     }
@@ -41,7 +42,7 @@ pub enum Forked {
 
 /// fork(2). The child has a copy of everything and may do anything, for no other thread can have
 /// held a lock.
-pub fn fork(_: &SingleThreaded) -> io::Result<Forked> {
+pub fn fork(_: SingleThreaded) -> io::Result<Forked> {
     // SAFETY: fork has no requirement of its own; the danger of locks held by other threads does
     // not exist in a process of one thread, which the argument proves.
     match unsafe { libc::fork() } {
@@ -51,11 +52,11 @@ pub fn fork(_: &SingleThreaded) -> io::Result<Forked> {
     }
 }
 
-/// Strings in the form that exec wants, made before a fork.
+/// Strings in the form that exec wants, made before the process that executes.
 #[derive(Debug)]
 pub struct ExecStrings {
     /// Owns what `pointers` point at; a CString's bytes do not move with it.
-    _strings: Vec<CString>,
+    strings: Vec<CString>,
     pointers: Vec<*const c_char>,
 }
 
@@ -68,28 +69,16 @@ impl ExecStrings {
             .map(|string| string.as_ptr())
             .chain(ends)
             .collect();
-        Self {
-            _strings: strings,
-            pointers,
-        }
+        Self { strings, pointers }
     }
-}
 
-/// execve(2): only returns on failure. Async-signal-safe.
-#[must_use]
-pub fn exec(program: &CStr, argv: &ExecStrings, env: &ExecStrings) -> i32 {
-    // SAFETY: `program` is NUL-terminated; both arrays end with NULL and hold pointers to
-    // NUL-terminated strings that their ExecStrings own and that outlive the call.
-    unsafe {
-        libc::execve(
-            program.as_ptr(),
-            argv.pointers.as_ptr(),
-            env.pointers.as_ptr(),
-        )
-    };
-    io::Error::last_os_error()
-        .raw_os_error()
-        .unwrap_or(libc::EIO)
+    pub(crate) fn as_ptr(&self) -> *const *const c_char {
+        self.pointers.as_ptr()
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.strings.iter().map(|one| one.as_bytes().len()).sum()
+    }
 }
 
 /// A signal by number: 1 to 64, real-time signals included.
@@ -162,13 +151,20 @@ fn positive(pid: u32) -> io::Result<c_int> {
         .ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))
 }
 
-/// A child that ended and is reaped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A child that ended and is reaped: [`reap`] alone makes one.
+#[derive(Debug, PartialEq, Eq)]
 pub struct Reaped {
-    pub pid: u32,
+    pub(crate) pid: u32,
     pub end: End,
     /// User and system time of it and the children it waited for.
     pub cpu: Duration,
+}
+
+impl Reaped {
+    #[must_use]
+    pub const fn pid(&self) -> u32 {
+        self.pid
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -234,15 +230,6 @@ pub fn reset_signals() {
         };
     }
     set_disposition(libc::SIGPIPE, libc::SIG_IGN);
-}
-
-/// What a program expects to be born with: nothing blocked, SIGPIPE deadly. For the child between
-/// fork and exec; async-signal-safe.
-pub fn restore_signals_for_exec() {
-    set_disposition(libc::SIGPIPE, libc::SIG_DFL);
-    let empty = signal_set(&[]);
-    // SAFETY: `empty` is an initialised set; a null old set is allowed.
-    unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const empty, std::ptr::null_mut()) };
 }
 
 fn set_disposition(number: c_int, handler: libc::sighandler_t) {

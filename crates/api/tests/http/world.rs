@@ -88,6 +88,10 @@ impl Driver for NoMachine {
         Ok(Gauge::default())
     }
 
+    fn cpu_used_us(&self, _: &SandboxId) -> Option<u64> {
+        None
+    }
+
     async fn settle(&self) {}
 }
 

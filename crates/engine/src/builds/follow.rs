@@ -69,8 +69,11 @@ impl Engine {
                 Some(live) => live.watch(),
                 None => watch::Sender::new(self.any_build(ctx, id).await?).subscribe(),
             };
-            let journals = self.inner.parts.journals.clone();
-            Ok(BuildReader(StepReader::new(build, journals, after_seq)))
+            Ok(BuildReader(StepReader::new(
+                build,
+                &self.inner.parts,
+                after_seq,
+            )))
         })
         .await
     }

@@ -2,10 +2,10 @@
 
 use pinfold_model::journal::{Record, RecordBody, Stream};
 use pinfold_model::{CommandId, Ctx, Error, Result};
-use pinfold_runtime::journal::{OpenError, Page as JournalPage};
+use pinfold_runtime::journal::Page as JournalPage;
 
+use super::kept_journal;
 use crate::Engine;
-use crate::errors::journal_error;
 
 /// Output bytes of one page at most; its first record, of 1 MiB at most, is given in any case.
 const PAGE_MAX_BYTES: usize = 1 << 20;
@@ -44,7 +44,7 @@ pub struct LogPage {
 impl Engine {
     /// What the command has written, as numbered records. A page holds about 1 MiB of output at
     /// most. The journal of a destroyed sandbox's command is kept for a time that the operator
-    /// chooses; after that it is empty.
+    /// chooses; after that it is empty, but for the end of one that wrote nothing.
     pub async fn read_logs(
         &self,
         ctx: &Ctx,
@@ -52,11 +52,9 @@ impl Engine {
         request: LogsRequest,
     ) -> Result<LogPage> {
         self.timed(ctx, "command.logs", async {
-            self.any_command(ctx, id).await?;
-            let journal = match self.inner.parts.journals.get(id) {
-                Ok(journal) => journal,
-                Err(OpenError::NotFound(_)) => return Ok(nothing(request.after_seq)),
-                Err(error) => return Err(journal_error(error)),
+            let command = self.any_command(ctx, id).await?;
+            let Some(journal) = kept_journal(&self.inner.parts.journals, &command)? else {
+                return Ok(nothing(request.after_seq));
             };
             let read = move || journal.page(request.after_seq, request.limit, request.stream);
             let page = tokio::task::spawn_blocking(read)

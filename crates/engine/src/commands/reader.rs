@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use pinfold_model::journal::{Record, RecordBody, Stream};
 use pinfold_model::{CommandId, Ctx, Error, Result};
-use pinfold_runtime::journal::{JournalReader, OpenError};
+use pinfold_runtime::journal::JournalReader;
 use tokio::time::Instant;
 
+use super::kept_journal;
 use crate::Engine;
-use crate::errors::journal_error;
 use crate::live::LiveCommand;
 
 /// An End is in the journal a moment before the command is said to have ended; after a crash it may take
@@ -34,12 +34,9 @@ impl Engine {
     /// Reads what the command wrote after record `after_seq` (0: from the first), and follows it.
     pub async fn reader(&self, ctx: &Ctx, id: &CommandId, after_seq: u64) -> Result<OutputReader> {
         self.timed(ctx, "command.read", async {
-            self.any_command(ctx, id).await?;
-            let journal = match self.inner.parts.journals.reader(id, after_seq) {
-                Ok(reader) => Some(reader),
-                Err(OpenError::NotFound(_)) => None,
-                Err(error) => return Err(journal_error(error)),
-            };
+            let command = self.any_command(ctx, id).await?;
+            let journal = kept_journal(&self.inner.parts.journals, &command)?;
+            let journal = journal.map(|journal| journal.reader(after_seq));
             Ok(self.output_reader(id, journal, after_seq))
         })
         .await
@@ -56,12 +53,9 @@ impl Engine {
         offset: u64,
     ) -> Result<OutputReader> {
         self.timed(ctx, "command.read", async {
-            self.any_command(ctx, id).await?;
-            let journal = match self.inner.parts.journals.get(id) {
-                Ok(journal) => Some(journal.stream_reader(stream, offset)),
-                Err(OpenError::NotFound(_)) => None,
-                Err(error) => return Err(journal_error(error)),
-            };
+            let command = self.any_command(ctx, id).await?;
+            let journal = kept_journal(&self.inner.parts.journals, &command)?;
+            let journal = journal.map(|journal| journal.stream_reader(stream, offset));
             Ok(self.output_reader(id, journal, 0))
         })
         .await

@@ -147,7 +147,7 @@ impl Engine {
 /// Whether a command that has ended has written anything, as far as its record tells: its last
 /// record is its End, so one alone says that nothing was written. Where nobody knows the last one,
 /// whatever has begun may have.
-pub(super) fn may_have_written(command: &Command) -> bool {
+pub(crate) fn may_have_written(command: &Command) -> bool {
     match command.last_seq {
         Some(last) => last > 1,
         None => command.started_at.is_some(),

@@ -1,11 +1,10 @@
 //! A command and the end of what it wrote.
 
 use pinfold_model::{Command, CommandId, Ctx, Error, Result};
-use pinfold_runtime::journal::OpenError;
 
+use super::kept_journal;
 use super::run::may_have_written;
 use crate::Engine;
-use crate::errors::journal_error;
 
 /// A command as it is now. Of one that runs still, or whose output is no longer kept, both streams
 /// are empty.
@@ -39,17 +38,13 @@ impl Engine {
             if !command.state.is_terminal() {
                 return Ok(nothing(command));
             }
-            let journal = match self.inner.parts.journals.get(id) {
-                Ok(journal) => journal,
-                Err(OpenError::NotFound(_)) => {
-                    let lost = may_have_written(&command);
-                    return Ok(OutputTail {
-                        stdout_cut: lost,
-                        stderr_cut: lost,
-                        ..nothing(command)
-                    });
-                }
-                Err(error) => return Err(journal_error(error)),
+            let Some(journal) = kept_journal(&self.inner.parts.journals, &command)? else {
+                let lost = may_have_written(&command);
+                return Ok(OutputTail {
+                    stdout_cut: lost,
+                    stderr_cut: lost,
+                    ..nothing(command)
+                });
             };
             let last = command.last_seq.unwrap_or(journal.status().last_seq);
             // One byte more tells whether there are more.

@@ -5,12 +5,11 @@ use std::sync::Arc;
 
 use pinfold_model::journal::{Record, RecordBody, Stream};
 use pinfold_model::{Code, Command, CommandId, Ctx, Error, Result, Time};
-use pinfold_runtime::journal::{Journal, OpenError, ReadError};
+use pinfold_runtime::journal::{Journal, ReadError};
 
-use super::OutputReader;
 use super::utf8::{CUT_MAX_BYTES, TextDecoder};
+use super::{OutputReader, kept_journal};
 use crate::Engine;
-use crate::errors::journal_error;
 
 /// Text of one page at most; its first chunk is given in any case.
 const PAGE_MAX_BYTES: usize = 1 << 20;
@@ -115,19 +114,14 @@ impl Engine {
 
     /// The journal; `None` where there is none and nothing is missing after `after_seq`.
     fn kept(&self, command: &Command, after_seq: u64) -> Result<Option<Arc<Journal>>> {
-        match self.inner.parts.journals.get(&command.id) {
-            Ok(journal) => Ok(Some(journal)),
+        match kept_journal(&self.inner.parts.journals, command)? {
+            Some(journal) => Ok(Some(journal)),
             // The last record of a command that has ended is its End.
-            Err(OpenError::NotFound(_))
-                if command.last_seq.unwrap_or(0) <= after_seq.saturating_add(1) =>
-            {
-                Ok(None)
-            }
-            Err(OpenError::NotFound(_)) => Err(Error::new(
+            None if command.last_seq.unwrap_or(0) <= after_seq.saturating_add(1) => Ok(None),
+            None => Err(Error::new(
                 Code::OutputGone,
                 "the output of this command is no longer kept",
             )),
-            Err(error) => Err(journal_error(error)),
         }
     }
 }

@@ -7,6 +7,7 @@ use pinfold_runtime::guest::{Guest, GuestError, GuestEvent};
 use pinfold_runtime::journal::Pump;
 
 use super::LiveSandbox;
+use crate::commands::find_journal;
 use crate::engine::Shared;
 
 /// Follows one link to its end, or to the end of this engine.
@@ -39,6 +40,12 @@ fn ended_before(shared: &Arc<Shared>, live: &Arc<LiveSandbox>, guest: &Guest, id
 async fn drain_late(shared: Arc<Shared>, guest: Guest, id: CommandId) {
     let drained = async {
         let cap = limits::JOURNAL_DEFAULT_CAP_BYTES;
+        // What follows is numbered behind its End, also where only its record knows of that.
+        // The guest tells of it again behind the next link.
+        if let Err(error) = find_journal(&shared.journals, &shared.store, &id).await {
+            tracing::warn!(command = %id, %error, "late output waits");
+            return Ok(());
+        }
         if let Ok(writer) = shared.journals.reopen(&id, cap) {
             let pipes = guest.adopt(&id).await?;
             let pump = Pump::start(writer, pipes.stdout, pipes.stderr)?;

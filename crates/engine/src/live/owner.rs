@@ -28,6 +28,7 @@ mod trust;
 use std::sync::Arc;
 
 use pinfold_model::sandbox::{EndReason, SandboxEvent, TtlCounts};
+use pinfold_model::usage::UsageRecord;
 use pinfold_model::{Code, Error, Image, Result, Sandbox, SandboxState, Time};
 use pinfold_runtime::guest::Guest;
 use pinfold_store::Transition;
@@ -197,6 +198,17 @@ impl Owner {
         reason: Option<EndReason>,
         failure: Option<String>,
     ) -> Result<()> {
+        self.record_metered(event, reason, failure, None).await
+    }
+
+    /// The same with what was used before, and what the CPU counter shows.
+    async fn record_metered(
+        &self,
+        event: SandboxEvent,
+        reason: Option<EndReason>,
+        failure: Option<String>,
+        used: Option<&(UsageRecord, u64)>,
+    ) -> Result<()> {
         let from: Vec<_> = SandboxState::ALL
             .into_iter()
             .filter(|state| state.after(event).is_some())
@@ -212,7 +224,17 @@ impl Owner {
             at: self.shared.clock.now(),
         };
         let sandboxes = self.shared.store.sandboxes();
-        match sandboxes.transition(self.live.id(), &from, &change).await? {
+        let id = self.live.id();
+        let changed = match used {
+            None => sandboxes.transition(id, &from, &change).await?,
+            Some((record, counter)) => {
+                let used = (record, *counter);
+                sandboxes
+                    .transition_metered(id, &from, &change, used)
+                    .await?
+            }
+        };
+        match changed {
             Some(sandbox) => {
                 self.publish_sandbox(sandbox);
                 Ok(())

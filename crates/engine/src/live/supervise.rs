@@ -17,7 +17,7 @@ use pinfold_model::command::{Attendance, CancelMode};
 use pinfold_model::journal::Stream;
 use pinfold_model::{CommandId, CommandState, ExitStatus, Purpose, SandboxState, limits};
 use pinfold_runtime::guest::{ExitReport, FailureKind, Guest, GuestError, Pipes, StartSpec};
-use pinfold_runtime::journal::{JournalWriter, OpenError, Pump};
+use pinfold_runtime::journal::{JournalWriter, OpenError, Pump, Status};
 use pinfold_store::Progress;
 use tokio::sync::watch;
 
@@ -306,12 +306,15 @@ impl Task {
         crate::code::note_end(&self.shared, &self.command, state);
         self.end_remains().await;
         self.await_terminal_tail().await;
-        let (last_seq, cut) = self.end_journal(&outcome, state);
+        let status = self.end_journal(&outcome, state);
         // Before the end is seen, so that whoever sees it finds the sandbox unused.
         self.in_use = None;
         self.running = None;
-        let at = self.shared.clock.now();
-        self.command.end(state, at, last_seq, cut);
+        // The one that readers are told.
+        let end = status.and_then(|status| status.end);
+        let at = end.map_or_else(|| self.shared.clock.now(), |end| end.time);
+        let cut = status.is_some_and(|status| status.truncated);
+        self.command.end(state, at, end.map(|end| end.seq), cut);
         self.tell_begun();
         count(&self.command, state);
         self.record_end(state).await;
@@ -338,10 +341,10 @@ impl Task {
         }
     }
 
-    /// Appends End; the number of that record, and whether output was cut.
-    fn end_journal(&mut self, outcome: &Outcome, state: CommandState) -> (Option<u64>, bool) {
+    /// Appends End; what the journal is then.
+    fn end_journal(&mut self, outcome: &Outcome, state: CommandState) -> Option<Status> {
         let (end, status) = match &mut self.output {
-            Output::None => return (None, false),
+            Output::None => return None,
             Output::Flowing(pump) => (pump.finish(state), pump.status()),
             Output::Waiting(writer) => {
                 if let Outcome::Refused(message) = outcome {
@@ -350,7 +353,7 @@ impl Task {
                 (writer.end(state), *writer.status())
             }
         };
-        (end.ok(), status.truncated)
+        end.is_ok().then_some(status)
     }
 
     fn tell_begun(&mut self) {

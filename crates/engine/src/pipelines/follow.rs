@@ -65,8 +65,11 @@ impl Engine {
                 // ended was recorded before its owner went.
                 None => watch::Sender::new(self.any_run(ctx, id).await?).subscribe(),
             };
-            let journals = self.inner.parts.journals.clone();
-            Ok(RunReader(StepReader::new(run, journals, after_seq)))
+            Ok(RunReader(StepReader::new(
+                run,
+                &self.inner.parts,
+                after_seq,
+            )))
         })
         .await
     }

@@ -6,6 +6,7 @@ use pinfold_model::{CommandId, Ctx, Error, PipelineRun, Result, RunId};
 use pinfold_runtime::journal::{Journals, OpenError};
 
 use crate::Engine;
+use crate::commands::may_have_written;
 use crate::errors::journal_error;
 
 /// How much of what steps wrote a report holds.
@@ -48,49 +49,64 @@ impl Engine {
             let run = self.any_run(ctx, id).await?;
             let (steps, journals) = (run.steps.clone(), self.inner.parts.journals.clone());
             let read = move || collect(&journals, &steps, bounds);
-            let output = tokio::task::spawn_blocking(read)
+            let kept = tokio::task::spawn_blocking(read)
                 .await
                 .map_err(Error::internal)??;
+            let mut output = Vec::with_capacity(kept.len());
+            for (step, kept) in run.steps.iter().zip(kept) {
+                output.push(match kept {
+                    Some(kept) => kept,
+                    None => self.not_kept(step).await?,
+                });
+            }
             Ok(RunReport { run, output })
         })
         .await
     }
 }
 
+impl Engine {
+    /// Of a step that ran nothing is kept any more: what is missing, as far as its record tells.
+    async fn not_kept(&self, step: &StepRun) -> Result<StepOutput> {
+        let command = match &step.command {
+            Some(id) => self.store().commands().get(id).await?,
+            None => None,
+        };
+        let lost = command.map_or(step.started_at.is_some(), |it| may_have_written(&it));
+        Ok(StepOutput {
+            stdout_truncated: lost,
+            stderr_truncated: lost,
+            ..StepOutput::default()
+        })
+    }
+}
+
+/// `None` for each step whose journal is gone.
 fn collect(
     journals: &Journals,
     steps: &[StepRun],
     bounds: ReportBounds,
-) -> Result<Vec<StepOutput>> {
+) -> Result<Vec<Option<StepOutput>>> {
     let mut room = bounds.total_bytes;
     let output = |step: &StepRun| match &step.command {
         // What a step writes while it runs would be read again at each look at the run.
         Some(id) if step.state.is_terminal() => {
-            of_step(journals, step, id, bounds.stream_bytes, &mut room)
+            of_step(journals, id, bounds.stream_bytes, &mut room)
         }
-        _ => Ok(StepOutput::default()),
+        _ => Ok(Some(StepOutput::default())),
     };
     steps.iter().map(output).collect()
 }
 
 fn of_step(
     journals: &Journals,
-    step: &StepRun,
     id: &CommandId,
     stream_bytes: usize,
     room: &mut usize,
-) -> Result<StepOutput> {
+) -> Result<Option<StepOutput>> {
     let journal = match journals.get(id) {
         Ok(journal) => journal,
-        Err(OpenError::NotFound(_)) => {
-            // Of one that ran it is no longer kept, and nobody knows whether there was any.
-            let lost = step.started_at.is_some();
-            return Ok(StepOutput {
-                stdout_truncated: lost,
-                stderr_truncated: lost,
-                ..StepOutput::default()
-            });
-        }
+        Err(OpenError::NotFound(_)) => return Ok(None),
         Err(error) => return Err(journal_error(error)),
     };
     let mut collect = |stream| {
@@ -101,10 +117,10 @@ fn of_step(
     };
     let stdout = collect(Stream::Stdout)?;
     let stderr = collect(Stream::Stderr)?;
-    Ok(StepOutput {
+    Ok(Some(StepOutput {
         stdout: stdout.bytes,
         stderr: stderr.bytes,
         stdout_truncated: stdout.truncated,
         stderr_truncated: stderr.truncated,
-    })
+    }))
 }

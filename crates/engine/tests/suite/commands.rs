@@ -342,10 +342,10 @@ fn a_command_is_shown_with_its_output_once_it_has_ended() {
         (running, silent)
     });
     life.shut_down(pinfold_engine::Drain::DestroySandboxes);
-    for id in [&some, &none] {
-        let journal = place.path().join("journals").join(id.as_str());
-        std::fs::remove_file(journal).expect("as after its retention");
-    }
+    let journals = place.path().join("journals");
+    std::fs::remove_file(journals.join(some.as_str())).expect("as after its retention");
+    assert!(!journals.join(none.as_str()).exists());
+    std::fs::remove_file(journals.join("silent")).expect("as after thousands of others");
     let life = place.live();
     life.run(async {
         for (id, lost) in [(&some, true), (&none, false)] {
@@ -356,6 +356,15 @@ fn a_command_is_shown_with_its_output_once_it_has_ended() {
             assert_eq!(shown.stdout_truncated, lost, "{:?}", shown.command);
             assert_eq!(shown.stderr_truncated, lost);
         }
+        let mut reader = (life.engine.reader(&life.ctx, &none, 0).await).expect("reader");
+        let end = reader
+            .next()
+            .await
+            .expect("record")
+            .expect("its record tells");
+        assert_eq!(end.seq, 1);
+        assert!(matches!(end.body, RecordBody::End { .. }), "{end:?}");
+        assert_eq!(reader.next().await.expect("the end"), None);
     });
     life.clean_up(&place);
 }

@@ -158,8 +158,12 @@ fn one_that_died_is_not_handed_out() {
         let ready = life.until_spare(1).await;
         let dead = ready.first().expect("one").clone();
         let guest = life.driver.attach(&dead).await.expect("attach");
-        let pid = guest.expect("alive").pid().expect("pid");
+        let guest = guest.expect("alive");
+        let pid = guest.pid().expect("pid");
         rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("kill");
+        // The pool's own link breaks at the same time, and is told of that by another task.
+        guest.closed().await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
         let sandbox = life.sandbox().await;
         assert_ne!(sandbox, dead);
         assert_eq!(life.sh(&sandbox, "echo here").await.stdout, b"here\n");

@@ -13,7 +13,7 @@ use super::{Agent, Ending};
 use crate::command::Ground;
 use crate::failure::{Outcome, Refusal};
 use crate::files::FileJob;
-use crate::identity::Identity;
+use crate::identity::identity;
 use crate::timers::Due;
 use crate::transfer::TransferJob;
 use crate::worker::{Job, failure};
@@ -28,6 +28,7 @@ type Answer = Option<(reply::Body, Vec<OwnedFd>)>;
 impl Agent {
     pub(super) fn request(&mut self, link: u32, request: Request, fds: Vec<OwnedFd>) {
         let id = request.id;
+        let configures = matches!(request.body, Some(request::Body::Configure(_)));
         let answer = match request.body {
             Some(request::Body::Hello(hello)) => {
                 let answer = self.hello(link, &hello);
@@ -50,6 +51,11 @@ impl Agent {
             Err(refusal) => self
                 .links
                 .send(&self.poller, link, id, failure(refusal), Vec::new()),
+        }
+        if configures {
+            // While the host records that there is a sandbox. That there is no such user is told to
+            // whoever needs one.
+            let _ = self.users.find(&self.config.user);
         }
     }
 
@@ -89,7 +95,7 @@ impl Agent {
             }
             Body::Start(start) => {
                 let mut ground = Ground {
-                    single: &self.single,
+                    sharing: self.sharing,
                     powers: &self.powers,
                     config: &self.config,
                     users: &mut self.users,
@@ -166,11 +172,11 @@ impl Agent {
     }
 
     fn work(&mut self, link: u32, id: u64, user: &str, job: Job) -> Outcome<Answer> {
-        let identity = Identity::of(&self.users.find(user)?, &self.powers)?;
+        let identity = identity(&self.users.find(user)?, &self.powers)?;
         if let Some(socket) = self.links.socket(link) {
             let link = (link, socket.as_fd());
             self.workers
-                .start(&self.single, &identity, link, id, job, &mut self.timers)?;
+                .start(self.single, &identity, link, id, job, &mut self.timers)?;
         }
         Ok(None)
     }

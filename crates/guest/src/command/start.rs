@@ -1,19 +1,18 @@
-//! Starting: checks, preparation, fork.
+//! Starting: checks and preparation.
 
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use pinfold_proto::{Configure, FailureKind, Start};
-use pinfold_sys::process::{DEFAULT_PATH, ExecStrings, Forked, SingleThreaded, fork};
+use pinfold_sys::process::{DEFAULT_PATH, ExecStrings};
+use pinfold_sys::spawn::{Candidate, Child, Program, Sharing, Streams, spawn};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use rustix::pipe::{PipeFlags, pipe_with};
 
-use super::child::{Candidate, Prepared, Streams};
 use super::{Command, Pipes, State};
 use crate::failure::{Outcome, Refusal};
-use crate::identity::{Identity, Powers};
+use crate::identity::{Powers, identity};
 use crate::terminal::{self, Terminal};
 use crate::tree::MARK;
 use crate::users::{User, Users};
@@ -22,7 +21,7 @@ const PATH_MAX_BYTES: usize = 4095;
 
 /// What starting needs of the guest.
 pub(crate) struct Ground<'a> {
-    pub(crate) single: &'a SingleThreaded,
+    pub(crate) sharing: Sharing,
     pub(crate) powers: &'a Powers,
     pub(crate) config: &'a Configure,
     pub(crate) users: &'a mut Users,
@@ -33,7 +32,7 @@ pub(super) fn start(
     ground: &mut Ground<'_>,
     start: Start,
     mut fds: Vec<OwnedFd>,
-) -> Outcome<Command> {
+) -> Outcome<(Command, Child)> {
     check(&start)?;
     let gate = if start.gate {
         Some(fds.pop().ok_or_else(|| Refusal::invalid("no gate"))?)
@@ -41,51 +40,40 @@ pub(super) fn start(
         None
     };
     let user = ground.users.find(&start.user)?;
-    let identity = Identity::of(&user, ground.powers)?;
+    let identity = identity(&user, ground.powers)?;
     let cwd = working_directory(&start)?;
     let env = environment(&start, &user, ground.config);
     let (candidates, argvs, name) = program(&start, &env)?;
     let (streams, pipes, terminal) = streams(&start, fds, &user)?;
-    let (failure_reader, failure) =
-        pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).map_err(no_room)?;
-    let prepared = Prepared {
-        identity,
+    let program = Program {
+        candidates,
+        argvs,
+        env: ExecStrings::new(env.into_iter().map(c_string).collect::<Outcome<_>>()?),
+        name,
         make: if start.make_cwd {
             prefixes(&start.cwd)?
         } else {
             Vec::new()
         },
         cwd,
-        candidates,
-        argvs,
-        env: ExecStrings::new(env.into_iter().map(c_string).collect::<Outcome<_>>()?),
-        name,
-        streams,
-        gate,
-        failure,
+        identity,
     };
-    let pid = match fork(ground.single).map_err(|error| Refusal::io("fork", &error))? {
-        Forked::Child => prepared.run(),
-        Forked::Parent { pid } => pid.unsigned_abs(),
-    };
-    Ok(Command {
+    let child = spawn(program, &streams, gate.as_ref(), ground.sharing)
+        .map_err(|error| Refusal::io("clone", &error))?;
+    let command = Command {
         id: start.command,
         fingerprint: start.fingerprint,
-        pid,
+        pid: child.pid(),
         owns_number: true,
         state: State::Running,
         pipes,
         terminal,
-        gate: prepared.gate,
-        failure: Some(failure_reader),
+        gate,
         timer: None,
         timed_out: false,
         killed: false,
-    })
-}
-
-fn no_room(errno: Errno) -> Refusal {
-    Refusal::kernel("pipe", errno)
+    };
+    Ok((command, child))
 }
 
 fn check(start: &Start) -> Outcome<()> {
@@ -181,9 +169,9 @@ fn name_of(entry: &str) -> &str {
     entry.split('=').next().unwrap_or(entry)
 }
 
-type Program = (Vec<Candidate>, Vec<ExecStrings>, String);
+type Tries = (Vec<Candidate>, Vec<ExecStrings>, String);
 
-fn program(start: &Start, env: &[String]) -> Outcome<Program> {
+fn program(start: &Start, env: &[String]) -> Outcome<Tries> {
     if let Some(line) = &start.shell {
         let argv = |shell: &str| -> Outcome<ExecStrings> {
             let words = [shell, "-c", line].map(|word| c_string(word.to_owned()));

@@ -7,9 +7,10 @@ use std::time::Duration;
 use pinfold_proto::{
     Adopted, CommandEntry, Exited, FailureKind, Kill, KillScope, Resize, Start, Started,
 };
+use pinfold_sys::gate::Verdict;
 use pinfold_sys::process::{self, Reaped, SignalNumber};
+use pinfold_sys::spawn::Child;
 
-use super::gate::Verdict;
 use super::start::{self, Ground};
 use super::{Command, State};
 use crate::failure::{Outcome, Refusal};
@@ -39,6 +40,8 @@ pub(crate) struct Commands {
     ids: BTreeMap<String, u32>,
     /// Processes not reaped yet.
     running: BTreeMap<u32, u32>,
+    /// Processes that have come to no program yet when they were last looked at, or to none at all.
+    children: BTreeMap<u32, Child>,
     /// Ended and not told to the current host.
     untold: VecDeque<u32>,
     serial: u32,
@@ -52,6 +55,7 @@ impl Commands {
             table: BTreeMap::new(),
             ids: BTreeMap::new(),
             running: BTreeMap::new(),
+            children: BTreeMap::new(),
             untold: VecDeque::new(),
             serial: 0,
             max,
@@ -84,8 +88,10 @@ impl Commands {
             ));
         }
         let timeout_ms = start.timeout_ms;
-        let command = start::start(ground, start, fds)?;
+        self.settle_children();
+        let (command, child) = start::start(ground, start, fds)?;
         let pid = command.pid;
+        self.children.insert(pid, child);
         for other in self.table.values_mut().filter(|other| other.pid == pid) {
             other.owns_number = false;
         }
@@ -109,23 +115,31 @@ impl Commands {
     }
 
     /// A child ended; `false` when it is no command's own process.
-    pub(crate) fn reaped(&mut self, reaped: Reaped, poller: &Poller, timers: &mut Timers) -> bool {
-        let Some(serial) = self.running.remove(&reaped.pid) else {
+    pub(crate) fn reaped(&mut self, reaped: &Reaped, poller: &Poller, timers: &mut Timers) -> bool {
+        let Some(serial) = self.running.remove(&reaped.pid()) else {
             return false;
         };
+        let child = self.children.remove(&reaped.pid());
+        let start_errno = child.map_or(0, |child| child.ended(reaped));
         // One that was taken back is in no table any more.
         if let Some(command) = self.table.get_mut(&serial) {
             if let Some(timer) = command.timer.take() {
                 timers.remove(timer);
             }
-            command.state = State::Undecided(command.exited(reaped));
+            command.state = State::Undecided(command.exited(reaped, start_errno));
             self.decided(serial, poller, timers);
         }
         true
     }
 
+    /// Frees what was kept for those that have come to their programs.
+    fn settle_children(&mut self) {
+        self.children.retain(|_, child| !child.is_settled());
+    }
+
     /// Whether it ever was a command, its gate says, or will; if so and its process is gone, it ended.
     pub(crate) fn decided(&mut self, serial: u32, poller: &Poller, timers: &mut Timers) {
+        self.settle_children();
         let Some(command) = self.table.get_mut(&serial) else {
             return;
         };

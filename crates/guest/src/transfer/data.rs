@@ -7,15 +7,14 @@ use std::time::{Duration, Instant};
 use pinfold_proto::FailureKind;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::pipe::SpliceFlags;
 
 use crate::boot::nonblocking;
 use crate::failure::{Outcome, Refusal};
 
 /// How long a host that has sent all bytes may take to say that it meant it.
 const COMMIT_TIME: Duration = Duration::from_secs(60);
-/// Moved by one splice, at most; a pipe holds less.
-const SPLICE_BYTES: usize = 1 << 20;
+/// Between file and pipe. Through memory and not by splice, which holds the pipe's lock for as long as the
+/// disk takes: the host would wait for that, in a thread that has other things to do.
 const COPY_BYTES: usize = 128 << 10;
 
 /// The data pipe of one direction. Reading and writing wait for the host, and stop with
@@ -42,36 +41,13 @@ impl<'a> Data<'a> {
         })
     }
 
-    /// Moves a file's bytes out, from where it stands, at most `limit`, without looking at them.
+    /// Moves a file's bytes out, from where it stands, at most `limit`.
     pub(super) fn send_file(&mut self, file: &OwnedFd, limit: u64) -> io::Result<u64> {
-        let mut left = limit;
-        while left > 0 {
-            let len = usize::try_from(left)
-                .unwrap_or(SPLICE_BYTES)
-                .min(SPLICE_BYTES);
-            let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
-            match rustix::pipe::splice(file, None, &self.pipe, None, len, flags) {
-                Ok(0) => break,
-                Ok(moved) => {
-                    left -= moved as u64;
-                    self.bytes += moved as u64;
-                }
-                Err(Errno::AGAIN) => self.wait(PollFlags::OUT)?,
-                Err(Errno::INTR) => {}
-                // A file system without splice, or data that is no pipe.
-                Err(Errno::INVAL) => return Ok(limit - left + self.copy_out(file, left)?),
-                Err(errno) => return Err(errno.into()),
-            }
-        }
-        Ok(limit - left)
-    }
-
-    fn copy_out(&mut self, file: &OwnedFd, limit: u64) -> io::Result<u64> {
         let mut buffer = vec![0; COPY_BYTES];
         let mut left = limit;
         while left > 0 {
             let len = usize::try_from(left).unwrap_or(COPY_BYTES).min(COPY_BYTES);
-            let read = rustix::io::read(file, &mut buffer[..len])?;
+            let read = rustix::io::retry_on_intr(|| rustix::io::read(file, &mut buffer[..len]))?;
             if read == 0 {
                 break;
             }
@@ -83,20 +59,6 @@ impl<'a> Data<'a> {
 
     /// Moves everything that comes into a file.
     pub(super) fn receive_file(&mut self, file: &OwnedFd) -> io::Result<()> {
-        loop {
-            let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
-            match rustix::pipe::splice(&self.pipe, None, file, None, SPLICE_BYTES, flags) {
-                Ok(0) => return Ok(()),
-                Ok(moved) => self.bytes += moved as u64,
-                Err(Errno::AGAIN) => self.wait(PollFlags::IN)?,
-                Err(Errno::INTR) => {}
-                Err(Errno::INVAL) => return self.copy_in(file),
-                Err(errno) => return Err(errno.into()),
-            }
-        }
-    }
-
-    fn copy_in(&mut self, file: &OwnedFd) -> io::Result<()> {
         let mut buffer = vec![0; COPY_BYTES];
         loop {
             let read = self.read(&mut buffer)?;
@@ -105,7 +67,10 @@ impl<'a> Data<'a> {
                 return Ok(());
             }
             while !rest.is_empty() {
-                let written = rustix::io::write(file, rest)?;
+                let written = rustix::io::retry_on_intr(|| rustix::io::write(file, rest))?;
+                if written == 0 {
+                    return Err(io::ErrorKind::WriteZero.into());
+                }
                 rest = &rest[written..];
             }
         }

@@ -1,10 +1,10 @@
 //! `pinfold completion`: scripts that shells complete with.
 
 use anyhow::Result;
-use clap::{Args, CommandFactory};
+use clap::Args;
 use clap_complete::Shell;
 
-use crate::cli::Cli;
+use crate::cli::whole;
 use crate::exit::Ending;
 use crate::output;
 
@@ -17,7 +17,7 @@ pub(crate) struct CompletionArgs {
 
 pub(crate) fn run(args: &CompletionArgs) -> Result<Ending> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "pinfold", &mut script);
+    clap_complete::generate(args.shell, &mut whole(), "pinfold", &mut script);
     output::line(String::from_utf8_lossy(&script).trim_end())?;
     Ok(Ending::Done)
 }

@@ -19,7 +19,7 @@ use anyhow::Result;
 use clap::Subcommand;
 use pinfold_sdk::Sandbox;
 
-use crate::cli::Global;
+use crate::cli::{Global, Late};
 use crate::client;
 use crate::exit::Ending;
 use crate::output::{bytes, or_dash, time};
@@ -30,49 +30,49 @@ pub(crate) use create::{mode, network, policy};
 #[derive(Debug, Subcommand)]
 pub(crate) enum SandboxCommand {
     /// Make one
-    Create(create::CreateArgs),
+    Create(Late<create::CreateArgs>),
     /// Those that live
     #[command(visible_alias = "list")]
-    Ls(list::ListArgs),
+    Ls(Late<list::ListArgs>),
     /// Everything about one
-    Show(show::ShowArgs),
+    Show(Late<show::ShowArgs>),
     /// Run a command in one
-    Exec(exec::ExecArgs),
+    Exec(Late<exec::ExecArgs>),
     /// Run Python, JavaScript or TypeScript in one, with variables that last
-    Code(code::CodeArgs),
+    Code(Late<code::CodeArgs>),
     /// Code contexts of one: the interpreters behind `code`
     #[command(subcommand)]
-    Contexts(contexts::ContextsCommand),
+    Contexts(Late<contexts::ContextsCommand>),
     /// Open a shell in one
-    Shell(exec::ShellArgs),
+    Shell(Late<exec::ShellArgs>),
     /// Open a shell in one over SSH, or run what `ssh` can: commands, forwarded ports
-    Ssh(ssh::SshArgs),
+    Ssh(Late<ssh::SshArgs>),
     /// Keys that open one over SSH
     #[command(subcommand)]
-    SshKey(ssh_key::SshKeyCommand),
+    SshKey(Late<ssh_key::SshKeyCommand>),
     /// Copy files in or out
-    Cp(copy::CopyArgs),
+    Cp(Late<copy::CopyArgs>),
     /// What its commands wrote
-    Logs(logs::LogsArgs),
+    Logs(Late<logs::LogsArgs>),
     /// Its commands
-    Commands(list::CommandsArgs),
+    Commands(Late<list::CommandsArgs>),
     /// Freeze one: memory and processes kept, no CPU
-    Suspend(change::ChangeArgs),
+    Suspend(Late<change::ChangeArgs>),
     /// Let a frozen one go on
-    Resume(change::ChangeArgs),
+    Resume(Late<change::ChangeArgs>),
     /// End its processes and keep its disk
-    Stop(change::ChangeArgs),
+    Stop(Late<change::ChangeArgs>),
     /// Boot a stopped one
-    Start(change::ChangeArgs),
+    Start(Late<change::ChangeArgs>),
     /// What one may reach; with a mode or rules, change it
-    Network(network::ShowOrSetArgs),
+    Network(Late<network::ShowOrSetArgs>),
     /// Keep what one has on its disk as an image
-    Snapshot(snapshot::SnapshotArgs),
+    Snapshot(Late<snapshot::SnapshotArgs>),
     /// Give one more time to live
-    Extend(change::ExtendArgs),
+    Extend(Late<change::ExtendArgs>),
     /// End some, and remove everything of them
     #[command(visible_alias = "destroy")]
-    Rm(change::RemoveArgs),
+    Rm(Late<change::RemoveArgs>),
 }
 
 impl SandboxCommand {
@@ -85,26 +85,26 @@ impl SandboxCommand {
 pub(crate) async fn run(global: &Global, command: SandboxCommand) -> Result<Ending> {
     let client = client::connect(global)?;
     match command {
-        SandboxCommand::Create(args) => create::run(&client, args).await,
-        SandboxCommand::Ls(args) => list::sandboxes(&client, args).await,
-        SandboxCommand::Show(args) => show::run(&client, args).await,
-        SandboxCommand::Exec(args) => exec::exec(&client, args).await,
-        SandboxCommand::Code(args) => code::run(&client, args).await,
-        SandboxCommand::Contexts(command) => contexts::run(&client, command).await,
-        SandboxCommand::Shell(args) => exec::shell(&client, args).await,
-        SandboxCommand::Ssh(args) => ssh::run(&client, args).await,
-        SandboxCommand::SshKey(command) => ssh_key::run(&client, command).await,
-        SandboxCommand::Cp(args) => copy::run(&client, args).await,
-        SandboxCommand::Logs(args) => logs::run(&client, args).await,
-        SandboxCommand::Commands(args) => list::commands(&client, args).await,
-        SandboxCommand::Suspend(args) => change::suspend(&client, args).await,
-        SandboxCommand::Resume(args) => change::resume(&client, args).await,
-        SandboxCommand::Stop(args) => change::stop(&client, args).await,
-        SandboxCommand::Start(args) => change::start(&client, args).await,
-        SandboxCommand::Snapshot(args) => snapshot::run(&client, args).await,
-        SandboxCommand::Network(args) => network::run(&client, args).await,
-        SandboxCommand::Extend(args) => change::extend(&client, args).await,
-        SandboxCommand::Rm(args) => change::remove(&client, args).await,
+        SandboxCommand::Create(Late(args)) => create::run(&client, args).await,
+        SandboxCommand::Ls(Late(args)) => list::sandboxes(&client, args).await,
+        SandboxCommand::Show(Late(args)) => show::run(&client, args).await,
+        SandboxCommand::Exec(Late(args)) => exec::exec(&client, args).await,
+        SandboxCommand::Code(Late(args)) => code::run(&client, args).await,
+        SandboxCommand::Contexts(Late(command)) => contexts::run(&client, command).await,
+        SandboxCommand::Shell(Late(args)) => exec::shell(&client, args).await,
+        SandboxCommand::Ssh(Late(args)) => ssh::run(&client, args).await,
+        SandboxCommand::SshKey(Late(command)) => ssh_key::run(&client, command).await,
+        SandboxCommand::Cp(Late(args)) => copy::run(&client, args).await,
+        SandboxCommand::Logs(Late(args)) => logs::run(&client, args).await,
+        SandboxCommand::Commands(Late(args)) => list::commands(&client, args).await,
+        SandboxCommand::Suspend(Late(args)) => change::suspend(&client, args).await,
+        SandboxCommand::Resume(Late(args)) => change::resume(&client, args).await,
+        SandboxCommand::Stop(Late(args)) => change::stop(&client, args).await,
+        SandboxCommand::Start(Late(args)) => change::start(&client, args).await,
+        SandboxCommand::Snapshot(Late(args)) => snapshot::run(&client, args).await,
+        SandboxCommand::Network(Late(args)) => network::run(&client, args).await,
+        SandboxCommand::Extend(Late(args)) => change::extend(&client, args).await,
+        SandboxCommand::Rm(Late(args)) => change::remove(&client, args).await,
     }
 }
 

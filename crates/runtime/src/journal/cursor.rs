@@ -38,8 +38,8 @@ pub(super) struct Entry {
     pub(super) header: Header,
     /// Bytes of each stream before it.
     pub(super) place: Place,
-    /// The disk has refused it so far: it stands in memory only.
-    unwritten: Option<Mark>,
+    /// It stands in no file: the disk has refused it so far, or it is all that there is.
+    fileless: Option<Mark>,
 }
 
 impl Cursor {
@@ -107,7 +107,7 @@ impl Cursor {
         let entry = Entry {
             header,
             place: self.place,
-            unwritten: None,
+            fileless: None,
         };
         self.place.offset = align(start + u64::from(header.len));
         if header.seq == self.place.seq {
@@ -120,7 +120,7 @@ impl Cursor {
     }
 
     fn next_in_memory(&mut self, status: &Status) -> Option<Entry> {
-        let mark = status.unwritten_at(self.place.seq)?;
+        let mark = status.fileless_at(self.place.seq)?;
         let kind = if mark.end.is_some() {
             Kind::End
         } else {
@@ -135,7 +135,7 @@ impl Cursor {
         let entry = Entry {
             header,
             place: self.place,
-            unwritten: Some(mark),
+            fileless: Some(mark),
         };
         self.place.seq += 1;
         Some(entry)
@@ -152,7 +152,7 @@ impl Cursor {
 
     /// The entry as a record, of its bytes those from `skip` on.
     pub(super) fn record(&self, entry: &Entry, skip: u64) -> Result<Record, ReadError> {
-        if let Some(mark) = entry.unwritten {
+        if let Some(mark) = entry.fileless {
             return Ok(mark.record());
         }
         let header = entry.header;

@@ -12,7 +12,37 @@ use tokio::sync::watch;
 
 use super::index::Index;
 use super::scan::Scan;
-use super::status::{Feed, Status};
+use super::status::{Feed, Mark, Status};
+
+/// What the disk holds of a journal.
+#[derive(Debug)]
+pub(super) enum Found {
+    Nothing,
+    /// An End and nothing before it, and the file that was about to be begun with it.
+    End(Mark, Option<File>),
+    File(Box<(File, Scan)>),
+}
+
+impl Found {
+    pub(super) fn is_empty(&self) -> bool {
+        match self {
+            Self::Nothing => true,
+            Self::End(..) => false,
+            Self::File(found) => found.1.status.last_seq == 0,
+        }
+    }
+
+    /// The same, where an End that is known of otherwise comes before whatever is there.
+    pub(super) fn behind(self, end: Option<Mark>) -> Self {
+        match (self, end) {
+            (found, Some(mark)) if found.is_empty() => match found {
+                Self::File(found) => Self::End(mark, Some(found.0)),
+                _ => Self::End(mark, None),
+            },
+            (found, _) => found,
+        }
+    }
+}
 
 /// The journal of one command. Made by [`super::Journals`]; any number of readers share it.
 ///
@@ -95,12 +125,22 @@ impl Journal {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes over what was found on disk, if anything.
-    pub(super) fn resume(&self, found: Option<(File, Scan)>) {
-        if let Some((file, scan)) = found {
-            self.file.get_or_init(|| file);
-            *self.index() = scan.index;
-            self.publish(scan.status);
+    /// Takes over what was found on disk.
+    pub(super) fn resume(&self, found: Found) {
+        match found {
+            Found::Nothing => {}
+            Found::End(mark, file) => {
+                if let Some(file) = file {
+                    self.file.get_or_init(|| file);
+                }
+                self.publish(Status::silent(mark));
+            }
+            Found::File(found) => {
+                let (file, scan) = *found;
+                self.file.get_or_init(|| file);
+                *self.index() = scan.index;
+                self.publish(scan.status);
+            }
         }
     }
 

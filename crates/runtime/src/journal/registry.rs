@@ -1,4 +1,4 @@
-//! All journals of a directory: one file for each command, named after its id.
+//! All journals of a directory: one file for each command that wrote something, named after its id.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::{self, File, OpenOptions};
@@ -6,12 +6,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use pinfold_model::{CommandId, Time};
+use pinfold_model::{CommandId, CommandState, Time};
 
-use super::handle::Journal;
+use super::handle::{Found, Journal};
 use super::input;
 use super::reader::JournalReader;
 use super::scan::{Scan, ScanError, scan};
+use super::silent::{self, Silent};
 use super::status::{Feed, Status};
 use super::tail;
 use super::writer::JournalWriter;
@@ -33,6 +34,7 @@ pub(super) struct Shelf {
     dir: PathBuf,
     clock: Clock,
     null: File,
+    silent: Silent,
     table: Mutex<Table>,
 }
 
@@ -76,22 +78,25 @@ impl Journals {
     pub fn with_clock(dir: &Path, clock: Clock) -> io::Result<Self> {
         fs::create_dir_all(dir)?;
         let null = OpenOptions::new().write(true).open("/dev/null")?;
+        let silent = Silent::open(dir)?;
         let table = Mutex::default();
         Ok(Self {
             shelf: Arc::new(Shelf {
                 dir: dir.to_owned(),
                 clock,
                 null,
+                silent,
                 table,
             }),
         })
     }
 
     /// Begins the journal of a new command, with room for `cap_bytes` of output. The file is made
-    /// with the first record.
+    /// with the first byte of output; of a command that writes none it takes nothing.
     pub fn create(&self, id: &CommandId, cap_bytes: u64) -> Result<JournalWriter, OpenError> {
         let mut table = self.shelf.table();
-        if table.journals.contains_key(id) || self.shelf.file(id)?.is_some() {
+        let is_known = table.journals.contains_key(id) || self.shelf.silent.get(id).is_some();
+        if is_known || self.shelf.file(id)?.is_some() {
             return Err(OpenError::Exists(id.clone()));
         }
         let journal = Arc::new(Journal::claimed(id.clone(), self.shelf.path(id)));
@@ -113,7 +118,7 @@ impl Journals {
             .shelf
             .recover(id)
             .inspect_err(|_| self.shelf.unclaim(&journal))?;
-        journal.resume(found);
+        journal.resume(found.behind(journal.status().silent_end()));
         Ok(JournalWriter::new(
             journal,
             Arc::clone(&self.shelf),
@@ -128,19 +133,29 @@ impl Journals {
             return Ok(journal);
         }
         // Outside the lock: hopping over the headers of a long journal takes its time.
-        let found = self
-            .shelf
-            .read(id)?
-            .ok_or_else(|| OpenError::NotFound(id.clone()))?;
+        match self.shelf.read(id)? {
+            // A file that was begun and holds nothing tells no more than none.
+            found if found.is_empty() => Err(OpenError::NotFound(id.clone())),
+            found => Ok(self.at_hand(id, found)),
+        }
+    }
+
+    /// The journal of a command that ended so, as its record says, without having written anything.
+    /// Of those that ended long ago nothing else tells: for [`OpenError::NotFound`].
+    pub fn silent(&self, id: &CommandId, ended_at: Time, state: CommandState) -> Arc<Journal> {
+        self.at_hand(id, Found::End(silent::mark(ended_at, state), None))
+    }
+
+    fn at_hand(&self, id: &CommandId, found: Found) -> Arc<Journal> {
         let mut table = self.shelf.table();
         if let Some(journal) = table.used(id) {
-            return Ok(journal);
+            return journal;
         }
         let journal = Arc::new(Journal::empty(id.clone(), self.shelf.path(id)));
-        journal.resume(Some(found));
+        journal.resume(found);
         table.journals.insert(id.clone(), Arc::clone(&journal));
         table.keep_at_hand(id);
-        Ok(journal)
+        journal
     }
 
     /// Reads a journal from the record after `after_seq` (0: from the first) and follows it.
@@ -166,6 +181,7 @@ impl Journals {
             }
             _ => {}
         }
+        self.shelf.silent.forget(id);
         if let Some(journal) = table.journals.remove(id) {
             journal.mark_removed();
         }
@@ -198,6 +214,10 @@ impl Shelf {
     /// `/dev/null`, for output that is not kept.
     pub(super) const fn null(&self) -> &File {
         &self.null
+    }
+
+    pub(super) const fn silent(&self) -> &Silent {
+        &self.silent
     }
 
     /// The writer of `journal` is gone.
@@ -242,22 +262,29 @@ impl Shelf {
         table.journals.remove(journal.id());
     }
 
-    /// The file of a journal and what it holds, after putting its end right.
-    fn recover(&self, id: &CommandId) -> Result<Option<(File, Scan)>, OpenError> {
+    /// What there is of a journal, after putting the end of its file right.
+    fn recover(&self, id: &CommandId) -> Result<Found, OpenError> {
         let read = self.read(id)?;
-        if let Some((file, scan)) = &read {
-            recover(id, file, scan).map_err(io_error(id, "recovering"))?;
-        }
+        let recovered = match &read {
+            Found::File(found) => recover(id, &found.0, &found.1),
+            // It was to begin with the End, and does not.
+            Found::End(_, Some(file)) => file.set_len(0),
+            Found::Nothing | Found::End(_, None) => Ok(()),
+        };
+        recovered.map_err(io_error(id, "recovering"))?;
         Ok(read)
     }
 
-    /// The file of a journal and what it holds; `None` when there is none.
-    fn read(&self, id: &CommandId) -> Result<Option<(File, Scan)>, OpenError> {
+    /// What there is of a journal.
+    fn read(&self, id: &CommandId) -> Result<Found, OpenError> {
         let Some(file) = self.file(id)? else {
-            return Ok(None);
+            return Ok(Found::Nothing.behind(self.silent.get(id)));
         };
         match scan(&file) {
-            Ok(scan) => Ok(Some((file, scan))),
+            Ok(scan) => {
+                let found = Found::File(Box::new((file, scan)));
+                Ok(found.behind(self.silent.get(id)))
+            }
             Err(ScanError::Foreign) => Err(OpenError::Foreign(id.clone())),
             Err(ScanError::Read(error)) => Err(io_error(id, "reading")(error)),
         }

@@ -68,6 +68,7 @@ pub(super) fn scan(file: &File) -> Result<Scan, ScanError> {
                 Some(state) => Some(End {
                     seq: header.seq,
                     state,
+                    time: header.time,
                 }),
                 None => break,
             }

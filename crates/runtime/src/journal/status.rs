@@ -18,8 +18,10 @@ pub struct Status {
     /// File offset after the last whole record.
     pub(super) file_end: u64,
     pub(super) feed: Feed,
-    /// Marks that exist but could not be written yet, in order.
+    /// Marks that exist and stand in no file yet, in order.
     pub(super) unwritten: [Option<Mark>; 2],
+    /// The first of them is an End that is all there is, and needs no file: see [`super::silent`].
+    pub(super) silent: bool,
 }
 
 /// The End record.
@@ -27,6 +29,7 @@ pub struct Status {
 pub struct End {
     pub seq: u64,
     pub state: CommandState,
+    pub time: Time,
 }
 
 /// Whether more can come.
@@ -77,7 +80,23 @@ impl Status {
         file_end: 0,
         feed: Feed::Idle,
         unwritten: [None; 2],
+        silent: false,
     };
+
+    /// Of a journal that holds this End and nothing else.
+    pub(super) fn silent(mark: Mark) -> Self {
+        Self {
+            last_seq: mark.seq,
+            end: mark.end.map(|state| End {
+                seq: mark.seq,
+                state,
+                time: mark.time,
+            }),
+            unwritten: [Some(mark), None],
+            silent: true,
+            ..Self::EMPTY
+        }
+    }
 
     /// Bytes of `stream` that the journal holds.
     #[must_use]
@@ -88,11 +107,16 @@ impl Status {
     /// Some record stands in memory only, because the disk refused it.
     #[must_use]
     pub const fn has_unwritten(&self) -> bool {
-        self.unwritten[0].is_some()
+        self.unwritten[0].is_some() && !self.silent
     }
 
-    /// The unwritten mark with this sequence number.
-    pub(super) fn unwritten_at(&self, seq: u64) -> Option<Mark> {
+    /// The End where it is all that there is.
+    pub(super) fn silent_end(&self) -> Option<Mark> {
+        self.unwritten[0].filter(|_| self.silent)
+    }
+
+    /// The mark with this sequence number, if it stands in no file of its journal.
+    pub(super) fn fileless_at(&self, seq: u64) -> Option<Mark> {
         self.unwritten
             .iter()
             .flatten()

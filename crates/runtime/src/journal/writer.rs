@@ -12,6 +12,7 @@ use super::format::{self, Header, Kind};
 use super::handle::Journal;
 use super::index::Place;
 use super::registry::Shelf;
+use super::silent;
 use super::source::{Means, Moved, Source};
 use super::status::{End, Feed, Mark, Status};
 use super::tail::Tail;
@@ -108,8 +109,8 @@ impl JournalWriter {
         if format::encode_end(state).is_none() {
             return Err(NotAnEnding(state));
         }
-        let seq = self.mark(Some(state));
-        Ok(seq)
+        let seq = self.end_in_silence(state);
+        Ok(seq.unwrap_or_else(|| self.mark(Some(state))))
     }
 
     /// Moves at most `limit` waiting bytes (and one record's worth) into the journal.
@@ -215,7 +216,8 @@ impl JournalWriter {
         len: usize,
         put: impl FnOnce(&mut Tail, &std::fs::File, &Header) -> Moved,
     ) -> usize {
-        // An unwritten End comes before this record in the file.
+        // An End that is not in the file yet comes before this record.
+        self.break_silence();
         let ready = self.write_marks();
         let place = self.next_place();
         let header = Header {
@@ -257,8 +259,37 @@ impl JournalWriter {
         self.mark(None);
     }
 
+    /// The End of a journal that holds nothing else, put where those stand. `None` where it has to
+    /// be a mark like others.
+    fn end_in_silence(&mut self, state: CommandState) -> Option<u64> {
+        if self.status.last_seq > 0 || self.journal.file().is_some() {
+            return None;
+        }
+        let mark = silent::mark(self.now(), state);
+        match self.shelf.silent().put(self.journal.id(), mark.time, state) {
+            Ok(true) => {}
+            Ok(false) => return None,
+            Err(error) => {
+                tracing::warn!(command = %self.journal.id(), %error, "no slot for its end");
+                return None;
+            }
+        }
+        self.status = Status {
+            feed: self.status.feed,
+            ..Status::silent(mark)
+        };
+        self.publish();
+        Some(mark.seq)
+    }
+
+    /// Something follows an End that was all there was, so the journal has a file from now on.
+    fn break_silence(&mut self) {
+        self.status.silent = false;
+    }
+
     /// Adds a mark, in the file if possible and in memory otherwise.
     fn mark(&mut self, end: Option<CommandState>) -> u64 {
+        self.break_silence();
         let seq = self.status.last_seq + 1;
         let mark = Mark {
             seq,
@@ -269,7 +300,10 @@ impl JournalWriter {
         *free.expect("there are two marks, each made once") = Some(mark);
         self.status.last_seq = seq;
         match end {
-            Some(state) => self.status.end = Some(End { seq, state }),
+            Some(state) => {
+                let time = mark.time;
+                self.status.end = Some(End { seq, state, time });
+            }
             None => self.status.truncated = true,
         }
         if let Err(error) = self.write_marks() {

@@ -12,7 +12,7 @@ use super::process::Process;
 use super::record::Record;
 use super::slots::Slot;
 use super::spawner::Refused;
-use super::{Inner, boot_step, private_directory, step};
+use super::{Inner, boot_step, step};
 use crate::driver::{BootError, BootSpec};
 use crate::guest::{Configure, Guest};
 
@@ -25,8 +25,15 @@ impl Inner {
             // What a boot that was cut short has left, and nobody knows by its record.
             let left = self.kill(&spec.id).await;
             left.map_err(boot_step("end an earlier boot"))?;
+            let unrecorded = Record::read(&directory).is_ok_and(|record| record.is_none());
+            if unrecorded && !self.rootless {
+                let released = self.slots.release_of(&directory);
+                released.map_err(boot_step("release an earlier boot's slot"))?;
+            }
+        } else {
+            let made = self.spares.make(&directory);
+            made.map_err(boot_step("make the sandbox's directory"))?;
         }
-        private_directory(&directory).map_err(boot_step("make the sandbox's directory"))?;
         let stopped = self.disks.keeps() && Record::read(&directory).is_ok_and(|r| r.is_some());
         match self.boot_in(spec, &directory).await {
             Ok(guest) => Ok(guest),
@@ -68,9 +75,13 @@ impl Inner {
             die_with_host: spec.die_with_host,
             link: spec.network == NetworkMode::Open,
         };
-        record
-            .write(directory)
-            .map_err(boot_step("record the boot"))?;
+        // Its claim alone leads to the slot of a boot that is cut short; a link or a disk has to be
+        // known of before it is made.
+        if record.link || self.disks.keeps() {
+            record
+                .write(directory)
+                .map_err(boot_step("record the boot"))?;
+        }
         let (ours, theirs) = datagram::pair().map_err(boot_step("make the first link"))?;
         let config = Configure {
             workdir: spec.workdir.clone(),
@@ -108,7 +119,7 @@ impl Inner {
             tracing::warn!(sandbox = %id, %error, "a boot that failed could not be undone");
         }
         if !stopped {
-            self.clean_behind(id);
+            self.clean_behind(id, None);
         }
     }
 }

@@ -25,6 +25,40 @@ pub(super) struct Cgroups {
     layout: Layout,
 }
 
+/// Begins the name of a group that is not a sandbox's yet; no id of one begins so.
+const AHEAD: &str = "ahead-";
+
+/// Groups for the next sandbox, in every v1 hierarchy. They take its name when it comes (v2 knows no
+/// renaming, and one group there costs less than five); dropped before, they go.
+#[derive(Debug)]
+pub(super) struct Ahead {
+    directories: Vec<PathBuf>,
+}
+
+impl Ahead {
+    /// Gives the one in `hierarchy` its name. Whether there was one that could take it.
+    fn becomes(&mut self, hierarchy: &layout::Hierarchy, directory: &Path) -> bool {
+        let is_there = |made: &PathBuf| made.parent() == Some(&hierarchy.path);
+        let Some(at) = self.directories.iter().position(is_there) else {
+            return false;
+        };
+        if std::fs::rename(&self.directories[at], directory).is_err() {
+            return false;
+        }
+        self.directories.swap_remove(at);
+        true
+    }
+}
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        for directory in &self.directories {
+            // What cannot go now is met by the next server.
+            let _ = std::fs::remove_dir(directory);
+        }
+    }
+}
+
 /// What the spawner needs so that a new process lands in its groups.
 #[derive(Debug, Default)]
 pub(super) struct Entry {
@@ -39,6 +73,33 @@ impl Cgroups {
     pub(super) fn open(instance: &str) -> Self {
         let layout = Layout::detect(&format!("pinfold/{instance}"));
         Self { layout }
+    }
+
+    /// Removes the groups that a server which was killed had made ahead. Nobody else may work in this
+    /// instance now.
+    pub(super) fn remove_ahead(&self) -> io::Result<()> {
+        for name in self.sandboxes()? {
+            if name.starts_with(AHEAD) {
+                self.remove(&name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes groups for a sandbox to come; `number` is no other's. `None` where they could not be
+    /// renamed.
+    pub(super) fn ahead(&self, number: u64) -> io::Result<Option<Ahead>> {
+        let mut ahead = Ahead {
+            directories: Vec::new(),
+        };
+        for hierarchy in self.layout.hierarchies() {
+            if hierarchy.version == layout::Version::V1 {
+                let directory = hierarchy.path.join(format!("{AHEAD}{number}"));
+                make(&directory)?;
+                ahead.directories.push(directory);
+            }
+        }
+        Ok((!ahead.directories.is_empty()).then_some(ahead))
     }
 
     pub(super) fn none() -> Self {
@@ -66,11 +127,20 @@ impl Cgroups {
         )
     }
 
-    pub(super) fn create(&self, sandbox: &str, limits: &Resources) -> io::Result<Entry> {
+    /// Makes a sandbox's groups, of those made ahead where there are some.
+    pub(super) fn create(
+        &self,
+        sandbox: &str,
+        limits: &Resources,
+        mut ahead: Option<Ahead>,
+    ) -> io::Result<Entry> {
         let mut entry = Entry::default();
         for hierarchy in self.layout.hierarchies() {
             let directory = hierarchy.path.join(sandbox);
-            make(&directory)?;
+            let named = |ahead: &mut Ahead| ahead.becomes(hierarchy, &directory);
+            if !ahead.as_mut().is_some_and(named) {
+                make(&directory)?;
+            }
             match hierarchy.version {
                 layout::Version::V1 => {
                     v1::limit(hierarchy, &directory, limits)?;
@@ -109,6 +179,18 @@ impl Cgroups {
             }
         }
         gauge
+    }
+
+    /// Microseconds of CPU used so far; `None` where nothing counts them.
+    pub(super) fn cpu_used_us(&self, sandbox: &str) -> Option<u64> {
+        let counted = |hierarchy: &layout::Hierarchy| {
+            let directory = hierarchy.path.join(sandbox);
+            match hierarchy.version {
+                layout::Version::V1 => v1::cpu_used_us(hierarchy, &directory),
+                layout::Version::V2 => v2::cpu_used_us(&directory),
+            }
+        };
+        self.layout.hierarchies().iter().rev().find_map(counted)
     }
 
     /// Removes the groups; they are empty once the guest's process is gone. `Busy` says that some
@@ -225,3 +307,52 @@ fn quota_us(limits: &Resources) -> u64 {
 }
 
 const PERIOD_US: u64 = 100_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(cgroups: &Cgroups) -> Vec<String> {
+        cgroups.sandboxes().expect("list")
+    }
+
+    fn inodes(cgroups: &Cgroups, name: &str) -> Vec<u64> {
+        let found = cgroups
+            .directories(name)
+            .filter_map(|it| it.metadata().ok());
+        found
+            .map(|it| std::os::unix::fs::MetadataExt::ino(&it))
+            .collect()
+    }
+
+    #[test]
+    fn groups_made_ahead_become_a_sandboxs_or_go() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let cgroups = Cgroups::open(&format!("test-ahead-{}", std::process::id()));
+        let limits = Resources::default();
+        let ahead = cgroups.ahead(7).expect("made");
+        let has_v1 = ahead.is_some();
+        let expected = if has_v1 { vec!["ahead-7"] } else { vec![] };
+        assert_eq!(names(&cgroups), expected);
+        let made = inodes(&cgroups, "ahead-7");
+        let entry = cgroups.create("one", &limits, ahead).expect("create");
+        assert_eq!(entry.join.is_empty(), !has_v1);
+        assert_eq!(names(&cgroups), ["one"]);
+        let taken = inodes(&cgroups, "one");
+        assert!(made.iter().all(|made| taken.contains(made)), "made anew");
+        assert_eq!(cgroups.processes("one").expect("processes"), [0; 0]);
+
+        // A group of that name that is there already is taken as it is, and nothing is left over.
+        let ahead = cgroups.ahead(8).expect("made");
+        cgroups.create("one", &limits, ahead).expect("again");
+        assert_eq!(names(&cgroups), ["one"]);
+
+        std::mem::forget(cgroups.ahead(9).expect("as by a server that is killed"));
+        cgroups.remove_ahead().expect("by the next one");
+        assert_eq!(names(&cgroups), ["one"]);
+        cgroups.remove("one").expect("remove");
+        cgroups.remove_instance();
+    }
+}

@@ -1,9 +1,11 @@
 //! Ending: stopping, freezing, destroying, and removing what is left.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use pinfold_model::SandboxId;
+use pinfold_sys::namespace::mounts_of;
 
 use super::record::Record;
 use super::slots::Slots;
@@ -17,7 +19,10 @@ impl Inner {
             process::kill(&pidfd)?;
             // A frozen process takes its death when it thaws.
             let _ = self.cgroups.set_frozen(id.as_str(), false);
+            // Every other process of the sandbox has ended before it.
             process::ended(&pidfd).await?;
+            self.forget(id);
+            return Ok(());
         }
         // A boot that was cut short between clone and record leaves a process nobody knows.
         for pid in self.cgroups.processes(id.as_str())? {
@@ -32,9 +37,20 @@ impl Inner {
         Ok(())
     }
 
-    pub(super) fn clean_behind(self: &Arc<Self>, id: &SandboxId) {
+    /// The sandbox's mounts, where the kernel hands them out: while they are held, its last process does not
+    /// wait for them to be taken apart.
+    pub(super) fn mounts(&self, id: &SandboxId) -> Option<OwnedFd> {
+        let pidfd = self.process(id).ok()??;
+        mounts_of(pidfd).ok()
+    }
+
+    /// `mounts` are let go of before anything is removed.
+    pub(super) fn clean_behind(self: &Arc<Self>, id: &SandboxId, mounts: Option<OwnedFd>) {
         let (this, sandbox) = (Arc::clone(self), id.clone());
-        self.teardown.run(id, move || this.remove(&sandbox));
+        self.teardown.run(id, move || {
+            drop(mounts);
+            this.remove(&sandbox)
+        });
     }
 
     /// Removes everything of a sandbox that has no process any more. The directory goes last: as
@@ -54,10 +70,7 @@ impl Inner {
             }
             self.slots.release(slot, &directory)?;
         }
-        match std::fs::remove_dir_all(&directory) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        self.spares.remove(&directory)
     }
 
     pub(super) fn check_stop(&self) -> Result<(), DriverError> {

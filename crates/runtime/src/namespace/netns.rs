@@ -1,6 +1,6 @@
-//! Network namespaces, made ahead.
+//! Network namespaces, made ahead, and with each the groups of the sandbox that takes it.
 //!
-//! They belong to this machine's own user namespace: a sandbox's root has no power over its network
+//! The namespaces belong to this machine's own user namespace: a sandbox's root has no power over its network
 //! (no firewall rules, no raw sockets, no new links), which keeps the kernel's network
 //! configuration out of reach. What a sandbox would need that power for is set here instead: any
 //! port may be bound and ping works.
@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 use pinfold_sys::{loopback, namespace};
 use rustix::fs::{Mode, OFlags};
 use rustix::thread::{ThreadNameSpaceType, UnshareFlags, move_into_thread_name_spaces};
+
+use super::cgroup::{Ahead, Cgroups};
 
 /// Namespaces kept ready. Each costs the kernel some 100 KiB.
 const READY: usize = 8;
@@ -33,38 +35,52 @@ const SETTINGS: [(&str, &str); 2] = [
 /// Namespaces set through one mount of proc before it is replaced.
 const SET_BY_ONE: usize = 16;
 
-/// The pool; its thread ends with it.
+/// The pool; its thread ends before it.
 #[derive(Debug)]
 pub(super) struct Pool {
     shared: Arc<Shared>,
+    filler: Option<thread::JoinHandle<()>>,
+}
+
+/// What a boot finds ready.
+#[derive(Debug)]
+pub(super) struct Ready {
+    pub(super) net: OwnedFd,
+    pub(super) groups: Option<Ahead>,
 }
 
 #[derive(Debug, Default)]
 struct Shared {
     state: Mutex<State>,
     wanted: Condvar,
+    filled: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    ready: VecDeque<OwnedFd>,
+    ready: VecDeque<Ready>,
     /// When the last one was.
     taken: Option<Instant>,
+    /// One is being made.
+    filling: bool,
     closed: bool,
 }
 
 impl Pool {
-    pub(super) fn start() -> io::Result<Self> {
+    pub(super) fn start(cgroups: &Cgroups) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
-        let filler = Arc::clone(&shared);
-        thread::Builder::new()
+        let (of_filler, cgroups) = (Arc::clone(&shared), cgroups.clone());
+        let filler = thread::Builder::new()
             .name("pinfold-netns".to_owned())
-            .spawn(move || fill(&filler))?;
-        Ok(Self { shared })
+            .spawn(move || fill(&of_filler, &cgroups))?;
+        Ok(Self {
+            shared,
+            filler: Some(filler),
+        })
     }
 
     /// A namespace with its loopback up: from the pool, or made now (about a millisecond).
-    pub(super) fn take(&self) -> io::Result<OwnedFd> {
+    pub(super) fn take(&self) -> io::Result<Ready> {
         let ready = {
             let mut state = self.shared.lock();
             state.taken = Some(Instant::now());
@@ -72,16 +88,35 @@ impl Pool {
         };
         self.shared.wanted.notify_one();
         match ready {
-            Some(net) => Ok(net),
-            None => on_own_thread(|| make(&mut Settings::of_machine()?)),
+            Some(ready) => Ok(ready),
+            None => Ok(Ready {
+                net: on_own_thread(|| make(&mut Settings::of_machine()?))?,
+                groups: None,
+            }),
         }
+    }
+
+    /// Lets go of what stands ready, and makes no more: nothing of it is left when this returns.
+    pub(super) fn close(&self) {
+        let mut state = self.shared.lock();
+        state.closed = true;
+        self.shared.wanted.notify_one();
+        // A thread that was ended by a fault is not waited for.
+        let is_there = || self.filler.as_ref().is_some_and(|it| !it.is_finished());
+        while state.filling && is_there() {
+            let waited = self.shared.filled.wait_timeout(state, PAUSE);
+            (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+        state.ready.clear();
     }
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        self.shared.lock().closed = true;
-        self.shared.wanted.notify_one();
+        self.close();
+        if let Some(filler) = self.filler.take() {
+            let _ = filler.join();
+        }
     }
 }
 
@@ -104,8 +139,9 @@ impl State {
     }
 }
 
-fn fill(shared: &Shared) {
+fn fill(shared: &Shared, cgroups: &Cgroups) {
     let mut settings = Settings::default();
+    let mut numbers = 0..;
     let mut state = shared.lock();
     while !state.closed {
         if state.ready.len() >= READY {
@@ -120,13 +156,20 @@ fn fill(shared: &Shared) {
             (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
             continue;
         }
+        state.filling = true;
         drop(state);
-        let made = make(&mut settings);
+        let made = make(&mut settings).and_then(|net| {
+            let groups = cgroups.ahead(numbers.next().unwrap_or_default())?;
+            Ok(Ready { net, groups })
+        });
         state = shared.lock();
+        state.filling = false;
+        shared.filled.notify_all();
         match made {
-            Ok(net) => state.ready.push_back(net),
+            Ok(ready) => state.ready.push_back(ready),
+            Err(_) if state.closed => {}
             Err(error) => {
-                tracing::warn!(%error, "cannot make a network namespace ahead");
+                tracing::warn!(%error, "cannot make a sandbox's surroundings ahead");
                 state = shared
                     .wanted
                     .wait(state)

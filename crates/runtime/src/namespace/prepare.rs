@@ -8,6 +8,7 @@ use pinfold_model::NetworkMode;
 use pinfold_model::sandbox::MountAccess;
 use pinfold_proto::spawn::{Bind, Boot};
 
+use super::netns::{Pool, Ready};
 use super::record::Record;
 use super::slots::{Slot, Slots};
 use super::{Inner, boot_step, etc, process};
@@ -49,12 +50,18 @@ impl Inner {
         link: OwnedFd,
     ) -> Result<(Boot, Vec<OwnedFd>), BootError> {
         let name = spec.id.as_str();
+        let (net, groups) = match self.surroundings()? {
+            Some(ready) => (Some(ready.net), ready.groups),
+            None => (None, None),
+        };
         let entry = self
             .cgroups
-            .create(name, &spec.resources)
+            .create(name, &spec.resources, groups)
             .map_err(boot_step("make cgroups"))?;
         let listen = process::listener(directory).map_err(boot_step("make the guest's socket"))?;
-        let net = self.network(spec.network, slot)?;
+        if let (Some(net), Some(slot)) = (&net, slot) {
+            self.give_link(spec.network, net, slot)?;
+        }
         let (disk, kept) = self
             .disks
             .make(name, &spec.resources, spec.root.disk.as_ref())
@@ -92,20 +99,21 @@ impl Inner {
         Ok((boot, fds))
     }
 
-    fn network(&self, mode: NetworkMode, slot: Option<Slot>) -> Result<Option<OwnedFd>, BootError> {
-        let (Some(pool), Some(slot)) = (&self.networks, slot) else {
-            return Ok(None);
-        };
-        let net = pool.take().map_err(boot_step("make a network"))?;
-        if mode == NetworkMode::Open {
-            self.uplink
-                .plug(&net, slot)
-                .map_err(|error| match error.kind() {
-                    io::ErrorKind::Unsupported => BootError::Unsupported(error.to_string()),
-                    _ => boot_step("link the network")(error),
-                })?;
+    fn surroundings(&self) -> Result<Option<Ready>, BootError> {
+        let ready = self.networks.as_ref().map(Pool::take).transpose();
+        ready.map_err(boot_step("make a network"))
+    }
+
+    fn give_link(&self, mode: NetworkMode, net: &OwnedFd, slot: Slot) -> Result<(), BootError> {
+        if mode != NetworkMode::Open {
+            return Ok(());
         }
-        Ok(Some(net))
+        self.uplink
+            .plug(net, slot)
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::Unsupported => BootError::Unsupported(error.to_string()),
+                _ => boot_step("link the network")(error),
+            })
     }
 }
 

@@ -108,9 +108,22 @@ pub(super) fn listener(directory: &Path) -> io::Result<OwnedFd> {
 
 pub(super) fn connect(directory: &Path) -> io::Result<OwnedFd> {
     let socket = socket()?;
-    let (_open, address) = address(directory)?;
+    let (open, address) = address(directory)?;
     rustix::net::connect(&socket, &address)?;
-    Ok(socket)
+    match is_still(&open, directory)? {
+        true => Ok(socket),
+        false => Err(io::ErrorKind::ConnectionRefused.into()),
+    }
+}
+
+/// Whether that path leads to what was opened by it.
+fn is_still(open: &OwnedFd, directory: &Path) -> io::Result<bool> {
+    let opened = rustix::fs::fstat(open)?;
+    match rustix::fs::stat(directory) {
+        Ok(found) => Ok((found.st_dev, found.st_ino) == (opened.st_dev, opened.st_ino)),
+        Err(rustix::io::Errno::NOENT) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The process that listens on the socket of that directory, whether a record names it or not.
@@ -123,6 +136,10 @@ pub(super) fn listening(directory: &Path) -> io::Result<Option<OwnedFd>> {
         other => other?,
     };
     if rustix::net::connect(&link, &address.1).is_err() {
+        return Ok(None);
+    }
+    // The directory of one that has just gone is another's by now.
+    if !is_still(&address.0, directory)? {
         return Ok(None);
     }
     let peer = rustix::net::sockopt::socket_peercred(&link)?;

@@ -2,10 +2,14 @@
 
 use std::collections::HashSet;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use pinfold_model::SandboxId;
+use pinfold_sys::schedule;
 use tokio::sync::Notify;
 
 use super::cgroup::Cgroups;
@@ -14,14 +18,37 @@ use super::cgroup::Cgroups;
 const BUSY_TRIES: u32 = 500;
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
+/// Removals at a time: most of one is waiting for the kernel.
+const THREADS: usize = 4;
+
 /// Sandboxes whose remains are being removed right now.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Teardown {
     going: Arc<Mutex<HashSet<SandboxId>>>,
     done: Arc<Notify>,
+    /// The threads end with the last sender.
+    work: Sender<Job>,
 }
 
+type Job = Box<dyn FnOnce() + Send>;
+
 impl Teardown {
+    pub(super) fn start() -> io::Result<Self> {
+        let (work, jobs) = mpsc::channel::<Job>();
+        let jobs = Arc::new(Mutex::new(jobs));
+        for _ in 0..THREADS {
+            let jobs = Arc::clone(&jobs);
+            thread::Builder::new()
+                .name("pinfold-remover".to_owned())
+                .spawn(move || remove(&jobs))?;
+        }
+        Ok(Self {
+            going: Arc::default(),
+            done: Arc::default(),
+            work,
+        })
+    }
+
     /// Runs `work` in the background; at most once at a time for one sandbox.
     pub(super) fn run(
         &self,
@@ -35,12 +62,14 @@ impl Teardown {
             teardown: self.clone(),
             id: id.clone(),
         };
-        tokio::task::spawn_blocking(move || {
+        let job = move || {
             let id = &going.id;
             if let Err(error) = work() {
                 tracing::warn!(sandbox = %id, %error, "remains of a sandbox could not be removed");
             }
-        });
+        };
+        // The threads take what comes as long as there is a sender.
+        let _ = self.work.send(Box::new(job));
     }
 
     pub(super) fn going(&self) -> HashSet<SandboxId> {
@@ -74,6 +103,19 @@ impl Teardown {
     }
 }
 
+/// Whoever waits for an answer goes first.
+fn remove(jobs: &Mutex<Receiver<Job>>) {
+    schedule::behind_others();
+    loop {
+        let next = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(job) = next else {
+            return;
+        };
+        // It has said so, and the next one is another sandbox's.
+        let _ = catch_unwind(AssertUnwindSafe(job));
+    }
+}
+
 /// One removal. Whoever waits for its end is told also where it ends by a fault.
 #[derive(Debug)]
 struct Going {
@@ -95,7 +137,7 @@ pub(super) fn remove_cgroups(cgroups: &Cgroups, sandbox: &str) -> io::Result<()>
         match cgroups.remove(sandbox) {
             Err(error) if error.kind() == io::ErrorKind::ResourceBusy && tries < BUSY_TRIES => {
                 tries += 1;
-                std::thread::sleep(BUSY_PAUSE);
+                thread::sleep(BUSY_PAUSE);
             }
             other => return other,
         }
@@ -108,7 +150,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_removal_that_panics_is_over_too() {
-        let teardown = Teardown::default();
+        let teardown = Teardown::start().expect("threads");
         let id = SandboxId::generate();
         teardown.run(&id, || panic!("on purpose"));
         tokio::time::timeout(Duration::from_secs(30), teardown.over(&id))

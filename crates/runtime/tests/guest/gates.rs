@@ -295,7 +295,7 @@ async fn a_guest_lets_go_of_a_gate_that_is_decided() {
     drop(started);
 }
 
-/// It is a copy of PID 1, whose memory and descriptors are nobody's inside.
+/// It has PID 1's memory and copies of its descriptors, which are nobody's inside.
 #[tokio::test]
 async fn a_process_at_its_gate_cannot_be_looked_into() {
     let mut sandbox = Sandbox::boot().await;
@@ -307,6 +307,7 @@ async fn a_process_at_its_gate_cannot_be_looked_into() {
         let (start, pid) = at_the_gate(&mut sandbox, &spec).await;
         let line = format!(
             "for what in environ maps mem; do head -c 1 /proc/{pid}/$what && echo $what; done; \
+             : <> /proc/{pid}/mem && echo written; \
              for fd in $(seq 0 64); do readlink /proc/{pid}/fd/$fd; : > /proc/{pid}/fd/$fd && echo $fd; done; \
              true"
         );
@@ -318,6 +319,32 @@ async fn a_process_at_its_gate_cannot_be_looked_into() {
         drop(opened(start).await);
         assert_eq!(sandbox.ended(&spec.id).await.status, ExitStatus::Code(0));
     }
+}
+
+/// What a start took of PID 1's memory is in use until its process has a program or is gone. Broken by
+/// leaving it to a process that is forgotten before: a stack of 64 KiB for each refused start.
+#[tokio::test]
+async fn refused_starts_leave_nothing_in_the_memory_of_pid_1() {
+    let mut sandbox = Sandbox::boot().await;
+    let size = async |sandbox: &mut Sandbox| -> u64 {
+        let line = "while read name value _; do case $name in VmSize:) echo $value;; esac; done < /proc/1/status";
+        let text = sandbox.shell(line).await.text();
+        text.trim().parse().expect("a number of KiB")
+    };
+    for _ in 0..4 {
+        at_the_gate(&mut sandbox, &shell(RUN)).await;
+    }
+    let before = size(&mut sandbox).await;
+    for _ in 0..100 {
+        let spec = shell(RUN);
+        let mut start = sandbox.guest.start_gated(spec.clone()).expect("gates");
+        within(start.answered()).await;
+        drop(start);
+        assert!(!is_listed(&sandbox, &spec).await);
+    }
+    assert_eq!(runs(&mut sandbox).await, "");
+    let after = size(&mut sandbox).await;
+    assert!(after < before + 1024, "{before} KiB became {after}");
 }
 
 #[tokio::test]

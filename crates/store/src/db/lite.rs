@@ -95,6 +95,14 @@ impl Lite {
         }
     }
 
+    /// The few rows that are found by a key; nothing is changed.
+    pub(super) async fn few(&self, query: Query) -> Result<Vec<Row>> {
+        match &self.file {
+            Some(file) => file.readers.few(&query).await,
+            None => statement::rows(self.turn().await?.connection()?, &query),
+        }
+    }
+
     /// The first row of what is found by a key; nothing is changed.
     pub(super) async fn row(&self, query: Query) -> Result<Option<Row>> {
         match &self.file {

@@ -33,7 +33,7 @@ pub enum Withdrawal {
 impl Images<'_> {
     /// The image, whosever it is, unless it was deleted or withdrawn.
     pub async fn find(&self, id: &ImageId) -> Result<Option<Image>> {
-        let rows = self.db.rows(FIND.bind(id.as_str())).await?;
+        let rows = self.db.few(FIND.bind(id.as_str())).await?;
         Ok(to_images(&rows)?.pop())
     }
 

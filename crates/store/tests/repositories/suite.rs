@@ -209,6 +209,7 @@ const CASES: &[Case] = cases! {
         a_record_is_counted_once,
         each_sandbox_of_a_period_has_its_totals,
         the_mark_moves_with_the_record,
+        an_end_is_recorded_with_what_was_used_or_neither_is,
     }
     audit::{
         events_are_listed_by_scope_and_filter,

@@ -1,8 +1,8 @@
 //! Metering records and marks.
 
 use pinfold_model::usage::{UsageRecord, UsageTotals};
-use pinfold_model::{ProjectId, Sandbox, Time};
-use pinfold_store::{Metered, StoreError, UsageMark};
+use pinfold_model::{ProjectId, Sandbox, SandboxState, Time};
+use pinfold_store::{Metered, StoreError, Transition, UsageMark};
 use tokio::task::JoinSet;
 
 use crate::world::{World, all, seconds};
@@ -127,6 +127,37 @@ pub(crate) async fn the_mark_moves_with_the_record(world: World) {
         page.items,
         [record(&sandbox, 15, 20), record(&sandbox, 0, 10)]
     );
+}
+
+pub(crate) async fn an_end_is_recorded_with_what_was_used_or_neither_is(world: World) {
+    let sandbox = world.stored_sandbox().await;
+    let change = Transition::new(SandboxState::Destroyed, seconds(20));
+    let end = |from: SandboxState, to| {
+        let (world, id, change) = (&world, &sandbox.id, &change);
+        let used = record(&sandbox, 0, to);
+        async move {
+            let sandboxes = world.store.sandboxes();
+            let from = [from];
+            let ended = sandboxes.transition_metered(id, &from, change, (&used, 7));
+            ended.await.expect("recorded or not")
+        }
+    };
+    let usage = world.store.usage();
+    assert_eq!(end(SandboxState::Suspended, 5).await, None);
+    assert_eq!(usage.mark(&sandbox.id).await.expect("mark"), None);
+    let ended = end(sandbox.state, 10).await.expect("ended");
+    assert_eq!(ended.state, SandboxState::Destroyed);
+    let mark = usage.mark(&sandbox.id).await.expect("mark");
+    let expected = UsageMark {
+        metered_to: seconds(10),
+        cpu_counter_us: 7,
+    };
+    assert_eq!(mark, Some(expected));
+    // Told again of a time that is counted: the end stands, and the time counts once.
+    let again = end(SandboxState::Destroyed, 30).await.expect("again");
+    assert_eq!(again.state, SandboxState::Destroyed);
+    let all = totals(&world, &sandbox.project, seconds(0), seconds(100)).await;
+    assert_eq!(all.wall_seconds, 10.0);
 }
 
 pub(crate) async fn each_sandbox_of_a_period_has_its_totals(world: World) {

@@ -18,15 +18,37 @@ impl Owner {
     /// since the record says that nothing may be left.
     pub(super) async fn destroy(&mut self, reason: EndReason) -> Result<()> {
         self.publish_link(Link::Closing);
-        self.meter_for_the_last_time().await;
-        self.record(SandboxEvent::Destroy, Some(reason), None)
-            .await?;
+        self.record_end(reason).await?;
         self.shared.previews.forget_sandbox(self.live.id());
         metrics::counter!("pinfold_sandboxes_destroyed_total", "reason" => reason.as_str())
             .increment(1);
         let destroyed = self.shared.driver.destroy(self.live.id()).await;
         self.publish_link(Link::Gone);
         destroyed.map_err(driver_error)
+    }
+
+    /// Records it together with what was used until now: nothing counts after it.
+    async fn record_end(&self, reason: EndReason) -> Result<()> {
+        let meter = &self.live.meter;
+        let mut used = self.reading();
+        meter.writing();
+        let event = SandboxEvent::Destroy;
+        let mut recorded = self
+            .record_metered(event, Some(reason), None, used.as_ref())
+            .await;
+        if let (Err(error), true) = (&recorded, used.is_some()) {
+            tracing::error!(sandbox = %self.live.id(), %error, "end not recorded with its usage");
+            // What cannot be counted must not keep a sandbox alive.
+            used = None;
+            recorded = self.record(event, Some(reason), None).await;
+        }
+        if let (Ok(()), Some((record, counter))) = (&recorded, &used) {
+            meter.recorded(record, *counter);
+        }
+        meter.written();
+        recorded?;
+        meter.count_from(self.shared.clock.now(), None);
+        Ok(())
     }
 
     /// Ends a sandbox that cannot go on; nothing of it is left on the machine.

@@ -1,6 +1,6 @@
 //! Usage records: appended at changes of state and at the reconciler's ticks.
 
-use pinfold_model::usage::Gauge;
+use pinfold_model::usage::{Gauge, UsageRecord};
 use pinfold_model::{Result, SandboxState, Time};
 use pinfold_store::Metered;
 
@@ -21,17 +21,19 @@ impl Owner {
         if self.state() == SandboxState::Running {
             self.note_last_use().await;
         }
-        let counter = self.shared.driver.gauge(self.live.id()).await;
-        self.write_record(counter.ok().map(|gauge| gauge.cpu_used_us))
-            .await;
+        self.write_record().await;
     }
 
     /// The same before an end: nothing counts after it.
     pub(super) async fn meter_for_the_last_time(&self) {
-        let counter = self.shared.driver.gauge(self.live.id()).await;
-        self.write_record(counter.ok().map(|gauge| gauge.cpu_used_us))
-            .await;
+        self.write_record().await;
         self.live.meter.count_from(self.shared.clock.now(), None);
+    }
+
+    /// What was used up to now and is not recorded, and what the CPU counter shows.
+    pub(super) fn reading(&self) -> Option<(UsageRecord, u64)> {
+        let counter = self.shared.driver.cpu_used_us(self.live.id());
+        self.live.meter.reading(self.shared.clock.now(), counter)
     }
 
     /// From when on usage of an earlier engine is not recorded yet. Also makes the meter go on from
@@ -68,9 +70,8 @@ impl Owner {
         }
     }
 
-    async fn write_record(&self, cpu_counter_us: Option<u64>) {
-        let now = self.shared.clock.now();
-        let Some((record, counter)) = self.live.meter.reading(now, cpu_counter_us) else {
+    async fn write_record(&self) {
+        let Some((record, counter)) = self.reading() else {
             return;
         };
         self.live.meter.writing();

@@ -3,10 +3,11 @@
 use std::fs;
 
 use pinfold_model::journal::{RecordBody, Stream};
+use pinfold_model::{CommandState, Time};
 use proptest::prelude::*;
 
 use super::super::writer::Taken;
-use super::super::{Collected, RECORD_MAX_BYTES};
+use super::super::{Collected, OpenError, RECORD_MAX_BYTES};
 use super::{OK, Place, assert_no_gap, drain, now, numbered, output, pipe, source, write};
 
 #[test]
@@ -145,22 +146,135 @@ fn no_record_is_longer_than_its_bound() {
 }
 
 #[test]
-fn a_command_that_wrote_nothing_has_no_file_until_it_ends() {
+fn a_file_is_made_with_the_first_byte_and_for_nobody_else_to_read() {
     let place = Place::new();
     let mut writer = place.create(100);
-    let (out, _writing) = pipe();
+    let (out, mut writing) = pipe();
     assert_eq!(
         writer.take(Stream::Stdout, source(&out), 100),
         Taken::Nothing
     );
     assert!(!place.file().exists());
-    writer.end(OK).unwrap();
-    assert_eq!(fs::metadata(place.file()).unwrap().len(), 40);
+    write(&mut writing, b"x");
+    drain(&mut writer, Stream::Stdout, &out);
     use std::os::unix::fs::PermissionsExt;
     assert_eq!(
         fs::metadata(place.file()).unwrap().permissions().mode() & 0o777,
         0o600
     );
+}
+
+#[test]
+fn a_command_that_wrote_nothing_has_no_file_and_its_end_is_found_by_the_next_server() {
+    let mut place = Place::new();
+    let mut writer = place.create(100);
+    assert_eq!(writer.end(OK).unwrap(), 1);
+    let seen = now(place.journal().reader(0));
+    assert_eq!(seen.len(), 1);
+    drop(writer);
+    assert!(!place.file().exists());
+    assert!(matches!(
+        place.journals.create(&place.id, 100),
+        Err(OpenError::Exists(_))
+    ));
+    place.restart();
+    assert!(!place.file().exists());
+    assert_eq!(
+        now(place.journal().reader(0)),
+        seen,
+        "number, time and state"
+    );
+    assert!(now(place.journal().reader(1)).is_empty());
+    assert_eq!(place.journal().page(0, 10, None).unwrap().records, seen);
+    place.journals.remove(&place.id).unwrap();
+    assert!(matches!(
+        place.journals.get(&place.id),
+        Err(OpenError::NotFound(_))
+    ));
+}
+
+#[test]
+fn what_follows_the_end_of_a_silent_command_stands_behind_it() {
+    for restarts in [false, true] {
+        let mut place = Place::new();
+        let mut writer = place.create(100);
+        writer.end(OK).unwrap();
+        if restarts {
+            drop(writer);
+            place.restart();
+            writer = place.journals.reopen(&place.id, 100).unwrap();
+        }
+        assert_eq!(
+            writer.end(CommandState::Lost).unwrap(),
+            1,
+            "the first stays"
+        );
+        writer.append(Stream::Stdout, b"late");
+        drop(writer);
+        place.restart();
+        let records = now(place.journal().reader(0).past_end());
+        assert_no_gap(&records, 1);
+        assert_eq!(records[0].body, RecordBody::End { state: OK });
+        assert_eq!(output(&records, Stream::Stdout), b"late");
+        assert_eq!(now(place.journal().reader(0)).len(), 1);
+    }
+}
+
+#[test]
+fn a_file_that_was_not_begun_with_the_end_does_not_hide_it() {
+    let whole = {
+        let place = Place::new();
+        let mut writer = place.create(100);
+        writer.end(OK).unwrap();
+        writer.append(Stream::Stdout, b"late");
+        drop(writer);
+        fs::read(place.file()).unwrap()
+    };
+    for cut in 0..40 {
+        let mut place = Place::new();
+        let mut writer = place.create(100);
+        writer.end(OK).unwrap();
+        drop(writer);
+        // A server that was killed as late output came, or met a full disk.
+        fs::write(place.file(), &whole[..cut]).unwrap();
+        for of_record in [false, true] {
+            if of_record {
+                fs::remove_file(place.dir.path().join("silent")).unwrap();
+                place.restart();
+                assert!(matches!(
+                    place.journals.get(&place.id),
+                    Err(OpenError::NotFound(_))
+                ));
+                place.journals.silent(&place.id, Time::now(), OK);
+            } else {
+                place.restart();
+            }
+            let records = now(place.journal().reader(0));
+            assert_eq!(records.len(), 1, "cut at {cut}");
+            assert_eq!(records[0].body, RecordBody::End { state: OK });
+        }
+        let mut writer = place.journals.reopen(&place.id, 100).unwrap();
+        assert_eq!(writer.end(CommandState::Lost).unwrap(), 1);
+        writer.append(Stream::Stdout, b"later");
+        drop(writer);
+        place.restart();
+        let records = now(place.journal().reader(0).past_end());
+        assert_no_gap(&records, 1);
+        assert_eq!(records[0].body, RecordBody::End { state: OK });
+        assert_eq!(output(&records, Stream::Stdout), b"later", "cut at {cut}");
+    }
+}
+
+#[test]
+fn a_silent_command_of_long_ago_is_told_of_by_its_record() {
+    let place = Place::new();
+    let at = Time::from_microsecond(5).unwrap();
+    let journal = place.journals.silent(&place.id, at, OK);
+    let records = now(journal.reader(0));
+    assert_eq!(records.len(), 1);
+    assert_eq!((records[0].seq, records[0].time), (1, at));
+    assert_eq!(records[0].body, RecordBody::End { state: OK });
+    assert!(!place.file().exists());
 }
 
 proptest! {

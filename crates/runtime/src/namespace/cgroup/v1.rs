@@ -58,14 +58,19 @@ pub(super) fn read(of: &Hierarchy, directory: &Path, gauge: &mut Gauge) {
         gauge.memory_peak_bytes = number(directory, "memory.max_usage_in_bytes").unwrap_or(bytes);
         gauge.oom_kills = field(directory, "memory.oom_control", "oom_kill").unwrap_or(0);
     }
-    if of.has("cpuacct")
-        && let Some(nanoseconds) = number(directory, "cpuacct.usage")
-    {
-        gauge.cpu_used_us = nanoseconds / 1000;
+    if let Some(microseconds) = cpu_used_us(of, directory) {
+        gauge.cpu_used_us = microseconds;
     }
     if of.has("pids")
         && let Some(processes) = number(directory, "pids.current")
     {
         gauge.processes = processes;
     }
+}
+
+pub(super) fn cpu_used_us(of: &Hierarchy, directory: &Path) -> Option<u64> {
+    let nanoseconds = of
+        .has("cpuacct")
+        .then(|| number(directory, "cpuacct.usage"))??;
+    Some(nanoseconds / 1000)
 }

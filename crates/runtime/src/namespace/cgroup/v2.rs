@@ -47,10 +47,14 @@ pub(super) fn read(directory: &Path, gauge: &mut Gauge) {
         gauge.memory_peak_bytes = number(directory, "memory.peak").unwrap_or(bytes);
         gauge.oom_kills = field(directory, "memory.events", "oom_kill").unwrap_or(0);
     }
-    if let Some(microseconds) = field(directory, "cpu.stat", "usage_usec") {
+    if let Some(microseconds) = cpu_used_us(directory) {
         gauge.cpu_used_us = microseconds;
     }
     if let Some(processes) = number(directory, "pids.current") {
         gauge.processes = processes;
     }
+}
+
+pub(super) fn cpu_used_us(directory: &Path) -> Option<u64> {
+    field(directory, "cpu.stat", "usage_usec")
 }

@@ -47,6 +47,12 @@ impl Readers {
         read.map_err(|_| StoreError::Closed)?
     }
 
+    /// The few that are found by a key.
+    pub(super) async fn few(&self, query: &Query) -> Result<Vec<Row>> {
+        let turn = turn(&self.quick).await?;
+        self.with(turn, |connection| statement::rows(connection, query))
+    }
+
     pub(super) async fn row(&self, query: &Query) -> Result<Option<Row>> {
         let turn = turn(&self.quick).await?;
         self.with(turn, |connection| statement::row(connection, query))

@@ -10,7 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub enum Verdict {
     /// Its host lives and has not said.
     Undecided,
     Open,
@@ -19,15 +19,17 @@ pub(super) enum Verdict {
 
 /// What has been decided by now; without a gate there is nothing to decide. What cannot be seen may
 /// have been decided either way.
-pub(super) fn verdict(gate: Option<&OwnedFd>) -> Verdict {
+#[must_use]
+pub fn verdict(gate: Option<&OwnedFd>) -> Verdict {
     match gate {
         Some(gate) => look(gate, Some(&Timespec::default())).unwrap_or(Verdict::Undecided),
         None => Verdict::Open,
     }
 }
 
-/// Waits for the decision; `true` lets through.
-pub(super) fn wait(gate: impl AsFd) -> bool {
+/// Waits for the decision; `true` lets through. Allocates nothing.
+#[must_use]
+pub fn wait(gate: impl AsFd) -> bool {
     loop {
         match look(&gate, None) {
             Ok(Verdict::Undecided) | Err(Errno::INTR | Errno::AGAIN | Errno::NOMEM) => {}
